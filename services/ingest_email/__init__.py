@@ -1,0 +1,1 @@
+"""Mail with customers. Consumes SMTP; produces `inbound`; sends agents' replies to a relay or into an outbox."""

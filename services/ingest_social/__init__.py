@@ -1,0 +1,1 @@
+"""Social channels. Consumes signed webhooks; produces `inbound`; serves `/webhooks/{provider}/{account}`."""

@@ -1,0 +1,98 @@
+"""`/webhooks/{provider}/{account}`: verify on the raw bytes, understand, make durable, and only then answer 200."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from services.ingest_social.dead_letters import DeadLetters
+from services.ingest_social.platforms.port import BadSignature, Platform, Unreadable
+from shared.contracts.commands import Actor
+from shared.http_body import BodyTooLarge, read_capped
+from shared.intake import Intake, UnknownChannel
+from shared.log.port import LogUnavailable
+from shared.vocabulary import Role
+
+log = logging.getLogger(__name__)
+
+ACTOR: Final = Actor(role=Role.ADAPTER, id="ingest_social")
+
+
+class Webhooks:
+    """All providers' requests."""
+
+    def __init__(
+        self, platforms: Mapping[str, Platform], intake: Intake, dead_letters: DeadLetters, largest_body: int
+    ) -> None:
+        self._platforms = platforms
+        self._intake = intake
+        self._dead_letters = dead_letters
+        self._largest_body = largest_body
+
+    def add_to(self, router: APIRouter) -> None:
+        router.add_api_route("/webhooks/{provider}/{account}", self.receive, methods=["POST"], include_in_schema=False)
+        router.add_api_route("/webhooks/{provider}/{account}", self.greet, methods=["GET"], include_in_schema=False)
+
+    async def greet(self, request: Request, provider: str, account: str) -> Response:
+        """The provider's handshake."""
+        platform = self._platforms.get(provider)
+        if platform is None or platform.workspace_of(account) is None:
+            return _problem(404, "there is no such webhook")
+        answer = platform.handshake(account, dict(request.query_params))
+        if answer is None:
+            return _problem(403, "this is not the provider's handshake")
+        return PlainTextResponse(answer, headers={"X-Content-Type-Options": "nosniff"})
+
+    async def receive(self, request: Request, provider: str, account: str) -> Response:
+        platform = self._platforms.get(provider)
+        workspace = platform.workspace_of(account) if platform is not None else None
+        if platform is None or workspace is None:
+            return _problem(404, "there is no such webhook")
+        try:
+            body = await read_capped(request, self._largest_body)
+            platform.verify(account, request.headers, body)
+        except BodyTooLarge:
+            return _problem(413, f"at most {self._largest_body} bytes")
+        except BadSignature as error:
+            return _problem(401 if error.missing else 403, str(error))
+        try:
+            return await self._accept(platform, provider, account, workspace, body)
+        except (LogUnavailable, OSError):
+            return _problem(503, "not stored for certain; please send it again", {"Retry-After": "5"})
+
+    async def _accept(self, platform: Platform, provider: str, account: str, workspace: str, body: bytes) -> Response:
+        """In order, one after the other: messages of one thread must not overtake each other."""
+        reasons: list[str] = []
+        accepted = 0
+        try:
+            batch = platform.parse(account, body)
+        except Unreadable as error:
+            reasons.append(str(error))
+        else:
+            reasons.extend(batch.unreadable)
+            for message in batch.messages:
+                try:
+                    await self._intake.accept(workspace, message, actor=ACTOR)
+                    accepted += 1
+                except UnknownChannel as error:
+                    reasons.append(str(error))
+        if reasons:
+            letter = await self._dead_letters.put(
+                provider=provider, account=account, workspace=workspace, reason="; ".join(reasons)[:1000], raw=body
+            )
+            log.warning("a webhook's request could not be read", extra={"dead_letter": letter, "provider": provider})
+        return JSONResponse({"accepted": accepted, "dead_letters": len(reasons)})
+
+
+def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse(
+        {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail},
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type="application/problem+json",
+    )

@@ -1,0 +1,1 @@
+"""The router: reads inputs, decides, journals, publishes. Consumes `commands` and `inbound`; serves `/v1`."""

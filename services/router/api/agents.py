@@ -1,0 +1,114 @@
+"""Agents: their profiles, presence and wrap-up, and the tokens they sign in with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+
+from services.router.api.access import Call, allow
+from services.router.api.answers import json_answer, page, public
+from services.router.api.auth import issue_token
+from services.router.api.bodies import json_body
+from services.router.api.contacts import Cursor, Limit
+from services.router.api.problems import Invalid, UnknownAgent
+from services.router.api.schemas import AgentIn, PageOut, PendingOut, PresenceIn, TokenIn, WrapUpIn
+from shared.contracts.commands import ExtendWrapUp, FinishWrapUp, PutAgent, SetPresence
+from shared.contracts.message import Name
+from shared.vocabulary import AgentId, Role
+
+router = APIRouter(tags=["agents"])
+
+
+@router.put("/v1/agents/{agent}", responses={202: {"model": PendingOut}})
+async def put_agent(
+    agent: Name, call: Annotated[Call, allow(Role.OPERATOR)], body: Annotated[AgentIn, json_body(AgentIn)]
+) -> Response:
+    """Create an agent, or replace the whole profile."""
+    command = PutAgent(
+        agent=AgentId(agent),
+        name=body.name,
+        languages=body.languages,
+        skills=body.skills,
+        queues=body.queues,
+        channels=tuple(kind.value for kind in body.channels),
+        capacity_total=_thousandths(body.capacity.total),
+        capacity_per_channel={kind.value: _thousandths(units) for kind, units in body.capacity.per_channel.items()},
+        capacity_weights={kind.value: _thousandths(units) for kind, units in body.capacity.weights.items()},
+    )
+    return await call.answered(await call.submit(command), "agent", agent)
+
+
+@router.get("/v1/agents", responses={200: {"model": PageOut}})
+async def list_agents(
+    call: Annotated[Call, allow(Role.OPERATOR, Role.SUPERVISOR, Role.AGENT)], cursor: Cursor = "", limit: Limit = 100
+) -> Response:
+    """Agents in order of id; an agent sees only their own profile."""
+
+    def visible(agent: Mapping[str, object]) -> bool:
+        return not call.is_agent or agent["id"] == call.caller.id
+
+    found = await call.views.list(call.workspace, "agent", after=cursor, limit=limit, where=visible)
+    return page(found, limit=limit, id_of="id")
+
+
+@router.get("/v1/agents/{agent}")
+async def get_agent(agent: str, call: Annotated[Call, allow(Role.OPERATOR, Role.SUPERVISOR, Role.AGENT)]) -> Response:
+    """An agent's profile, declared presence, capacity and load."""
+    return json_answer(public(await call.find("agent", call.as_agent(agent), UnknownAgent)))
+
+
+@router.put("/v1/agents/{agent}/presence", responses={202: {"model": PendingOut}})
+async def set_presence(
+    agent: str, call: Annotated[Call, allow(Role.AGENT)], body: Annotated[PresenceIn, json_body(PresenceIn)]
+) -> Response:
+    """Say whether you take work. Leaving `available` takes pending offers back and keeps assigned work."""
+    command = SetPresence(
+        agent=call.as_agent(agent),
+        presence=body.presence,
+        next_presence=body.next,
+        channels={kind.value: on for kind, on in body.channels.items()},
+    )
+    return await call.answered(await call.submit(command), "agent", agent)
+
+
+@router.post("/v1/agents/{agent}/wrap-up", responses={202: {"model": PendingOut}})
+async def wrap_up(
+    agent: str, call: Annotated[Call, allow(Role.AGENT)], body: Annotated[WrapUpIn, json_body(WrapUpIn)]
+) -> Response:
+    """More time after a contact, or done with it."""
+    own = call.as_agent(agent)
+    if body.extend_s is not None:
+        answer = await call.submit(ExtendWrapUp(agent=own, extend=body.extend_s * 1000))
+    else:
+        answer = await call.submit(FinishWrapUp(agent=own, code=body.code))
+    return await call.answered(answer, "work", agent)
+
+
+@router.post("/v1/agents/{agent}/token")
+async def make_token(
+    agent: str,
+    call: Annotated[Call, allow(Role.OPERATOR)],
+    body: Annotated[TokenIn, json_body(TokenIn, optional=True)],
+) -> Response:
+    """A short-lived token with which a desk signs in as this agent. It is not stored anywhere."""
+    await call.find("agent", agent, UnknownAgent)
+    auth = call.deps.auth
+    if body.ttl_s is not None and body.ttl_s > auth.max_token_ttl_s:
+        raise Invalid([{"field": "ttl_s", "detail": f"at most {auth.max_token_ttl_s}"}])
+    token, expires_at = issue_token(
+        auth,
+        workspace=call.workspace,
+        role=Role.AGENT,
+        subject=agent,
+        now_ms=call.deps.clock.now_ms(),
+        ttl_s=body.ttl_s,
+    )
+    ends = datetime.fromtimestamp(expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return json_answer({"agent": agent, "token": token, "expires_at": ends}, 201)
+
+
+def _thousandths(units: float) -> int:
+    return round(units * 1000)

@@ -1,0 +1,267 @@
+"""What the API reads and writes, for validation and for the OpenAPI document; the message in is the contract's own.
+
+Requests refuse unknown fields. Durations are seconds and capacity counts in units; the engine's milliseconds and
+thousandths begin in the routes. Answers come from the views as they are, so their models only describe.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.contracts.message import Key, Language, Level, Line, Name, Strict, Text
+from shared.vocabulary import ChannelHealth, ChannelKind, Delivery, Role
+
+Units = Annotated[float, Field(ge=0, le=10_000)]
+Reason = Annotated[Line, Field(max_length=200)]
+
+
+def _example(value: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [value]})
+
+
+class Customer(Strict):
+    """Whom the work is for, where that is known."""
+
+    id: Key = Field(description="Native form: a phone number for a call-back, an e-mail address.")
+    name: Line | None = None
+
+
+class ContactIn(Strict):
+    """Work without a message."""
+
+    model_config = _example(
+        {"channel": "callback", "queue": "billing", "language": "id", "customer": {"id": "+6215550100"}}
+    )
+
+    channel: ChannelKind
+    account: Name | None = Field(None, description="The workspace's first account of this kind if absent.")
+    source_key: Key | None = Field(None, description="Makes a repeat recognisable for good; made up if absent.")
+    customer: Customer | None = None
+    language: Language | None = None
+    queue: Name | None = None
+    skills: dict[Name, Level] = Field(default_factory=dict, max_length=16)
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    attributes: dict[Name, Line] = Field(default_factory=dict, max_length=32)
+    scheduled_at: datetime | None = Field(None, description="With a time zone; now if absent.")
+    subject: Line | None = None
+    text: Text | None = None
+
+    @model_validator(mode="after")
+    def _time_has_a_zone(self) -> Self:
+        if self.scheduled_at is not None and self.scheduled_at.tzinfo is None:
+            raise ValueError("scheduled_at: needs a time zone (RFC 3339)")
+        return self
+
+
+class Capacity(Strict):
+    """How much an agent can hold at once, in units; a contact weighs 1 unless told otherwise."""
+
+    total: Units = 1
+    per_channel: dict[ChannelKind, Units] = Field(default_factory=dict)
+    weights: dict[ChannelKind, Units] = Field(default_factory=dict)
+
+
+class AgentIn(Strict):
+    """An agent's whole profile; what is left out gets its default."""
+
+    model_config = _example(
+        {
+            "name": "Ana",
+            "languages": {"en": 5, "id": 4},
+            "skills": {"billing": 3},
+            "queues": ["billing"],
+            "capacity": {"total": 3, "per_channel": {"chat": 2}},
+        }
+    )
+
+    name: Line = ""
+    languages: dict[Language, Level] = Field(default_factory=dict, max_length=64)
+    skills: dict[Name, Level] = Field(default_factory=dict, max_length=64)
+    queues: tuple[Name, ...] = Field((), max_length=500, description="All queues if empty.")
+    channels: tuple[ChannelKind, ...] = Field((), max_length=16, description="All kinds if empty.")
+    capacity: Capacity = Capacity()
+
+
+class PresenceIn(Strict):
+    """What the agent says."""
+
+    model_config = _example({"presence": "available"})
+
+    presence: Name
+    channels: dict[ChannelKind, bool] = Field(default_factory=dict, description="Switches single kinds off and on.")
+    next: Name | None = Field(None, description="Takes effect when the agent has nothing left to do.")
+
+
+class RejectIn(Strict):
+    """Declining an offer; nothing has to be said."""
+
+    model_config = _example({"reason": "busy"})
+
+    reason: Reason = ""
+    retry_after_s: Annotated[int, Field(ge=0, le=86_400)] | None = None
+
+
+class CompleteIn(Strict):
+    """Ending a contact; nothing has to be said."""
+
+    model_config = _example({"wrap_up_code": "solved"})
+
+    wrap_up_code: Annotated[Line, Field(max_length=64)] | None = None
+    note: Text | None = None
+
+
+class ReasonIn(Strict):
+    """Why; never a customer's words."""
+
+    model_config = _example({"reason": "needs somebody else"})
+
+    reason: Reason = ""
+
+
+class WrapUpIn(Strict):
+    """Either more time or an end."""
+
+    model_config = _example({"finish": True})
+
+    extend_s: Annotated[int, Field(ge=1, le=3600)] | None = None
+    finish: bool = False
+    code: Annotated[Line, Field(max_length=64)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.extend_s is not None) == self.finish:
+            raise ValueError("extend_s: say either extend_s or finish")
+        return self
+
+
+class TokenIn(Strict):
+    """How long an agent's token shall be valid; the workspace's usual time if absent."""
+
+    model_config = _example({"ttl_s": 3600})
+
+    ttl_s: Annotated[int, Field(ge=1)] | None = None
+
+
+class ReplyIn(Strict):
+    """What the agent writes to the customer."""
+
+    model_config = _example({"text": "Your refund is on its way."})
+
+    text: Annotated[Text, Field(min_length=1)]
+
+
+class HealthIn(Strict):
+    """What is known of a channel; `evidence` is a machine's short text."""
+
+    model_config = _example({"state": "healthy", "evidence": "probe answered"})
+
+    state: ChannelHealth
+    evidence: Reason = ""
+
+
+class DeliveryIn(Strict):
+    """How far a reply got."""
+
+    model_config = _example({"status": "delivered"})
+
+    status: Literal[Delivery.ACCEPTED, Delivery.DELIVERED, Delivery.READ, Delivery.FAILED]
+    detail: Reason = ""
+
+
+class KeyIn(Strict):
+    """Whom a new key lets in."""
+
+    model_config = _example({"role": "adapter", "label": "mail gateway"})
+
+    role: Role
+    agent: Name | None = Field(None, description="For the role `agent`: which one.")
+    label: Annotated[Line, Field(max_length=100)] = ""
+
+    @model_validator(mode="after")
+    def _agent_is_named(self) -> Self:
+        if (self.role is Role.AGENT) != (self.agent is not None):
+            raise ValueError("agent: needed for the role agent, and only there")
+        return self
+
+
+# Answers, described.
+
+
+class ProblemOut(BaseModel):
+    """RFC 9457. `errors` where fields are to blame."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    errors: list[dict[str, str]] = Field(default_factory=list)
+
+
+class OfferOut(BaseModel):
+    id: str
+    agent: str
+    expires_at: str
+
+
+class ContactOut(BaseModel):
+    """A contact as it now is. After an own command, `seq` is the command's."""
+
+    id: str
+    workspace: str
+    source_key: str
+    channel: str
+    account: str
+    queue: str
+    language: str
+    language_confidence: float | None
+    skills: dict[str, int]
+    priority: int
+    state: str
+    agent: str | None = None
+    offers: list[OfferOut] = Field(default_factory=list)
+    enqueued_at: str | None = None
+    state_since: str
+    redirects: list[dict[str, Any]] = Field(default_factory=list)
+    customer: str
+    created_at: str
+    seq: int
+
+
+class ReceivedOut(BaseModel):
+    """Where a message went. `contact_id` is null for what opens nothing, and `ignored` says why."""
+
+    contact_id: str | None
+    state: str | None = None
+    seq: int
+    ignored: str | None = None
+    duplicate: bool = False
+
+
+class PendingOut(BaseModel):
+    """Durable, not decided yet."""
+
+    command_id: str
+    state: Literal["pending"]
+    result: str
+
+
+class WorkOut(BaseModel):
+    """An agent's work as it now is."""
+
+    seq: int
+    presence: str
+    capacity: Any
+    load: Any
+    offers: list[dict[str, Any]]
+    assignments: list[dict[str, Any]]
+    wrap_up: dict[str, Any] | None
+
+
+class PageOut(BaseModel):
+    """One page of a list; hand `next_cursor` in as `cursor` for the next one."""
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None

@@ -1,0 +1,281 @@
+"""The documents that the world may see, one small function per kind; `shared/views/port.py` describes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.router.engine.index import Index
+from services.router.engine.records import FINAL_DELIVERIES, Agent, Answer, Contact, Key, Message, Thread
+from services.router.engine.state import Workspace
+from shared.times import rfc3339
+from shared.vocabulary import ContactState, MessageId, ThreadKey
+
+Doc = dict[str, Any]
+UNITS = 1000
+
+
+def contact_doc(ws: Workspace, contact: Contact) -> Doc:
+    """`Contact out` of the API. `_seqs` are the journal entries that touched it, for the history."""
+    return {
+        "id": contact.id,
+        "workspace": ws.name,
+        "source_key": contact.source_key,
+        "channel": contact.channel,
+        "account": contact.account,
+        "thread": contact.thread,
+        "queue": contact.queue,
+        "language": contact.language,
+        "language_confidence": contact.language_confidence,
+        "skills": dict(contact.skills),
+        "priority": contact.priority,
+        "attributes": contact.attributes,
+        "state": contact.state.value,
+        "agent": contact.agent,
+        "offers": [
+            {"id": offer, "agent": ws.offers[offer].agent, "expires_at": rfc3339(ws.offers[offer].expires_at)}
+            for offer in contact.offers
+        ],
+        "enqueued_at": rfc3339(contact.age_from),
+        "state_since": rfc3339(contact.state_since),
+        "scheduled_at": rfc3339(contact.scheduled_at) if contact.scheduled_at is not None else None,
+        "answered_at": rfc3339(contact.answered_at) if contact.answered_at is not None else None,
+        "ended_at": rfc3339(contact.ended_at) if contact.ended_at is not None else None,
+        "end_reason": contact.end_reason,
+        "wrap_up_code": contact.wrap_up_code,
+        "redirects": [
+            {"from": hop.from_channel, "channel": hop.channel, "rule": hop.rule, "at": rfc3339(hop.at)}
+            for hop in contact.redirects
+        ],
+        "customer": contact.customer,
+        "previous": contact.previous,
+        "messages": len(contact.messages),
+        "created_at": rfc3339(contact.created_at),
+        "_seqs": list(contact.seqs),
+    }
+
+
+def summary(contact: Contact) -> Doc:
+    """What an agent sees of a contact in a list of work."""
+    return {
+        "id": contact.id,
+        "channel": contact.channel,
+        "account": contact.account,
+        "queue": contact.queue,
+        "language": contact.language,
+        "skills": dict(contact.skills),
+        "priority": contact.priority,
+        "state": contact.state.value,
+        "enqueued_at": rfc3339(contact.age_from),
+        "customer": contact.customer,
+        "messages": len(contact.messages),
+        "last_message_at": rfc3339(contact.last_message_at) if contact.last_message_at is not None else None,
+        "redirects": [{"from": hop.from_channel, "channel": hop.channel} for hop in contact.redirects],
+    }
+
+
+def messages_doc(contact: Contact) -> Doc:
+    """The transcript without its texts."""
+    return {
+        "contact": contact.id,
+        "messages": [
+            {
+                "id": message.id,
+                "direction": message.direction,
+                "ref": message.ref,
+                "at": rfc3339(message.at),
+                "kind": message.kind,
+                "refers_to": message.refers_to,
+                "author": message.author,
+                "channel": message.channel,
+                "account": message.account,
+                "status": message.status,
+                "thread": message.thread,
+                "thread_seq": message.thread_seq,
+            }
+            for message in contact.messages
+        ],
+    }
+
+
+def _capacity(agent: Agent) -> Doc:
+    return {
+        "total": agent.capacity_total / UNITS,
+        "per_channel": agent.capacity_per_channel,
+        "weights": {kind: weight / UNITS for kind, weight in agent.capacity_weights.items()},
+    }
+
+
+def _load(agent: Agent) -> Doc:
+    per_channel: dict[str, int] = {}
+    for kind in agent.held.values():
+        per_channel[kind] = per_channel.get(kind, 0) + 1
+    return {"used": agent.used / UNITS, "per_channel": per_channel}
+
+
+def agent_doc(agent: Agent) -> Doc:
+    """Profile, presence and load."""
+    return {
+        "id": agent.id,
+        "name": agent.name,
+        "languages": agent.languages,
+        "skills": agent.skills,
+        "queues": list(agent.queues),
+        "channels": list(agent.channels),
+        "capacity": _capacity(agent),
+        "presence": agent.presence,
+        "presence_since": rfc3339(agent.presence_since),
+        "next_presence": agent.next_presence,
+        "channel_switch": agent.channel_switch,
+        "reachable": agent.reachable,
+        "load": _load(agent),
+        "contacts": [contact for contact in agent.held],
+    }
+
+
+def work_doc(ws: Workspace, agent: Agent) -> Doc:
+    """What an agent's desk shows: offers, assignments, wrap-up."""
+    return {
+        "agent": agent.id,
+        "presence": agent.presence,
+        "next_presence": agent.next_presence,
+        "reachable": agent.reachable,
+        "capacity": _capacity(agent),
+        "load": _load(agent),
+        "offers": [
+            {
+                "id": offer,
+                "contact": summary(ws.contacts[ws.offers[offer].contact]),
+                "made_at": rfc3339(ws.offers[offer].made_at),
+                "expires_at": rfc3339(ws.offers[offer].expires_at),
+            }
+            for offer in agent.offers
+        ],
+        "assignments": [
+            {"contact": summary(contact), "since": rfc3339(contact.state_since), "parked": False}
+            for contact in (ws.contacts[contact_id] for contact_id in agent.held)
+            if contact.agent == agent.id
+        ],
+        "wrap_up": {"until": rfc3339(agent.wrap_up_until), "contact": agent.wrap_up_contact}
+        if agent.wrap_up_until is not None
+        else None,
+    }
+
+
+def thread_doc(ws: Workspace, thread: Thread) -> Doc:
+    """What the customer of a conversation may know. An offer is the agents' affair: to the customer it is waiting."""
+    contact = ws.contacts[thread.contacts[-1]]
+    state = ContactState.WAITING if contact.state is ContactState.OFFERED else contact.state
+    agent = ws.agents.get(contact.agent) if contact.agent is not None else None
+    moved = contact.thread != thread.key
+    return {
+        "thread": thread.key,
+        "contact": contact.id,
+        "state": state.value,
+        "queue": contact.queue,
+        "language": contact.language,
+        "agent_name": agent.name if agent is not None and state is ContactState.ASSIGNED else None,
+        "redirected_to": contact.channel if moved and contact.state.is_open else None,
+        "wait_range_s": None,
+        "next_seq": thread.next_seq,
+        "messages": [
+            {
+                "seq": message.thread_seq,
+                "id": message.id,
+                "direction": message.direction,
+                "ref": message.ref,
+                "at": rfc3339(message.at),
+                "kind": message.kind,
+                "refers_to": message.refers_to,
+                "source_key": message.source_key,
+                "status": message.status,
+            }
+            for message in _lines(ws, thread.key)
+        ],
+    }
+
+
+def _lines(ws: Workspace, key: ThreadKey) -> list[Message]:
+    contacts = ws.threads[key].contacts
+    lines = [m for contact in contacts for m in ws.contacts[contact].messages if m.thread == key]
+    return sorted(lines, key=lambda message: message.thread_seq)
+
+
+def delivery_doc(ws: Workspace, message_id: MessageId) -> Doc | None:
+    """A reply on its way; None once its fate is known."""
+    known = ws.messages.get(message_id)
+    if known is None or known[1].status in FINAL_DELIVERIES:
+        return None
+    contact_id, message = known
+    return {
+        "message": message.id,
+        "contact": contact_id,
+        "channel": message.channel,
+        "account": message.account,
+        "thread": message.thread,
+        "address": ws.contacts[contact_id].sender,
+        "ref": message.ref,
+        "agent": message.author,
+        "queued_at": rfc3339(message.at),
+        "status": message.status,
+    }
+
+
+def queue_doc(ws: Workspace, index: Index, name: str) -> Doc:
+    """A queue's live numbers."""
+    counts = index.queues[name]
+    oldest = counts.pending.first()[0] if counts.pending else None
+    return {
+        "name": name,
+        "waiting": counts.waiting,
+        "offered": counts.offered,
+        "assigned": counts.assigned,
+        "oldest_enqueued_at": rfc3339(oldest) if oldest is not None else None,
+        "staffed": counts.staffed,
+        "available": counts.available,
+        "wait_range_s": None,
+        "_oldest_ms": oldest,
+    }
+
+
+def channel_doc(ws: Workspace, name: str) -> Doc:
+    """A channel's health and where its contacts may go."""
+    state = ws.channels[name]
+    policy = ws.policy.channels[name]
+    return {
+        "channel": name,
+        "kind": state.kind,
+        "account": state.account,
+        "state": state.state.value,
+        "since": rfc3339(state.since),
+        "evidence": state.evidence,
+        "queue": policy.queue,
+        "alternatives": [f"{kind}:{account}" for kind, account in policy.fallback],
+        "maintenance": None,
+    }
+
+
+def key_doc(key: Key) -> Doc:
+    """A key by its hash."""
+    return {
+        "key_id": key.key_id,
+        "key_hash": key.key_hash,
+        "role": key.role.value,
+        "agent": key.agent,
+        "label": key.label,
+    }
+
+
+def answer_doc(command_id: str, answer: Answer) -> Doc:
+    """What a command was told."""
+    refused = None
+    if answer.refused is not None:
+        reason, detail, field = answer.refused
+        refused = {"reason": reason, "detail": detail, "field": field}
+    return {
+        "command_id": command_id,
+        "seq": answer.seq,
+        "refused": refused,
+        "subject": answer.subject,
+        "digest": answer.digest,
+        "note": answer.note,
+    }

@@ -1,0 +1,237 @@
+"""The engine as the leader and every replica drive it: one partition, commands in, decisions out.
+
+`apply` and `tick` decide and make each event true at once on the working state; `rollback` takes back what was
+decided since a mark. `fold` makes recorded decisions true. Recovery folds events and never decides again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.router.engine.context import Context
+from services.router.engine.decide import decide, decide_due
+from services.router.engine.evolve import evolve
+from services.router.engine.matching import matches
+from services.router.engine.offers import make_offer
+from services.router.engine.presence import follow_next_presence
+from services.router.engine.records import Answer
+from services.router.engine.state import DAY, State, Workspace
+from services.router.engine.world import Touched, World
+from shared.contracts import events as ev
+from shared.contracts.commands import Actor, CreateWorkspace, Input
+from shared.vocabulary import Role
+
+ROUTER = Actor(role=Role.OPERATOR, id="router")
+REFUSALS = (ev.CommandRefused, ev.CommandRejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What one command or tick caused. `sequence`: the workspace's public number of the first event.
+
+    `answer` is set for commands; `fresh` is False for the repeat of a command that was answered before.
+    """
+
+    command_id: str
+    workspace: str
+    actor: str
+    digest: str
+    sequence: int
+    events: tuple[ev.Event, ...]
+    answer: Answer | None
+    fresh: bool = True
+
+
+class Engine:
+    """One partition's decisions on one state."""
+
+    def __init__(self, state: State | None = None) -> None:
+        self.world = World(state)
+
+    @property
+    def state(self) -> State:
+        return self.world.state
+
+    # Deciding, on the working state
+
+    def apply(self, record: Input, now: int, seq: int, *, position: str = "") -> Decided:
+        """Decide one command as part of entry `seq`, make it true on the working state, and route what it freed.
+
+        Never raises for anything the command says: an exception while deciding is taken back and becomes
+        `CommandRejected`. Exceptions of `evolve`, and MemoryError, are passed on: they stop the partition.
+        """
+        known = self.state.answer_of(record.id)
+        if known is not None:
+            return self._repeat(record, known)
+        workspace = self.state.workspaces.get(record.workspace)
+        sequence = workspace.sequence if workspace else 0
+        try:
+            events = self._decide(record, workspace, now)
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            # Nothing to take back: deciding only reads.
+            events = [ev.CommandRejected(reason=f"{type(error).__name__}: {error}"[:200], input_position=position)]
+        for event in events:
+            evolve(self.world, record.workspace, event, now, seq)
+        workspace = self.state.workspaces.get(record.workspace)
+        if workspace is not None and not isinstance(events[0], REFUSALS):
+            ctx = Context(self.world, workspace, now, f"{record.id}.m", record.actor)
+            events += self._follow(ctx, seq)
+        answer = self._remember(record.id, record.workspace, record.digest, events, seq)
+        actor = f"{record.actor.role}:{record.actor.id}"
+        return Decided(record.id, record.workspace, actor, record.digest, sequence, tuple(events), answer)
+
+    def _decide(self, record: Input, workspace: Workspace | None, now: int) -> list[ev.Event]:
+        if isinstance(record.command, CreateWorkspace):
+            if workspace is not None:
+                return [ev.CommandNoted(reason="unchanged", subject=workspace.name)]
+            return [ev.WorkspaceCreated(name=record.command.name)]
+        if workspace is None:
+            return [ev.CommandRefused(reason="unknown_workspace", detail=f"there is no workspace {record.workspace!r}")]
+        ctx = Context(self.world, workspace, now, record.id, record.actor)
+        return decide(ctx, record.command)
+
+    def _repeat(self, record: Input, known: Answer) -> Decided:
+        """The same command again gets the first answer; another command under the same id is refused, once and for
+        itself: the first answer stays what it was."""
+        answer = known
+        if record.digest and known.digest and record.digest != known.digest:
+            answer = Answer(
+                known.seq,
+                record.digest,
+                ("id_reused", "the id was used for another request", None),
+                None,
+                known.workspace,
+            )
+        return Decided(record.id, record.workspace, "", record.digest, 0, (), answer, fresh=False)
+
+    def due(self, now: int) -> bool:
+        """Whether a tick at `now` would do anything."""
+        if self.state.day < now // DAY:
+            return True
+        timers = self.world.timers
+        return bool(timers) and timers.first()[0] <= now
+
+    def next_due(self) -> int | None:
+        """When the next timer is due (ms), if any."""
+        return self.world.timers.first()[0] if self.world.timers else None
+
+    def tick(self, now: int, seq: int, number: int) -> Decided | None:
+        """Fire the first due timer as part of entry `seq`; None when nothing is due. `number` counts within the entry."""
+        turned = self.turn_day(now, seq)
+        if turned is not None:
+            return turned
+        timers = self.world.timers
+        tick_id = f"t{seq}.{number}"
+        if not timers or timers.first()[0] > now:
+            return None
+        timer = timers.first()
+        workspace = self.state.workspaces[timer[2]]
+        sequence = workspace.sequence
+        ctx = Context(self.world, workspace, now, tick_id, ROUTER)
+        events = decide_due(ctx, timer)
+        for event in events:
+            evolve(self.world, workspace.name, event, now, seq)
+        # All timers due at one instant fire before the routing pass, so that each sees the others' effects.
+        if not timers or timers.first()[0] > now or timers.first()[2] != workspace.name:
+            events += self._follow(ctx, seq)
+        return Decided(tick_id, workspace.name, "", "", sequence, tuple(events), None)
+
+    def turn_day(self, now: int, seq: int) -> Decided | None:
+        """Begin the day's generation of what is remembered, if it has not begun."""
+        if self.state.day >= now // DAY:
+            return None
+        turned = ev.DayTurned(day=now // DAY)
+        evolve(self.world, "", turned, now, seq)
+        return Decided(f"t{seq}.day", "", "", "", 0, (turned,), None)
+
+    def resume(self, gap: int, now: int, seq: int) -> Decided:
+        """Nobody led for `gap` ms: shift what ran meanwhile."""
+        event = ev.Resumed(gap=gap)
+        evolve(self.world, "", event, now, seq)
+        return Decided(f"t{seq}.resumed", "", "", "", 0, (event,), None)
+
+    def rematch(self, now: int, seq: int) -> list[Decided]:
+        """A routing pass over everybody, for a new leader and after a rollback: notes of what is fresh live in the
+        memory of the leader that made them and may have died with it."""
+        decided = []
+        for number, (name, index) in enumerate(self.world.indexes.items()):
+            index.fresh_contacts.clear()
+            index.fresh_classes.update((known.number, known) for known in index.classes.values())
+            workspace = self.state.workspaces[name]
+            sequence = workspace.sequence
+            command_id = f"t{seq}.r{number}"
+            events = self._follow(Context(self.world, workspace, now, command_id, ROUTER), seq)
+            if events:
+                decided.append(Decided(command_id, name, "", "", sequence, tuple(events), None))
+        return decided
+
+    def _follow(self, ctx: Context, seq: int) -> list[ev.Event]:
+        """Next presences that are due, then a routing pass: both over what the events touched, never over all."""
+        made: list[ev.Event] = []
+        name = ctx.workspace.name
+        for agent_id in self.world.touched_agents(name):
+            for event in follow_next_presence(ctx.workspace.agents[agent_id]):
+                evolve(self.world, name, event, ctx.now, seq)
+                made.append(event)
+        for match in matches(self.world.indexes[name]):
+            offer = make_offer(ctx, match)
+            evolve(self.world, name, offer, ctx.now, seq)
+            made.append(offer)
+        return made
+
+    # Remembering
+
+    def _remember(self, command_id: str, workspace: str, digest: str, events: Sequence[ev.Event], seq: int) -> Answer:
+        answer = answer_for(workspace, digest, events, seq)
+        state = self.state
+        state.undo.put(state.answers[max(state.answers)], command_id, answer)
+        return answer
+
+    # Folding what was recorded
+
+    def fold(
+        self, command_id: str, workspace: str, actor: str, digest: str, events: Sequence[ev.Event], at: int, seq: int
+    ) -> None:
+        """Make a recorded decision true. Ticks have no actor, and nobody to answer."""
+        for event in events:
+            evolve(self.world, workspace, event, at, seq)
+        if actor:
+            self._remember(command_id, workspace, digest, events, seq)
+        index = self.world.indexes.get(workspace)
+        if index is not None:
+            index.fresh_contacts.clear()
+            index.fresh_classes.clear()
+
+    def settle(self, at: int, positions: tuple[int, int]) -> list[Touched]:
+        """The entry is journaled: nothing of it can be taken back. Returns what it touched."""
+        self.state.at = max(self.state.at, at)
+        self.state.positions = (positions[0], positions[1])
+        return self.world.settle()
+
+
+def answer_for(workspace: str, digest: str, events: Sequence[ev.Event], seq: int) -> Answer:
+    """What the events answer to the command that caused them."""
+    first = events[0]
+    if isinstance(first, ev.CommandRefused):
+        return Answer(seq, digest, (first.reason, first.detail, first.field), None, workspace)
+    if isinstance(first, ev.CommandRejected):
+        return Answer(seq, digest, ("rejected", "the router could not decide this command", None), None, workspace)
+    if isinstance(first, ev.CommandNoted):
+        return Answer(seq, digest, None, first.subject, workspace, first.reason)
+    if isinstance(first, ev.MessageIgnored):
+        return Answer(seq, digest, None, None, workspace, f"ignored:{first.reason}")
+    return Answer(seq, digest, None, _subject(events), workspace)
+
+
+def _subject(events: Sequence[ev.Event]) -> str | None:
+    for name in ("message", "contact", "agent", "key_id", "name"):
+        for event in events:
+            if isinstance(event, ev.ContactCreated | ev.MessageReceived):
+                return event.contact
+            value = getattr(event, name, None)
+            if isinstance(value, str):
+                return value
+    return None

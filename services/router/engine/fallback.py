@@ -1,0 +1,82 @@
+"""A channel is down: where its contacts go, and that none goes in circles."""
+
+from __future__ import annotations
+
+from services.router.engine.context import Context, Refused, withdraw_offers
+from services.router.engine.records import Contact
+from shared.contracts import commands as cmd
+from shared.contracts import events as ev
+from shared.vocabulary import ChannelHealth, ThreadKey, channel_name
+
+RULE = "channel_fallback"
+
+
+def report_channel_health(ctx: Context, command: cmd.ReportChannelHealth) -> list[ev.Event]:
+    """A channel's health, as reported with evidence. Contacts that have to move do so one by one, by timers that are
+    due at once: so even a full house moves in entries of bounded size."""
+    name = channel_name(command.channel, command.account)
+    channel = ctx.workspace.channels.get(name)
+    if channel is None:
+        raise Refused("unknown_channel", f"there is no channel {name!r}", "channel")
+    if channel.state == command.state and channel.evidence == command.evidence:
+        return [ev.CommandNoted(reason="unchanged", subject=name)]
+    return [
+        ev.ChannelHealthChanged(
+            channel=command.channel, account=command.account, state=command.state, evidence=command.evidence
+        )
+    ]
+
+
+def redirect_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """When a channel is down, its waiting contacts go on by the first healthy channel of its fallbacks that the
+    customer can be reached on, with their age and place; else they stay and are announced."""
+    events = withdraw_offers(contact, ctx.workspace, "channel_down")
+    step, refused = next_channel(ctx, contact)
+    channel = ctx.workspace.channels[contact.channel_name]
+    if step is None:
+        return [*events, ev.RedirectRefused(contact=contact.id, rule=RULE, refused=refused)]
+    kind, account = step
+    events.append(
+        ev.ContactRedirected(
+            contact=contact.id,
+            from_channel=contact.channel,
+            from_account=contact.account,
+            channel=kind,
+            account=account,
+            thread=ThreadKey(f"r{contact.id}.{len(contact.redirects)}"),
+            address=contact.reach[kind].key,
+            rule=RULE,
+            evidence=channel.evidence,
+            refused=refused,
+        )
+    )
+    return events
+
+
+def next_channel(ctx: Context, contact: Contact) -> tuple[tuple[str, str] | None, tuple[tuple[str, str], ...]]:
+    """The first usable step of the channel's fallbacks, and why those before it are not."""
+    policy = ctx.workspace.policy.channels.get(contact.channel_name)
+    visited = {hop.from_channel for hop in contact.redirects}
+    refused: list[tuple[str, str]] = []
+    for kind, account in policy.fallback if policy else ():
+        name = channel_name(kind, account)
+        reason = _why_not(ctx, contact, kind, name, visited)
+        if reason is None:
+            return (kind, account), tuple(refused)
+        refused.append((name, reason))
+    return None, tuple(refused)
+
+
+def _why_not(ctx: Context, contact: Contact, kind: str, name: str, visited: set[str]) -> str | None:
+    if name in visited:
+        return "visited"
+    if ctx.workspace.channels[name].state is ChannelHealth.DOWN:
+        return "channel_down"
+    reach = contact.reach.get(kind)
+    if reach is None:
+        return "no_address"
+    if not reach.verified:
+        return "not_verified"
+    if not reach.consent:
+        return "no_consent"
+    return None

@@ -1,0 +1,147 @@
+"""Making, accepting, declining, expiring offers, and what follows an assignment."""
+
+from __future__ import annotations
+
+from services.router.engine.context import Context, Refused, withdraw_offers
+from services.router.engine.matching import Match
+from services.router.engine.records import Offer
+from shared.contracts import commands as cmd
+from shared.contracts import events as ev
+from shared.vocabulary import ContactId, ContactState, OfferId, Presence, Role
+
+
+def make_offer(ctx: Context, match: Match) -> ev.OfferMade:
+    """A match becomes an offer; capacity is taken from this moment on."""
+    queue = ctx.workspace.policy.queues[match.contact.queue]
+    return ev.OfferMade(
+        offer=OfferId(ctx.new_id()),
+        contact=match.contact.id,
+        agent=match.agent,
+        expires_at=ctx.now + queue.offer_timeout,
+        decision=match.record,
+    )
+
+
+def _own_open_offer(ctx: Context, offer_id: OfferId) -> Offer:
+    offer = ctx.workspace.offers.get(offer_id)
+    if offer is None:
+        raise Refused("unknown_offer", f"there is no offer {offer_id!r}", "offer")
+    if ctx.actor.role is not Role.AGENT or ctx.actor.id != offer.agent:
+        raise Refused("not_yours", "the offer was made to another agent")
+    if offer.outcome and offer.outcome != "accepted":
+        raise Refused(f"offer_{offer.outcome}", f"the offer has {offer.outcome} already")
+    return offer
+
+
+def accept_offer(ctx: Context, command: cmd.AcceptOffer) -> list[ev.Event]:
+    """The agent it was made to takes the contact; the first accept counts, a late one is refused with the reason."""
+    offer = _own_open_offer(ctx, command.offer)
+    contact = ctx.workspace.contacts[offer.contact]
+    if offer.outcome:
+        return [ev.CommandNoted(reason="already_accepted", subject=contact.id)]
+    others = [event for event in withdraw_offers(contact, ctx.workspace, "accepted_by_another") if _other(event, offer)]
+    return [*others, ev.OfferAccepted(offer=offer.id, contact=contact.id, agent=offer.agent)]
+
+
+def _other(event: ev.Event, offer: Offer) -> bool:
+    return isinstance(event, ev.OfferWithdrawn) and event.offer != offer.id
+
+
+def reject_offer(ctx: Context, command: cmd.RejectOffer) -> list[ev.Event]:
+    """The agent declines; the contact keeps its age and place."""
+    offer = _own_open_offer(ctx, command.offer)
+    if offer.outcome:
+        raise Refused("wrong_state", "the offer has been accepted already")
+    return [
+        ev.OfferDeclined(
+            offer=offer.id,
+            contact=offer.contact,
+            agent=offer.agent,
+            reason=command.reason,
+            retry_at=_retry_at(ctx, offer, command.retry_after or 0),
+        )
+    ]
+
+
+def offer_due(ctx: Context, offer: Offer) -> list[ev.Event]:
+    """Nobody answered in time. Counts as a decline, and for an agent who keeps missing offers changes the presence."""
+    agent = ctx.workspace.agents[offer.agent]
+    missed = agent.missed + 1
+    events: list[ev.Event] = [
+        ev.OfferExpired(
+            offer=offer.id,
+            contact=offer.contact,
+            agent=offer.agent,
+            missed=missed,
+            retry_at=_retry_at(ctx, offer, 0),
+        )
+    ]
+    rule = ctx.workspace.policy.queues[ctx.workspace.contacts[offer.contact].queue].on_miss
+    if rule is not None and missed >= rule.after_misses and agent.presence == Presence.AVAILABLE:
+        events.append(ev.AgentPresenceChanged(agent=agent.id, presence=rule.set_presence, cause="missed_offers"))
+        if rule.set_presence != Presence.AVAILABLE:
+            others = withdraw_offers(agent, ctx.workspace, "presence")
+            events += [event for event in others if _other(event, offer)]
+    return events
+
+
+def _retry_at(ctx: Context, offer: Offer, asked: int) -> int | None:
+    queue = ctx.workspace.policy.queues[ctx.workspace.contacts[offer.contact].queue]
+    delay = max(queue.retry_delay, asked)
+    return ctx.now + delay if delay else None
+
+
+def complete_contact(ctx: Context, command: cmd.CompleteContact) -> list[ev.Event]:
+    """The interaction is over; wrap-up is a state of the agent."""
+    contact, agent = ctx.held_contact(command.contact)
+    wrap_up = ctx.workspace.policy.queues[contact.queue].wrap_up
+    return [
+        ev.ContactCompleted(
+            contact=contact.id,
+            agent=agent.id,
+            wrap_up_until=max(ctx.now + wrap_up, agent.wrap_up_until or 0) if wrap_up else None,
+            wrap_up_code=command.wrap_up_code,
+            note_ref=command.note_ref,
+        )
+    ]
+
+
+def requeue_contact(ctx: Context, command: cmd.RequeueContact) -> list[ev.Event]:
+    """Back to the queue with the original age. An agent who gives a contact back is not its first choice again."""
+    contact, agent = ctx.held_contact(command.contact)
+    reason = "agent" if ctx.actor.role is Role.AGENT else "supervisor"
+    return [ev.ContactRequeued(contact=contact.id, agent=agent.id, reason=reason)]
+
+
+def cancel_contact(ctx: Context, command: cmd.CancelContact) -> list[ev.Event]:
+    """An open contact ends without an answer."""
+    contact = ctx.contact(command.contact)
+    if not contact.state.is_open:
+        raise Refused("wrong_state", f"the contact is {contact.state.value} already")
+    withdrawn = withdraw_offers(contact, ctx.workspace, "cancelled")
+    return [*withdrawn, ev.ContactCancelled(contact=contact.id, reason=command.reason)]
+
+
+def abandon_contact(ctx: Context, command: cmd.AbandonContact) -> list[ev.Event]:
+    """The customer left before an agent came."""
+    contact = ctx.contact(command.contact)
+    if contact.state not in (ContactState.WAITING, ContactState.OFFERED, ContactState.SCHEDULED):
+        raise Refused("wrong_state", f"the contact is {contact.state.value}; only one that waits can be abandoned")
+    return _abandon(ctx, contact.id)
+
+
+def leave_thread(ctx: Context, command: cmd.LeaveThread) -> list[ev.Event]:
+    """A chat customer stayed away: what still waits on the thread is abandoned; an agent ends what is assigned."""
+    thread = ctx.workspace.threads.get(command.thread)
+    for contact_id in thread.contacts if thread else ():
+        contact = ctx.workspace.contacts[contact_id]
+        if contact.state in (ContactState.WAITING, ContactState.OFFERED) and contact.thread == command.thread:
+            return _abandon(ctx, contact.id)
+    return [ev.CommandNoted(reason="nothing_waits")]
+
+
+def _abandon(ctx: Context, contact_id: ContactId) -> list[ev.Event]:
+    contact = ctx.workspace.contacts[contact_id]
+    waited = max(0, ctx.now - contact.age_from)
+    withdrawn = withdraw_offers(contact, ctx.workspace, "abandoned")
+    return [*withdrawn, ev.ContactAbandoned(contact=contact.id, waited=waited)]

@@ -1,0 +1,80 @@
+"""An ordered set: sorted chunks with bisection, exact removal, iteration in order.
+
+Lazy heaps with stale entries would be as fast, but a leader undoes speculative changes and several readers walk in
+order; with exact removal there is nothing stale to reason about (`docs/adr/0007-ordered-sets-not-heaps.md`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+CHUNK = 256
+
+T = TypeVar("T", bound=tuple[object, ...])
+
+
+class OrderedSet(Generic[T]):
+    """A set of tuples kept in order. `add` and `remove` cost two bisections and a short move, `first` is free."""
+
+    __slots__ = ("_chunks", "_lasts", "_size")
+
+    def __init__(self) -> None:
+        self._chunks: list[list[T]] = []
+        self._lasts: list[T] = []
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bool__(self) -> bool:
+        return self._size > 0
+
+    def __iter__(self) -> Iterator[T]:
+        for chunk in self._chunks:
+            yield from chunk
+
+    def first(self) -> T:
+        """The least item. Raises IndexError when empty."""
+        return self._chunks[0][0]
+
+    def add(self, item: T) -> None:
+        """Put `item` in. It must not be there yet: a double entry is a bug of the caller."""
+        self._size += 1
+        lasts = self._lasts
+        at = bisect_left(lasts, item)
+        if at == len(lasts):
+            if at and len(self._chunks[-1]) < CHUNK:
+                self._chunks[-1].append(item)
+                lasts[-1] = item
+            else:
+                self._chunks.append([item])
+                lasts.append(item)
+            return
+        chunk = self._chunks[at]
+        insort(chunk, item)
+        if len(chunk) > 2 * CHUNK:
+            half = chunk[CHUNK:]
+            del chunk[CHUNK:]
+            self._chunks.insert(at + 1, half)
+            lasts[at] = chunk[-1]
+            lasts.insert(at + 1, half[-1])
+
+    def remove(self, item: T) -> None:
+        """Take `item` out. Raises KeyError if it is not there."""
+        lasts = self._lasts
+        at = bisect_left(lasts, item)
+        if at == len(lasts):
+            raise KeyError(item)
+        chunk = self._chunks[at]
+        inside = bisect_left(chunk, item)
+        if inside == len(chunk) or chunk[inside] != item:
+            raise KeyError(item)
+        del chunk[inside]
+        self._size -= 1
+        if not chunk:
+            del self._chunks[at]
+            del lasts[at]
+        elif inside == len(chunk):
+            lasts[at] = chunk[-1]

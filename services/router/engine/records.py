@@ -1,0 +1,294 @@
+"""The facts of a workspace: contacts, agents, offers and what belongs to them.
+
+Every record is written by `evolve` alone, after `Undo.save`. Values in mutable fields are replaced, never changed
+inside, so that a saved record is really saved; the two lists that only grow say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from services.router.engine.undo import Record
+from shared.contracts.commands import Reach
+from shared.vocabulary import (
+    AddressKey,
+    AgentId,
+    ChannelHealth,
+    ContactId,
+    ContactState,
+    CustomerId,
+    Delivery,
+    MessageId,
+    OfferId,
+    QueueName,
+    Role,
+    ThreadKey,
+    channel_name,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Message(Record):
+    """One line of a conversation. `thread_seq` counts from 1 in its thread; the text lies under `ref`."""
+
+    MUTABLE: ClassVar[tuple[str, ...]] = ("ref", "status")
+
+    id: MessageId
+    direction: str
+    kind: str
+    ref: str
+    at: int
+    channel: str
+    account: str
+    thread: ThreadKey
+    thread_seq: int
+    author: str
+    source_key: str = ""
+    refers_to: str | None = None
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect:
+    """One hop a rule made."""
+
+    from_channel: str
+    channel: str
+    rule: str
+    at: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Contact(Record):
+    """One request for help. `age_from` is where waiting counts from and survives every requeue."""
+
+    MUTABLE: ClassVar[tuple[str, ...]] = (
+        "channel",
+        "account",
+        "thread",
+        "sender",
+        "queue",
+        "language",
+        "language_confidence",
+        "reach",
+        "state",
+        "state_since",
+        "retry_at",
+        "considered",
+        "offers",
+        "agent",
+        "declines",
+        "redirects",
+        "ended_at",
+        "end_reason",
+        "wrap_up_code",
+        "answered_at",
+        "last_message_at",
+        "threads",
+    )
+
+    id: ContactId
+    source_key: str
+    channel: str
+    account: str
+    thread: ThreadKey
+    customer: CustomerId
+    sender: AddressKey
+    queue: QueueName
+    language: str
+    language_confidence: float | None
+    skills: tuple[tuple[str, int], ...]
+    priority: int
+    attributes: Mapping[str, str]
+    reach: Mapping[str, Reach]
+    created_at: int
+    age_from: int
+    state: ContactState
+    state_since: int
+    scheduled_at: int | None = None
+    previous: ContactId | None = None
+    retry_at: int | None = None
+    considered: int = -1
+    offers: tuple[OfferId, ...] = ()
+    agent: AgentId | None = None
+    declines: Mapping[AgentId, int] = field(default_factory=dict)
+    redirects: tuple[Redirect, ...] = ()
+    ended_at: int | None = None
+    end_reason: str | None = None
+    wrap_up_code: str | None = None
+    answered_at: int | None = None
+    last_message_at: int | None = None
+    threads: tuple[ThreadKey, ...] = ()
+    all_offers: list[OfferId] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    seqs: list[int] = field(default_factory=list)
+
+    @property
+    def channel_name(self) -> str:
+        return channel_name(self.channel, self.account)
+
+    @property
+    def order(self) -> tuple[int, int, str]:
+        """Among the waiting: higher priority first, then longest waiting, then id."""
+        return (-self.priority, self.age_from, self.id)
+
+
+@dataclass(slots=True, kw_only=True)
+class Agent(Record):
+    """Who handles contacts. `held`: the contacts on offer or assigned and their channel kind; both take capacity."""
+
+    MUTABLE: ClassVar[tuple[str, ...]] = (
+        "name",
+        "languages",
+        "skills",
+        "queues",
+        "channels",
+        "capacity_total",
+        "capacity_per_channel",
+        "capacity_weights",
+        "presence",
+        "next_presence",
+        "channel_switch",
+        "reachable",
+        "grace_until",
+        "wrap_up_until",
+        "wrap_up_contact",
+        "idle_since",
+        "held",
+        "offers",
+        "missed",
+        "presence_since",
+    )
+
+    id: AgentId
+    name: str = ""
+    languages: Mapping[str, int] = field(default_factory=dict)
+    skills: Mapping[str, int] = field(default_factory=dict)
+    queues: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    capacity_total: int = 1000
+    capacity_per_channel: Mapping[str, int] = field(default_factory=dict)
+    capacity_weights: Mapping[str, int] = field(default_factory=dict)
+    presence: str = "offline"
+    next_presence: str | None = None
+    channel_switch: Mapping[str, bool] = field(default_factory=dict)
+    reachable: bool = False
+    grace_until: int | None = None
+    wrap_up_until: int | None = None
+    wrap_up_contact: ContactId | None = None
+    idle_since: int = 0
+    held: Mapping[ContactId, str] = field(default_factory=dict)
+    offers: tuple[OfferId, ...] = ()
+    missed: int = 0
+    presence_since: int = 0
+
+    def weight(self, kind: str) -> int:
+        """What one contact of this kind takes, in thousandths of a unit."""
+        return self.capacity_weights.get(kind, 1000)
+
+    @property
+    def used(self) -> int:
+        """Capacity in use, pending offers included, in thousandths of a unit."""
+        return sum(self.weight(kind) for kind in self.held.values())
+
+    def has_room(self, kind: str) -> bool:
+        """Whether one more contact of this kind fits: in total and on its channel."""
+        limit = self.capacity_per_channel.get(kind)
+        if limit is not None and sum(1 for held in self.held.values() if held == kind) >= limit:
+            return False
+        return self.used + self.weight(kind) <= self.capacity_total
+
+    @property
+    def takes_offers(self) -> bool:
+        """Declared available with nothing else to follow, heard of, and not in wrap-up."""
+        return (
+            self.presence == "available"
+            and self.next_presence is None
+            and self.reachable
+            and self.wrap_up_until is None
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Offer(Record):
+    """A contact shown to one agent for a limited time. `outcome` is empty while it is open.
+
+    Ended offers stay as long as their contact, so that a late answer is refused with the true reason.
+    """
+
+    MUTABLE: ClassVar[tuple[str, ...]] = ("expires_at", "outcome")
+
+    id: OfferId
+    contact: ContactId
+    agent: AgentId
+    made_at: int
+    expires_at: int
+    outcome: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Thread(Record):
+    """A conversation on one channel: its contacts (oldest first) and the number of the next line."""
+
+    MUTABLE: ClassVar[tuple[str, ...]] = ("contacts", "next_seq")
+
+    key: ThreadKey
+    contacts: tuple[ContactId, ...] = ()
+    next_seq: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Customer(Record):
+    """What routing remembers of a customer while one of their contacts is in the state."""
+
+    MUTABLE: ClassVar[tuple[str, ...]] = ("language", "contacts", "keys")
+
+    id: CustomerId
+    language: str | None = None
+    contacts: tuple[ContactId, ...] = ()
+    keys: tuple[AddressKey, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class ChannelState(Record):
+    """What is known of one channel's health."""
+
+    MUTABLE: ClassVar[tuple[str, ...]] = ("state", "since", "evidence")
+
+    name: str
+    kind: str
+    account: str
+    state: ChannelHealth = ChannelHealth.HEALTHY
+    since: int = 0
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """Who may call, by the hash of their key."""
+
+    key_id: str
+    key_hash: str
+    role: Role
+    agent: AgentId | None
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command was told: kept for a day or two, so that a lost answer costs one more question.
+
+    `refused` is (reason, detail, field) or None; `subject` the id of what the command made or changed.
+    """
+
+    seq: int
+    digest: str
+    refused: tuple[str, str, str | None] | None
+    subject: str | None
+    workspace: str
+    note: str = ""
+
+
+FINAL_DELIVERIES = frozenset({Delivery.DELIVERED.value, Delivery.READ.value, Delivery.FAILED.value})

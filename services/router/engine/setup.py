@@ -1,0 +1,116 @@
+"""Setting up a workspace: keys, policy, agents."""
+
+from __future__ import annotations
+
+from services.router.engine.context import Context, Refused, withdraw_offers
+from services.router.engine.policy import RoutingPolicy, base_language, routing_policy
+from shared.contracts import commands as cmd
+from shared.contracts import events as ev
+from shared.vocabulary import AgentId, ContactId, ContactState
+
+
+def create_key(ctx: Context, command: cmd.CreateKey) -> list[ev.Event]:
+    """A key may be used from now on."""
+    known = ctx.workspace.keys.get(command.key_id)
+    if known is not None and known.key_hash == command.key_hash and known.role == command.role:
+        return [ev.CommandNoted(reason="unchanged", subject=command.key_id)]
+    if known is not None:
+        raise Refused("duplicate_key", f"there is a key {command.key_id!r} already", "key_id")
+    return [
+        ev.KeyCreated(
+            key_id=command.key_id,
+            key_hash=command.key_hash,
+            role=command.role,
+            agent=command.agent,
+            label=command.label,
+        )
+    ]
+
+
+def revoke_key(ctx: Context, command: cmd.RevokeKey) -> list[ev.Event]:
+    """A key is worth nothing from now on."""
+    if command.key_id not in ctx.workspace.keys:
+        raise Refused("unknown_key", f"there is no key {command.key_id!r}", "key_id")
+    return [ev.KeyRevoked(key_id=command.key_id)]
+
+
+def adopt_policy(ctx: Context, command: cmd.AdoptPolicy) -> list[ev.Event]:
+    """A policy comes into force whole. Open contacts must still have their queue and channel under it; offers to
+    agents whom it makes ineligible are taken back."""
+    try:
+        policy = routing_policy(command.policy)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Refused("policy_invalid", f"the policy cannot be read: {error!r}", "policy") from error
+    if command.policy == ctx.workspace.policy_document:
+        return [ev.CommandNoted(reason="unchanged")]
+    _refuse_stranding(ctx, policy)
+    adopted = ev.PolicyAdopted(version=ctx.workspace.policy_version + 1, policy=command.policy)
+    withdrawn = [
+        ev.OfferWithdrawn(offer=offer.id, contact=offer.contact, agent=offer.agent, reason="policy")
+        for offer in ctx.workspace.offers.values()
+        if not offer.outcome and not _still_eligible(ctx, policy, offer.agent, offer.contact)
+    ]
+    return [adopted, *withdrawn]
+
+
+def _refuse_stranding(ctx: Context, policy: RoutingPolicy) -> None:
+    for name, counts in sorted(ctx.index.queues.items()):
+        stranded = counts.waiting + counts.offered + counts.assigned
+        if name not in policy.queues and stranded:
+            raise Refused("policy_invalid", f"queue {name!r} still has {stranded} open contacts", "queues")
+    for name, pending in sorted(ctx.index.pending_on.items()):
+        if name not in policy.channels and pending:
+            raise Refused("policy_invalid", f"channel {name!r} still has {len(pending)} waiting contacts", "channels")
+    for contact in ctx.workspace.contacts.values():
+        if contact.state is ContactState.SCHEDULED and contact.queue not in policy.queues:
+            raise Refused("policy_invalid", f"queue {contact.queue!r} still has scheduled contacts", "queues")
+
+
+def _still_eligible(ctx: Context, policy: RoutingPolicy, agent_id: AgentId, contact_id: ContactId) -> bool:
+    agent = ctx.workspace.agents[agent_id]
+    contact = ctx.workspace.contacts[contact_id]
+    queue = policy.queues[contact.queue]
+    if agent.queues and queue.name not in agent.queues:
+        return False
+    language = base_language(contact.language)
+    spoken = {base_language(code): level for code, level in agent.languages.items()}
+    if language != "und" and spoken.get(language, 0) < queue.language_min:
+        return False
+    return all(agent.skills.get(skill, 0) >= level for skill, level in (*contact.skills, *queue.skills))
+
+
+def put_agent(ctx: Context, command: cmd.PutAgent) -> list[ev.Event]:
+    """An agent's profile, whole. Offers that no longer fit are taken back; assigned work stays."""
+    for queue in command.queues:
+        if queue not in ctx.workspace.policy.queues:
+            raise Refused("unknown_queue", f"there is no queue {queue!r}", "queues")
+    profile = ev.AgentProfileSet(
+        agent=command.agent,
+        name=command.name,
+        languages=command.languages,
+        skills=command.skills,
+        queues=command.queues,
+        channels=command.channels,
+        capacity_total=command.capacity_total,
+        capacity_per_channel=command.capacity_per_channel,
+        capacity_weights=command.capacity_weights,
+    )
+    agent = ctx.workspace.agents.get(command.agent)
+    if agent is None:
+        return [profile]
+    if all(getattr(agent, name) == getattr(command, name) for name in _PROFILE):
+        return [ev.CommandNoted(reason="unchanged", subject=agent.id)]
+    # Rather take one offer too many back than leave one that the new profile would not have got.
+    return [profile, *withdraw_offers(agent, ctx.workspace, "profile")]
+
+
+_PROFILE = (
+    "name",
+    "languages",
+    "skills",
+    "queues",
+    "channels",
+    "capacity_total",
+    "capacity_per_channel",
+    "capacity_weights",
+)

@@ -1,0 +1,88 @@
+"""The state of one partition: workspaces with their facts, and what guards against repeats.
+
+A fold of the journal and nothing else. The facts are here; what is derived from them lives in `index.py` and can be
+computed anew at any time (invariant 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.router.engine.policy import NO_POLICY, RoutingPolicy, routing_policy
+from services.router.engine.records import Agent, Answer, ChannelState, Contact, Customer, Key, Message, Offer, Thread
+from services.router.engine.undo import Record, Undo
+from shared.vocabulary import AddressKey, AgentId, ContactId, CustomerId, MessageId, OfferId, ThreadKey
+
+DAY = 86_400_000
+ANSWER_DAYS = 2
+DEDUPE_DAYS = 9
+"""Generations of seen source keys: the longest provider retry span is eight days, plus the day under way."""
+
+
+class Workspace(Record):
+    """One tenant's facts."""
+
+    MUTABLE = ("sequence", "policy_version", "policy_document", "policy", "health_version")
+
+    def __init__(self, name: str, created_at: int) -> None:
+        self.name = name
+        self.created_at = created_at
+        self.sequence = 0
+        self.policy_version = 0
+        self.policy_document: Mapping[str, Any] | None = None
+        self.policy: RoutingPolicy = NO_POLICY
+        self.health_version = 0
+        self.keys: dict[str, Key] = {}
+        self.agents: dict[AgentId, Agent] = {}
+        self.contacts: dict[ContactId, Contact] = {}
+        self.offers: dict[OfferId, Offer] = {}
+        self.threads: dict[ThreadKey, Thread] = {}
+        self.customers: dict[CustomerId, Customer] = {}
+        self.identities: dict[AddressKey, CustomerId] = {}
+        self.channels: dict[str, ChannelState] = {}
+        self.messages: dict[MessageId, tuple[ContactId, Message]] = {}
+
+    def set_policy(self, version: int, document: Mapping[str, Any]) -> None:
+        """Take a policy document into force (the caller has saved this record)."""
+        self.policy_version = version
+        self.policy_document = document
+        self.policy = routing_policy(document)
+
+
+class State:
+    """Everything the decisions of one partition depend on."""
+
+    def __init__(self) -> None:
+        self.at = 0
+        self.positions = (0, 0)
+        self.workspaces: dict[str, Workspace] = {}
+        self.answers: dict[int, dict[str, Answer]] = {}
+        self.seen: dict[int, dict[str, str]] = {}
+        self.undo = Undo()
+
+    @property
+    def day(self) -> int:
+        """The generation that repeats are remembered in: days since the epoch; 0 before the first."""
+        return max(self.seen, default=0)
+
+    @property
+    def newest_seen(self) -> dict[str, str]:
+        return self.seen[max(self.seen)]
+
+    def answer_of(self, command_id: str) -> Answer | None:
+        """What this command was told, if it is remembered."""
+        for answers in self.answers.values():
+            answer = answers.get(command_id)
+            if answer is not None:
+                return answer
+        return None
+
+    def contact_of_source(self, workspace: str, source_key: str) -> str | None:
+        """The contact that a source key became part of ('' if it opened none), or None if it is new."""
+        key = f"{workspace}\x1f{source_key}"
+        for seen in self.seen.values():
+            contact = seen.get(key)
+            if contact is not None:
+                return contact
+        return None

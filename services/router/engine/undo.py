@@ -1,0 +1,82 @@
+"""What it takes to take speculative changes back, exactly.
+
+The leader decides on a working state before its entry is read back. Every write on a fact goes through `Undo`, which
+remembers what was there; derived indexes are never remembered but brought in step with the restored facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from operator import attrgetter
+from typing import Any, ClassVar, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Record:
+    """A mutable fact. `MUTABLE` names the fields that change; their values are replaced, never changed inside."""
+
+    __slots__ = ()
+    MUTABLE: ClassVar[tuple[str, ...]] = ()
+    _fields_of: ClassVar[Callable[[Any], Any]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.MUTABLE:
+            cls._fields_of = attrgetter(*cls.MUTABLE)
+
+
+class Undo:
+    """A list of steps back, newest last. One for the whole partition, cut at marks."""
+
+    __slots__ = ("_steps",)
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[Any, ...]] = []
+
+    def mark(self) -> int:
+        """A place to come back to."""
+        return len(self._steps)
+
+    def save(self, record: Record) -> None:
+        """Remember `record` as it is, before writing on it."""
+        self._steps.append(("fields", record, type(record)._fields_of(record)))
+
+    def put(self, table: MutableMapping[K, V], key: K, value: V) -> None:
+        """`table[key] = value`, to be taken back."""
+        if key in table:
+            self._steps.append(("value", table, key, table[key]))
+        else:
+            self._steps.append(("absent", table, key))
+        table[key] = value
+
+    def delete(self, table: MutableMapping[K, V], key: K) -> None:
+        """`del table[key]`, to be taken back. Raises KeyError if it is not there."""
+        self._steps.append(("value", table, key, table[key]))
+        del table[key]
+
+    def append(self, items: list[V], item: V) -> None:
+        """`items.append(item)`, to be taken back."""
+        self._steps.append(("appended", items))
+        items.append(item)
+
+    def rollback(self, mark: int) -> None:
+        """Take everything since `mark` back, newest first."""
+        steps = self._steps
+        while len(steps) > mark:
+            step = steps.pop()
+            match step:
+                case ("fields", record, values):
+                    for name, value in zip(type(record).MUTABLE, values, strict=True):
+                        setattr(record, name, value)
+                case ("value", table, key, value):
+                    table[key] = value
+                case ("absent", table, key):
+                    del table[key]
+                case ("appended", items):
+                    items.pop()
+
+    def forget(self) -> None:
+        """What was done stays done."""
+        self._steps.clear()

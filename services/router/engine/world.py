@@ -1,0 +1,103 @@
+"""The state of a partition with what is derived from it, and a note of what the last events touched."""
+
+from __future__ import annotations
+
+from services.router.engine.index import Index, Timer
+from services.router.engine.ordered import OrderedSet
+from services.router.engine.records import Agent, Contact
+from services.router.engine.state import State, Workspace
+from shared.vocabulary import AgentId, ContactId, OfferId
+
+Touched = tuple[str, str, str]
+"""(kind, workspace, id) with kind one of contact, agent, offer, thread, channel, policy, key, workspace, message."""
+
+
+class World:
+    """Facts, indexes and timers of one partition. `evolve` writes on it, everybody else reads."""
+
+    def __init__(self, state: State | None = None) -> None:
+        self.state = state or State()
+        self.timers: OrderedSet[Timer] = OrderedSet()
+        self.indexes: dict[str, Index] = {
+            name: Index(workspace, self.timers) for name, workspace in self.state.workspaces.items()
+        }
+        self.touched: list[Touched] = []
+        self._synced = 0
+        self._followed = 0
+
+    def change_contact(self, workspace: Workspace, contact_id: ContactId) -> Contact:
+        """The contact, remembered as it was and noted as touched. Raises KeyError if there is none: a bug."""
+        contact = workspace.contacts[contact_id]
+        self.state.undo.save(contact)
+        self.touched.append(("contact", workspace.name, contact_id))
+        return contact
+
+    def change_agent(self, workspace: Workspace, agent_id: AgentId) -> Agent:
+        """The agent, remembered as they were and noted as touched. Raises KeyError if there is none: a bug."""
+        agent = workspace.agents[agent_id]
+        self.state.undo.save(agent)
+        self.touched.append(("agent", workspace.name, agent_id))
+        return agent
+
+    def sync(self) -> None:
+        """Bring the indexes in step with everything touched since the last call."""
+        touched = self.touched
+        while self._synced < len(touched):
+            kind, workspace, id = touched[self._synced]
+            self._synced += 1
+            self._sync_one(kind, workspace, id)
+
+    def _sync_one(self, kind: str, workspace: str, id: str) -> None:
+        if kind == "contact":
+            self.indexes[workspace].sync_contact(ContactId(id))
+        elif kind == "agent":
+            self.indexes[workspace].sync_agent(AgentId(id))
+        elif kind == "offer":
+            self.indexes[workspace].sync_offer(OfferId(id))
+        elif kind == "channel":
+            self.indexes[workspace].sync_channels(id)
+        elif kind in ("policy", "workspace"):
+            self.rebuild(workspace)
+
+    def rebuild(self, workspace: str) -> None:
+        """Derive a workspace's indexes anew: its policy changed, or it came into being or went."""
+        old = self.indexes.pop(workspace, None)
+        if old is not None:
+            old.drop()
+        facts = self.state.workspaces.get(workspace)
+        if facts is not None:
+            self.indexes[workspace] = Index(facts, self.timers)
+
+    def mark(self) -> tuple[int, int]:
+        """A place to roll back to."""
+        return self.state.undo.mark(), len(self.touched)
+
+    def rollback(self, mark: tuple[int, int]) -> None:
+        """Take back every fact since the mark, and bring the indexes in step with what is true again."""
+        undo_mark, touched_mark = mark
+        undone = dict.fromkeys(self.touched[touched_mark:])
+        del self.touched[touched_mark:]
+        self._synced = len(self.touched)
+        self._followed = min(self._followed, len(self.touched))
+        self.state.undo.rollback(undo_mark)
+        for kind, workspace, id in undone:
+            if workspace in self.indexes or workspace in self.state.workspaces:
+                self._sync_one(kind, workspace, id)
+        for index in self.indexes.values():
+            index.fresh_contacts.clear()
+            index.fresh_classes.clear()
+
+    def settle(self) -> list[Touched]:
+        """Nothing since the last call can be taken back any more; returns what was touched."""
+        touched = self.touched
+        self.touched = []
+        self._synced = 0
+        self._followed = 0
+        self.state.undo.forget()
+        return touched
+
+    def touched_agents(self, workspace: str) -> list[AgentId]:
+        """The agents of a workspace touched since the last call, each once, in order."""
+        fresh = self.touched[self._followed :]
+        self._followed = len(self.touched)
+        return list(dict.fromkeys(AgentId(id) for kind, ws, id in fresh if kind == "agent" and ws == workspace))

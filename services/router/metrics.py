@@ -1,0 +1,481 @@
+"""Every metric of the router, with its help line: `docs/metrics.md` lists them, and a test holds the two equal.
+
+Base units (seconds, bytes), Prometheus' suffixes, and labels from closed sets only: whatever is not in its set is
+counted as `other`, so that no customer, agent or stranger can make a series. There is no workspace label.
+
+Counters count what the journal says, once per entry performed here; every formula of a contact centre (service level,
+ASA, AHT, abandonment, occupancy) can be derived from them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.contracts import events as ev
+from shared.vocabulary import AutoClass, ChannelHealth, ChannelKind, ContactState, Delivery, Presence, Topic
+
+OTHER: Final = "other"
+
+WAIT_BUCKETS: Final = (
+    1, 5, 10, 15, 20, 25, 30, 45, 60, 90, 120, 180, 240, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400,
+)  # fmt: skip
+"""The service levels that contact centres promise, then what mail takes."""
+FAST_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+DECISION_BUCKETS: Final = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1)
+SIZE_BUCKETS: Final = (256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576)
+SHORT_ABANDON_MS: Final = 5_000
+
+_CHANNELS: Final = frozenset(kind.value for kind in ChannelKind)
+_OFFER_OUTCOMES: Final = ("made", "accepted", "declined", "expired", "withdrawn")
+_WITHDRAWN: Final = frozenset(
+    {"presence", "agent_lost", "channel_down", "cancelled", "abandoned", "profile", "policy", "accepted_by_another"}
+)
+_QUEUED: Final = frozenset({"received", "due", "declined", "expired", "withdrawn", "requeued", "agent_lost"})
+_REQUEUED: Final = frozenset({"agent", "supervisor", "agent_lost"})
+_IGNORED: Final = frozenset({"refers_to_nothing", *(auto.value for auto in AutoClass)})
+_REFUSED: Final = frozenset(
+    {
+        "unknown_workspace",
+        "unknown_agent",
+        "unknown_contact",
+        "unknown_offer",
+        "unknown_queue",
+        "unknown_channel",
+        "unknown_presence",
+        "unknown_message",
+        "unknown_key",
+        "not_yours",
+        "offer_expired",
+        "offer_withdrawn",
+        "offer_declined",
+        "offer_accepted_by_another",
+        "wrong_state",
+        "no_wrap_up",
+        "already_exists",
+        "policy_invalid",
+        "cannot_reply",
+        "forbidden",
+        "duplicate_key",
+        "id_reused",
+    }
+)
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"})
+STREAM_MARK: Final = "switchdesk.stream"
+"""Set in the scope by whoever answers with a stream: its life is not a slow answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One line of `docs/metrics.md`."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+
+
+class RouterMetrics:
+    """The router's metrics on a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.catalogue: list[Metric] = []
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._queues: frozenset[str] = frozenset()
+        self._accounts: frozenset[str] = frozenset()
+        self._presences: frozenset[str] = frozenset(presence.value for presence in Presence)
+        self._answered_at: dict[str, int] = {}
+        self._wrap_up_from: dict[str, int] = {}
+        self._define_contacts()
+        self._define_agents()
+        self._define_channels()
+        self._define_machine()
+
+    # The names
+
+    def _define_contacts(self) -> None:
+        by_queue = ("channel", "queue")
+        self.contacts_received = self._counter(
+            "switchdesk_contacts_received_total", "Contacts that came in (offered, in call centres' words).", by_queue
+        )
+        self.contacts_answered = self._counter(
+            "switchdesk_contacts_answered_total", "Contacts that an agent accepted, each time they were.", by_queue
+        )
+        self.contacts_ended = self._counter(
+            "switchdesk_contacts_ended_total",
+            "Contacts that ended, by outcome: completed, abandoned, cancelled.",
+            ("channel", "queue", "outcome"),
+        )
+        self.short_abandoned = self._counter(
+            "switchdesk_contacts_short_abandoned_total",
+            "Contacts abandoned within 5 s: also counted as abandoned; many centres leave them out of service level.",
+            by_queue,
+        )
+        self.contacts_queued = self._counter(
+            "switchdesk_contacts_queued_total", "Times a contact began to wait, by reason.", ("queue", "reason")
+        )
+        self.contacts_requeued = self._counter(
+            "switchdesk_contacts_requeued_total", "Assignments given back to their queue, by reason.", ("reason",)
+        )
+        self.contacts_redirected = self._counter(
+            "switchdesk_contacts_redirected_total",
+            "Contacts that a rule moved to another channel.",
+            ("from_channel", "channel"),
+        )
+        self.redirects_refused = self._counter(
+            "switchdesk_redirects_refused_total", "Contacts that stayed on a channel that was down: no other way."
+        )
+        self.wait_seconds = self._histogram(
+            "switchdesk_contact_wait_seconds",
+            "Time from a contact's arrival until it was answered, abandoned or cancelled while waiting.",
+            ("channel", "outcome"),
+            WAIT_BUCKETS,
+        )
+        self.handle_seconds = self._histogram(
+            "switchdesk_handle_seconds", "Time from accepting a contact to completing it.", ("channel",), WAIT_BUCKETS
+        )
+        self.wrap_up_seconds = self._histogram(
+            "switchdesk_wrap_up_seconds", "Agents' time after a contact.", (), WAIT_BUCKETS
+        )
+        self.contacts_open = self._gauge("switchdesk_contacts_open", "Open contacts now, by state.", ("state",))
+        self.queue_waiting = self._gauge("switchdesk_queue_waiting", "Contacts waiting now, by queue.", ("queue",))
+        self.queue_oldest = self._gauge(
+            "switchdesk_queue_oldest_age_seconds", "Age of the oldest waiting contact; 0 if none waits.", ("queue",)
+        )
+        self.messages_received = self._counter(
+            "switchdesk_messages_received_total", "Customers' messages that became part of a contact.", ("channel",)
+        )
+        self.messages_ignored = self._counter(
+            "switchdesk_messages_ignored_total",
+            "Messages that open nothing (automatic replies and the like).",
+            ("reason",),
+        )
+        self.replies = self._counter("switchdesk_replies_total", "Replies that agents sent.", ("channel",))
+        self.deliveries = self._counter(
+            "switchdesk_deliveries_total", "Reports about replies on their way, by status.", ("status",)
+        )
+
+    def _define_agents(self) -> None:
+        self.offers = self._counter(
+            "switchdesk_offers_total",
+            "Offers, made and by how they ended. `expired` are agents' non-responses.",
+            ("outcome",),
+        )
+        self.offers_withdrawn = self._counter(
+            "switchdesk_offers_withdrawn_total", "Offers taken back, by reason.", ("reason",)
+        )
+        self.leases = self._counter(
+            "switchdesk_agent_leases_total",
+            "Desks that fell silent (lost), spoke again (regained), or stayed silent past the grace (grace_ended).",
+            ("change",),
+        )
+        self.agents = self._gauge("switchdesk_agents", "Agents now, by declared presence.", ("presence",))
+        self.agents_reachable = self._gauge("switchdesk_agents_reachable", "Agents whose desk speaks, now.")
+        self.capacity_used = self._gauge("switchdesk_capacity_used_units", "Capacity taken by offers and assignments.")
+        self.capacity_total = self._gauge("switchdesk_capacity_total_units", "Capacity of the available agents.")
+        self.queue_staffed = self._gauge(
+            "switchdesk_queue_staffed_agents", "Agents who could serve the queue and are available.", ("queue",)
+        )
+
+    def _define_channels(self) -> None:
+        self.channel_state = self._gauge(
+            "switchdesk_channel_state", "1 for the state that a channel is in, 0 for the others.", ("channel", "state")
+        )
+        self.channel_changes = self._counter(
+            "switchdesk_channel_changes_total",
+            "Channels' changes of state (failovers and fail-backs).",
+            ("channel", "state"),
+        )
+
+    def _define_machine(self) -> None:
+        self.events = self._counter("switchdesk_events_total", "Events performed by this process.")
+        self.refused = self._counter(
+            "switchdesk_commands_refused_total", "Commands answered with no, by reason.", ("reason",)
+        )
+        self.rejected = self._counter(
+            "switchdesk_commands_rejected_total",
+            "Commands that could not be decided: a bug, or a poisoned record. Alarm.",
+        )
+        self.double_assign = self._counter(
+            "switchdesk_double_assign_total", "Contacts found with two live assignments. Must stay 0. Alarm."
+        )
+        self.orphans = self._gauge("switchdesk_orphans", "Contacts found in no state or place. Must stay 0. Alarm.")
+        self.journal_seq = self._gauge("switchdesk_journal_seq", "Newest journal entry read back.", ("partition",))
+        self.journal_bytes = self._histogram(
+            "switchdesk_journal_entry_bytes", "Size of journal entries.", (), SIZE_BUCKETS
+        )
+        self.journal_seconds = self._histogram(
+            "switchdesk_journal_append_seconds", "Time from proposing an entry to reading it back.", (), FAST_BUCKETS
+        )
+        self.journal_void = self._counter(
+            "switchdesk_journal_void_total", "Proposals that lost to another entry, or came twice."
+        )
+        self.decision_seconds = self._histogram(
+            "switchdesk_decision_seconds", "Time to decide one command.", (), DECISION_BUCKETS
+        )
+        self.inputs_lag = self._gauge(
+            "switchdesk_inputs_lag", "Inputs that are durable and not read yet.", ("partition", "topic")
+        )
+        self.leading = self._gauge("switchdesk_leading", "1 if this process leads the partition.", ("partition",))
+        self.loop_lag = self._gauge(
+            "switchdesk_loop_lag_seconds", "How late the event loop ran the last time it was asked."
+        )
+        self.http_requests = self._counter(
+            "switchdesk_http_requests_total", "Requests by route template and status.", ("method", "route", "status")
+        )
+        self.http_seconds = self._histogram(
+            "switchdesk_http_request_seconds", "Time to answer, without streams.", ("route",), FAST_BUCKETS
+        )
+        self.http_streams = self._gauge("switchdesk_http_streams", "Open streams.")
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        self.catalogue.append(Metric(name, "counter", labels, text))
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        self.catalogue.append(Metric(name, "gauge", labels, text))
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: Iterable[float]) -> Histogram:
+        self.catalogue.append(Metric(name, "histogram", labels, text))
+        return Histogram(name, text, labels, registry=self.registry, buckets=tuple(buckets))
+
+    # The closed sets
+
+    def set_policy(self, policies: Iterable[Mapping[str, Any]]) -> None:
+        """Which queues, channels and presences there are, from all policies in force; what is unknown is `other`."""
+        queues: set[str] = set()
+        accounts: set[str] = set()
+        presences = {presence.value for presence in Presence}
+        for policy in policies:
+            queues.update(queue["name"] for queue in policy.get("queues", ()))
+            accounts.update(f"{channel['kind']}:{channel['account']}" for channel in policy.get("channels", ()))
+            presences.update(policy.get("presences", ()))
+        self._queues, self._accounts, self._presences = frozenset(queues), frozenset(accounts), frozenset(presences)
+
+    def _queue(self, name: object) -> str:
+        return _closed(name, self._queues)
+
+    # From events
+
+    def on_event(self, event: ev.Event, *, at_ms: int, contact: Mapping[str, Any] | None = None) -> None:
+        """Count one performed event. `contact` are the facts of its contact: `channel`, `queue`, `age_from`, and
+        `assigned_at` where it has been accepted (ms); what is missing is not measured."""
+        facts = contact or {}
+        self.events.inc()
+        channel = _closed(facts.get("channel"), _CHANNELS)
+        queue = self._queue(facts.get("queue"))
+        match event:
+            case ev.ContactCreated():
+                self.contacts_received.labels(_closed(event.channel, _CHANNELS), self._queue(event.queue)).inc()
+            case ev.MessageReceived():
+                self.messages_received.labels(_closed(event.channel, _CHANNELS)).inc()
+            case ev.MessageIgnored():
+                self.messages_ignored.labels(_closed(event.reason, _IGNORED)).inc()
+            case ev.ContactQueued():
+                self.contacts_queued.labels(self._queue(event.queue), _closed(event.reason, _QUEUED)).inc()
+            case ev.OfferMade():
+                self.offers.labels("made").inc()
+            case ev.OfferAccepted():
+                self.offers.labels("accepted").inc()
+                self.contacts_answered.labels(channel, queue).inc()
+                self._waited(channel, "answered", facts, at_ms)
+                self._answered_at[event.contact] = at_ms
+            case ev.OfferDeclined():
+                self.offers.labels("declined").inc()
+            case ev.OfferExpired():
+                self.offers.labels("expired").inc()
+            case ev.OfferWithdrawn():
+                self.offers.labels("withdrawn").inc()
+                self.offers_withdrawn.labels(_closed(event.reason, _WITHDRAWN)).inc()
+            case ev.ContactRequeued():
+                self.contacts_requeued.labels(_closed(event.reason, _REQUEUED)).inc()
+                self._answered_at.pop(event.contact, None)
+            case ev.ContactCompleted():
+                self._ended(channel, queue, "completed")
+                self._handled(channel, event.contact, facts, at_ms)
+                if event.wrap_up_until is not None:
+                    self._wrap_up_from[event.agent] = at_ms
+            case ev.ContactAbandoned():
+                self._ended(channel, queue, "abandoned")
+                self.wait_seconds.labels(channel, "abandoned").observe(event.waited / 1000)
+                if event.waited <= SHORT_ABANDON_MS:
+                    self.short_abandoned.labels(channel, queue).inc()
+            case ev.ContactCancelled():
+                self._ended(channel, queue, "cancelled")
+                if self._answered_at.pop(event.contact, None) is None and facts.get("assigned_at") is None:
+                    self._waited(channel, "cancelled", facts, at_ms)
+            case ev.WrapUpEnded():
+                since = self._wrap_up_from.pop(event.agent, None)
+                if since is not None:
+                    self.wrap_up_seconds.observe(max(0, at_ms - since) / 1000)
+            case ev.ContactRedirected():
+                kinds = _closed(event.from_channel, _CHANNELS), _closed(event.channel, _CHANNELS)
+                self.contacts_redirected.labels(*kinds).inc()
+            case ev.RedirectRefused():
+                self.redirects_refused.inc()
+            case ev.ReplyQueued():
+                self.replies.labels(_closed(event.channel, _CHANNELS)).inc()
+            case ev.DeliveryReported():
+                self.deliveries.labels(_closed(event.status, frozenset(Delivery))).inc()
+            case ev.AgentLost():
+                self.leases.labels("lost").inc()
+            case ev.AgentRegained():
+                self.leases.labels("regained").inc()
+            case ev.AgentGraceEnded():
+                self.leases.labels("grace_ended").inc()
+            case ev.ChannelHealthChanged():
+                name = _closed(f"{event.channel}:{event.account}", self._accounts)
+                self.channel_changes.labels(name, _closed(event.state, frozenset(ChannelHealth))).inc()
+                self.set_channel(event.channel, event.account, event.state)
+            case ev.CommandRefused():
+                self.refused.labels(_closed(event.reason, _REFUSED)).inc()
+            case ev.CommandRejected():
+                self.rejected.inc()
+            case _:
+                pass
+
+    def _ended(self, channel: str, queue: str, outcome: str) -> None:
+        self.contacts_ended.labels(channel, queue, outcome).inc()
+
+    def _waited(self, channel: str, outcome: str, facts: Mapping[str, Any], at_ms: int) -> None:
+        since = facts.get("age_from", facts.get("created_at"))
+        if since is not None:
+            self.wait_seconds.labels(channel, outcome).observe(max(0, at_ms - since) / 1000)
+
+    def _handled(self, channel: str, contact: str, facts: Mapping[str, Any], at_ms: int) -> None:
+        seen = self._answered_at.pop(contact, None)
+        since = facts.get("assigned_at", seen)
+        if since is not None:
+            self.handle_seconds.labels(channel).observe(max(0, at_ms - since) / 1000)
+
+    # From looking
+
+    def set_contacts(self, counts: Mapping[str, int]) -> None:
+        """Open contacts by state, whole: a state that is not there has none."""
+        for state in ContactState:
+            if state.is_open:
+                self.contacts_open.labels(state.value).set(counts.get(state.value, 0))
+
+    def set_queue(self, queue: str, *, waiting: int, oldest_age_s: float, staffed: int) -> None:
+        name = self._queue(queue)
+        self.queue_waiting.labels(name).set(waiting)
+        self.queue_oldest.labels(name).set(oldest_age_s)
+        self.queue_staffed.labels(name).set(staffed)
+
+    def set_agents(self, counts: Mapping[str, int], *, reachable: int) -> None:
+        """Agents by presence, whole; presences outside the policy are summed up."""
+        known = dict.fromkeys([*self._presences, OTHER], 0)
+        for presence, count in counts.items():
+            known[_closed(presence, self._presences)] += count
+        for presence, count in known.items():
+            self.agents.labels(presence).set(count)
+        self.agents_reachable.set(reachable)
+
+    def set_capacity(self, *, used: float, total: float) -> None:
+        self.capacity_used.set(used)
+        self.capacity_total.set(total)
+
+    def set_channel(self, kind: str, account: str, state: str) -> None:
+        name = _closed(f"{kind}:{account}", self._accounts)
+        for each in ChannelHealth:
+            self.channel_state.labels(name, each.value).set(each == state)
+
+    def set_journal(self, partition: int, *, seq: int) -> None:
+        self.journal_seq.labels(str(partition)).set(seq)
+
+    def on_entry(self, *, size: int, took_s: float | None) -> None:
+        """An entry became true; `took_s` from proposing it, for own ones."""
+        self.journal_bytes.observe(size)
+        if took_s is not None:
+            self.journal_seconds.observe(took_s)
+
+    def set_lag(self, partition: int, *, commands: int, inbound: int) -> None:
+        self.inputs_lag.labels(str(partition), Topic.COMMANDS.value).set(commands)
+        self.inputs_lag.labels(str(partition), Topic.INBOUND.value).set(inbound)
+
+    def set_leading(self, partition: int, leading: bool) -> None:
+        self.leading.labels(str(partition)).set(leading)
+
+
+def _closed(value: object, allowed: frozenset[Any]) -> str:
+    return str(value) if value in allowed else OTHER
+
+
+class HttpMetrics:
+    """Pure ASGI: counts every answer by route template. An address that is no route is `other`."""
+
+    def __init__(self, app: ASGIApp, *, metrics: RouterMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+        began = time.perf_counter()
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if scope.get(STREAM_MARK):
+                    self._metrics.http_streams.inc()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", None) or OTHER
+            self._metrics.http_requests.labels(_closed(scope["method"], _METHODS), route, str(status)).inc()
+            if scope.get(STREAM_MARK):
+                self._metrics.http_streams.dec()
+            else:
+                self._metrics.http_seconds.labels(route).observe(time.perf_counter() - began)
+
+
+def admin_app(
+    registry: CollectorRegistry, ready: Callable[[], bool | str]
+) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """`/metrics`, `/healthz` and `/readyz` for the admin port. `ready` says True, or False or a sentence why not."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        kind, status = "text/plain; charset=utf-8", HTTPStatus.OK
+        match scope["path"]:
+            case "/metrics":
+                kind, body = CONTENT_TYPE_LATEST, generate_latest(registry)
+            case "/healthz":
+                body = b"ok\n"
+            case "/readyz":
+                answer = ready()
+                status = HTTPStatus.OK if answer is True else HTTPStatus.SERVICE_UNAVAILABLE
+                body = b"ready\n" if answer is True else f"{answer or 'not ready'}\n".encode()
+            case _:
+                status, body = HTTPStatus.NOT_FOUND, b"not found\n"
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": int(status), "headers": headers})
+        await send({"type": "http.response.body", "body": body if scope["method"] != "HEAD" else b""})
+
+    return app

@@ -1,0 +1,40 @@
+"""Settings of the router and its API; from the environment with the prefix `ROUTER_`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from services.router.api.auth import AuthSettings
+from shared.settings import Settings
+
+
+class RouterSettings(Settings):
+    """How tokens are checked, how long calls wait, and how the leader's loop is paced."""
+
+    model_config = SettingsConfigDict(env_prefix="ROUTER_")
+
+    name: str = Field("router-1", min_length=1, max_length=64, description="This replica in logs and `/v1/replicas`.")
+    jwt_secret: SecretStr = Field(min_length=32, description="Signs agents' tokens; at least 32 characters.")
+    jwt_issuer: str = Field("switchdesk", description="`iss` of every token.")
+    jwt_audience: str = Field("switchdesk", description="`aud` of every token.")
+    token_ttl_s: Annotated[int, Field(ge=60, le=43_200)] = Field(
+        3600, description="How long a token made here is valid."
+    )
+    wait_s: Annotated[float, Field(ge=0, le=25)] = Field(
+        5.0, description="How long a changing call waits for its decision before it answers 202."
+    )
+    api_docs: bool = Field(False, description="Whether `/docs` shows the interface to read and try.")
+    snapshot_every: Annotated[int, Field(ge=100)] = Field(10_000, description="Entries between two snapshots.")
+
+    @property
+    def auth(self) -> AuthSettings:
+        """What the API checks callers by."""
+        return AuthSettings(
+            jwt_secret=self.jwt_secret.get_secret_value(),
+            issuer=self.jwt_issuer,
+            audience=self.jwt_audience,
+            token_ttl_s=self.token_ttl_s,
+        )

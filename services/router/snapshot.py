@@ -1,0 +1,140 @@
+"""A state to bytes and back, and its hash.
+
+Facts only: what is derived is derived again. Format 1: zlib over msgspec's JSON of the records as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from services.router.engine.records import (
+    Agent,
+    Answer,
+    ChannelState,
+    Contact,
+    Customer,
+    Key,
+    Offer,
+    Thread,
+)
+from services.router.engine.state import State, Workspace
+from shared.log.port import LogCorrupt
+from shared.vocabulary import AddressKey, CustomerId, MessageId
+
+FORMAT = 1
+
+
+class _WorkspaceWire(msgspec.Struct):
+    name: str
+    created_at: int
+    sequence: int
+    policy_version: int
+    policy: dict[str, Any] | None
+    health_version: int
+    keys: list[Key]
+    agents: list[Agent]
+    contacts: list[Contact]
+    offers: list[Offer]
+    threads: list[Thread]
+    customers: list[Customer]
+    identities: dict[str, str]
+    channels: list[ChannelState]
+    replies: list[str]
+
+
+class _StateWire(msgspec.Struct):
+    at: int
+    positions: tuple[int, int]
+    workspaces: list[_WorkspaceWire]
+    answers: dict[int, dict[str, Answer]]
+    seen: dict[int, dict[str, str]]
+
+
+_decoder = msgspec.json.Decoder(_StateWire)
+
+
+def _by(values: Mapping[str, Any]) -> list[Any]:
+    return [values[key] for key in sorted(values)]
+
+
+def _wire(state: State) -> _StateWire:
+    return _StateWire(
+        at=state.at,
+        positions=state.positions,
+        workspaces=[
+            _WorkspaceWire(
+                name=ws.name,
+                created_at=ws.created_at,
+                sequence=ws.sequence,
+                policy_version=ws.policy_version,
+                policy=dict(ws.policy_document) if ws.policy_document is not None else None,
+                health_version=ws.health_version,
+                keys=_by(ws.keys),
+                agents=_by(ws.agents),
+                contacts=_by(ws.contacts),
+                offers=_by(ws.offers),
+                threads=_by(ws.threads),
+                customers=_by(ws.customers),
+                identities={str(key): str(customer) for key, customer in sorted(ws.identities.items())},
+                channels=_by(ws.channels),
+                replies=sorted(ws.messages),
+            )
+            for ws in _by(state.workspaces)
+        ],
+        answers=state.answers,
+        seen=state.seen,
+    )
+
+
+def dump(state: State) -> bytes:
+    """The bytes of a state without pending changes."""
+    return zlib.compress(msgspec.json.encode(_wire(state)), 1)
+
+
+def load(data: bytes) -> State:
+    """The state behind the bytes. Raises `LogCorrupt`."""
+    try:
+        wire = _decoder.decode(zlib.decompress(data))
+    except (msgspec.DecodeError, zlib.error) as error:
+        raise LogCorrupt(f"the snapshot cannot be read: {error}") from error
+    state = State()
+    state.at = wire.at
+    state.positions = wire.positions
+    state.answers = wire.answers
+    state.seen = wire.seen
+    for ws in wire.workspaces:
+        state.workspaces[ws.name] = _workspace(ws)
+    return state
+
+
+def _workspace(wire: _WorkspaceWire) -> Workspace:
+    ws = Workspace(wire.name, wire.created_at)
+    ws.sequence = wire.sequence
+    if wire.policy is not None:
+        ws.set_policy(wire.policy_version, wire.policy)
+    ws.health_version = wire.health_version
+    ws.keys = {key.key_id: key for key in wire.keys}
+    ws.agents = {agent.id: agent for agent in wire.agents}
+    ws.contacts = {contact.id: contact for contact in wire.contacts}
+    ws.offers = {offer.id: offer for offer in wire.offers}
+    ws.threads = {thread.key: thread for thread in wire.threads}
+    ws.customers = {customer.id: customer for customer in wire.customers}
+    ws.identities = {AddressKey(key): CustomerId(customer) for key, customer in wire.identities.items()}
+    ws.channels = {channel.name: channel for channel in wire.channels}
+    replies = set(wire.replies)
+    for contact in wire.contacts:
+        for message in contact.messages:
+            if message.id in replies:
+                ws.messages[MessageId(message.id)] = (contact.id, message)
+    return ws
+
+
+def state_hash(state: State) -> str:
+    """SHA-256 over all facts in a canonical order: equal for every replica that folded the same entries."""
+    wire = msgspec.to_builtins(_wire(state), str_keys=True)
+    return hashlib.sha256(msgspec.json.encode(wire, order="deterministic")).hexdigest()

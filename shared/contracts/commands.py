@@ -1,0 +1,307 @@
+"""Commands: what customers, agents, operators and channels ask for, imperative.
+
+Plain records of the standard library, so that the engine can take them as they are. Everything hostile has been
+refused at the border before a record exists; `shared.log.codec` turns records into bytes and back.
+Times are integer milliseconds since the epoch (UTC), durations integer milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.vocabulary import (
+    AddressKey,
+    AgentId,
+    AutoClass,
+    ChannelHealth,
+    ContactId,
+    Delivery,
+    MessageId,
+    MessageKind,
+    OfferId,
+    Role,
+    ThreadKey,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """One more way to reach a customer: facts only, the address lies in the content store under `a:{key}`."""
+
+    channel: str
+    account: str
+    key: AddressKey
+    verified: bool
+    consent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageCandidate:
+    """What the detector thought: a code without region, and a calibrated confidence between 0 and 1."""
+
+    language: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateWorkspace:
+    """Begin a workspace: the unit of isolation, order and partitioning."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateKey:
+    """Let a caller in. Only the SHA-256 of the key is ever recorded; the key is shown once, by whoever made it."""
+
+    key_id: str
+    key_hash: str
+    role: Role
+    agent: AgentId | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeKey:
+    """Shut a key out, at once."""
+
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptPolicy:
+    """Put a validated policy in force. `policy` is the document as `shared.contracts.policy` dumps it."""
+
+    policy: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutAgent:
+    """Create an agent or replace the whole profile. Levels are 1–5; capacity counts in thousandths of a unit."""
+
+    agent: AgentId
+    name: str = ""
+    languages: Mapping[str, int] = field(default_factory=dict)
+    skills: Mapping[str, int] = field(default_factory=dict)
+    queues: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    capacity_total: int = 1000
+    capacity_per_channel: Mapping[str, int] = field(default_factory=dict)
+    capacity_weights: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPresence:
+    """An agent says whether they take work. `next_presence` applies when the agent has nothing left to do."""
+
+    agent: AgentId
+    presence: str
+    next_presence: str | None = None
+    channels: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoseLease:
+    """The agent's desk fell silent (no open stream or poll, no call for the lease's length)."""
+
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegainLease:
+    """The agent's desk speaks again."""
+
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveMessage:
+    """A customer wrote. Facts only: text, names and addresses lie in the content store under `content_ref`."""
+
+    source_key: str
+    channel: str
+    account: str
+    thread: ThreadKey
+    sender: AddressKey
+    message_kind: MessageKind = MessageKind.MESSAGE
+    content_ref: str
+    has_text: bool = True
+    verified: bool = False
+    auto: AutoClass = AutoClass.NONE
+    refers_to: str | None = None
+    language: str | None = None
+    language_confidence: float | None = None
+    candidates: tuple[LanguageCandidate, ...] = ()
+    queue: str | None = None
+    skills: Mapping[str, int] = field(default_factory=dict)
+    priority: int = 0
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    reach: tuple[Reach, ...] = ()
+    provider_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateContact:
+    """Work without a message: a call-back now or later, or something of the operator's own."""
+
+    source_key: str
+    channel: str
+    account: str
+    customer: AddressKey | None = None
+    language: str | None = None
+    queue: str | None = None
+    skills: Mapping[str, int] = field(default_factory=dict)
+    priority: int = 0
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    scheduled_at: int | None = None
+    content_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptOffer:
+    """The agent takes the contact. Who asks is the envelope's actor, never the body."""
+
+    offer: OfferId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectOffer:
+    """The agent declines; the contact keeps its age and place."""
+
+    offer: OfferId
+    reason: str = ""
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteContact:
+    """The interaction is over; the agent goes into wrap-up where the queue has one."""
+
+    contact: ContactId
+    wrap_up_code: str | None = None
+    note_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequeueContact:
+    """Give an assigned contact back to its queue, with its original age."""
+
+    contact: ContactId
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelContact:
+    """End an open contact without an answer, with a reason."""
+
+    contact: ContactId
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbandonContact:
+    """The customer left before an agent came. An assigned contact is not abandoned by this: its agent ends it."""
+
+    contact: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveThread:
+    """A chat customer's connection stayed away past its grace: abandon what still waits on the thread."""
+
+    thread: ThreadKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendWrapUp:
+    """More time after a contact, counted from the present end of the wrap-up."""
+
+    agent: AgentId
+    extend: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishWrapUp:
+    """Done with the work after the contact."""
+
+    agent: AgentId
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendReply:
+    """An agent writes to the customer over the contact's channel; the text lies under `content_ref`."""
+
+    contact: ContactId
+    content_ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportDelivery:
+    """A channel adapter tells how far a reply got."""
+
+    message: MessageId
+    status: Delivery
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportChannelHealth:
+    """What is known of a channel: `evidence` is a short machine-made text, never a customer's."""
+
+    channel: str
+    account: str
+    state: ChannelHealth
+    evidence: str = ""
+
+
+Command = (
+    CreateWorkspace
+    | CreateKey
+    | RevokeKey
+    | AdoptPolicy
+    | PutAgent
+    | SetPresence
+    | LoseLease
+    | RegainLease
+    | ReceiveMessage
+    | CreateContact
+    | AcceptOffer
+    | RejectOffer
+    | CompleteContact
+    | RequeueContact
+    | CancelContact
+    | AbandonContact
+    | LeaveThread
+    | ExtendWrapUp
+    | FinishWrapUp
+    | SendReply
+    | ReportDelivery
+    | ReportChannelHealth
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who asks, as the token says. `id` is the agent's id for agents, else the key's id or the service's name."""
+
+    role: Role
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One record of an input topic: a command with its envelope.
+
+    `id` is the command id: a retry carries the same one, and every id the decision makes derives from it.
+    `digest` is a short hash of the request's body: the same id with another digest is refused (`422`).
+    """
+
+    id: str
+    workspace: str
+    actor: Actor
+    received_at: int
+    command: Command
+    digest: str = ""

@@ -1,0 +1,420 @@
+"""Events: what became true, past tense. The journal is a list of these and nothing else.
+
+Every field is an id, a routing attribute or a reference: no message text, no addresses. Times are integer
+milliseconds. An event's public id is `partition:seq:index`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.contracts.commands import LanguageCandidate, Reach
+from shared.vocabulary import (
+    AddressKey,
+    AgentId,
+    ChannelHealth,
+    ContactId,
+    CustomerId,
+    Delivery,
+    MessageId,
+    MessageKind,
+    OfferId,
+    QueueName,
+    Role,
+    ThreadKey,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRefused:
+    """The answer is no, and why; nothing changed. `field` names the offending field of the request, if one does."""
+
+    reason: str
+    detail: str = ""
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRejected:
+    """A command that the engine could not decide (a bug or a poisoned record): dead-lettered, state untouched."""
+
+    reason: str
+    input_position: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandNoted:
+    """Nothing to change: the asked-for state already holds. Gives the command its answer."""
+
+    reason: str = ""
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceCreated:
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyCreated:
+    key_id: str
+    key_hash: str
+    role: Role
+    agent: AgentId | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRevoked:
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyAdopted:
+    """From here on decisions follow this policy; history is read under the policy that ruled."""
+
+    version: int
+    policy: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentProfileSet:
+    agent: AgentId
+    name: str
+    languages: Mapping[str, int]
+    skills: Mapping[str, int]
+    queues: tuple[str, ...]
+    channels: tuple[str, ...]
+    capacity_total: int
+    capacity_per_channel: Mapping[str, int]
+    capacity_weights: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPresenceChanged:
+    """`cause`: `agent`, `missed_offers`, `next_presence`, `supervisor`."""
+
+    agent: AgentId
+    presence: str
+    cause: str
+    next_presence: str | None = None
+    channels: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLost:
+    """The lease ran out: no offers until the desk speaks again; assigned work is kept until `grace_until`."""
+
+    agent: AgentId
+    grace_until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRegained:
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentGraceEnded:
+    """The desk stayed silent past the grace: what the agent held goes back to its queues with its age."""
+
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactCreated:
+    """A new contact, with everything routing needs to know. `age_from` is where its waiting time counts from."""
+
+    contact: ContactId
+    source_key: str
+    channel: str
+    account: str
+    thread: ThreadKey
+    customer: CustomerId
+    sender: AddressKey
+    queue: QueueName
+    language: str
+    language_confidence: float | None
+    language_reason: str
+    candidates: tuple[LanguageCandidate, ...]
+    skills: Mapping[str, int]
+    priority: int
+    attributes: Mapping[str, str]
+    reach: tuple[Reach, ...]
+    age_from: int
+    scheduled_at: int | None = None
+    previous: ContactId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactQueued:
+    """A scheduled contact is due and waits from now on. `reason`: `due`."""
+
+    contact: ContactId
+    queue: QueueName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageReceived:
+    """A customer's message became part of a contact."""
+
+    contact: ContactId
+    message: MessageId
+    source_key: str
+    channel: str
+    account: str
+    thread: ThreadKey
+    sender: AddressKey
+    content_ref: str
+    message_kind: MessageKind = MessageKind.MESSAGE
+    refers_to: str | None = None
+    reach: tuple[Reach, ...] = ()
+    language: str | None = None
+    language_confidence: float | None = None
+    candidates: tuple[LanguageCandidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageIgnored:
+    """A record that opens nothing: an automatic reply, a reaction to nothing. Remembered, so it counts once."""
+
+    source_key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecord:
+    """Why this agent: the step in force, the policy, the scores of the chosen and the next few, and who was out.
+
+    `considered` are `[agent, score…]` of the best heads; `excluded` counts by reason over capability classes.
+    """
+
+    step: int
+    policy_version: int
+    strategy: str
+    considered: tuple[tuple[str | int | float, ...], ...]
+    excluded: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferMade:
+    offer: OfferId
+    contact: ContactId
+    agent: AgentId
+    expires_at: int
+    decision: DecisionRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferAccepted:
+    """The agent now holds the contact (an assignment)."""
+
+    offer: OfferId
+    contact: ContactId
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferDeclined:
+    offer: OfferId
+    contact: ContactId
+    agent: AgentId
+    reason: str
+    retry_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferExpired:
+    """Nobody answered in time: counts as a decline; `missed` consecutive misses of the agent so far."""
+
+    offer: OfferId
+    contact: ContactId
+    agent: AgentId
+    missed: int
+    retry_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferWithdrawn:
+    """Taken back, not a decline.
+
+    `reason`: `presence`, `agent_lost`, `channel_down`, `cancelled`, `abandoned`, `profile`, `policy`.
+    """
+
+    offer: OfferId
+    contact: ContactId
+    agent: AgentId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryDue:
+    """The pause after a decline is over; the contact may be offered again."""
+
+    contact: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactRequeued:
+    """An assignment ended without an answer; the contact waits again with its age."""
+
+    contact: ContactId
+    agent: AgentId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactCompleted:
+    contact: ContactId
+    agent: AgentId
+    wrap_up_until: int | None = None
+    wrap_up_code: str | None = None
+    note_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactCancelled:
+    contact: ContactId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactAbandoned:
+    """The customer left while waiting; `waited` in ms."""
+
+    contact: ContactId
+    waited: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactForgotten:
+    """Ended long enough ago: leaves the state, stays in the journal."""
+
+    contact: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrapUpExtended:
+    agent: AgentId
+    until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrapUpEnded:
+    """`cause`: `timer` or `agent`."""
+
+    agent: AgentId
+    cause: str
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyQueued:
+    """An agent's reply is on its way; an adapter delivers it and reports."""
+
+    message: MessageId
+    contact: ContactId
+    agent: AgentId
+    channel: str
+    account: str
+    thread: ThreadKey
+    address: AddressKey
+    content_ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReported:
+    message: MessageId
+    contact: ContactId
+    status: Delivery
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelHealthChanged:
+    channel: str
+    account: str
+    state: ChannelHealth
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactRedirected:
+    """A rule moved the contact to another channel, with age and place. `refused`: alternatives and why not."""
+
+    contact: ContactId
+    from_channel: str
+    from_account: str
+    channel: str
+    account: str
+    thread: ThreadKey
+    address: AddressKey
+    rule: str
+    evidence: str
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedirectRefused:
+    """The channel is down and no other one reaches the customer: the contact stays and is announced."""
+
+    contact: ContactId
+    rule: str
+    refused: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """Nobody led for `gap` ms: deadlines that ran meanwhile are shifted, nobody loses an offer they never saw."""
+
+    gap: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayTurned:
+    """A new generation of the dedupe window and of remembered answers begins; the oldest is dropped."""
+
+    day: int
+
+
+Event = (
+    CommandRefused
+    | CommandRejected
+    | CommandNoted
+    | WorkspaceCreated
+    | KeyCreated
+    | KeyRevoked
+    | PolicyAdopted
+    | AgentProfileSet
+    | AgentPresenceChanged
+    | AgentLost
+    | AgentRegained
+    | AgentGraceEnded
+    | ContactCreated
+    | ContactQueued
+    | MessageReceived
+    | MessageIgnored
+    | OfferMade
+    | OfferAccepted
+    | OfferDeclined
+    | OfferExpired
+    | OfferWithdrawn
+    | RetryDue
+    | ContactRequeued
+    | ContactCompleted
+    | ContactCancelled
+    | ContactAbandoned
+    | ContactForgotten
+    | WrapUpExtended
+    | WrapUpEnded
+    | ReplyQueued
+    | DeliveryReported
+    | ChannelHealthChanged
+    | ContactRedirected
+    | RedirectRefused
+    | Resumed
+    | DayTurned
+)

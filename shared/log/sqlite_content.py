@@ -1,0 +1,55 @@
+"""Texts and addresses in SQLite: a table that forgets for good when it is told to."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from shared.log.sqlite_reader import Readers
+from shared.log.sqlite_writer import Transaction, Writer
+
+
+class SqliteContent:
+    """The content port on one table."""
+
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    async def put(self, workspace: str, ref: str, data: bytes, *, owner: str) -> None:
+        def write(transaction: Transaction) -> None:
+            # What is there already is not written again: a provider's retry costs no page.
+            transaction.connection.execute(
+                "INSERT INTO content (workspace, ref, owner, data) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (workspace, ref) DO UPDATE SET owner = excluded.owner, data = excluded.data"
+                " WHERE data <> excluded.data OR owner <> excluded.owner",
+                (workspace, ref, owner, data),
+            )
+
+        await self._writer.submit(write, size=len(data))
+
+    async def get(self, workspace: str, ref: str) -> bytes | None:
+        return (await self.get_many(workspace, [ref])).get(ref)
+
+    async def get_many(self, workspace: str, refs: Sequence[str]) -> dict[str, bytes]:
+        def read(connection: sqlite3.Connection) -> dict[str, bytes]:
+            found = {}
+            for ref in refs:
+                row = connection.execute(
+                    "SELECT data FROM content WHERE workspace = ? AND ref = ?", (workspace, ref)
+                ).fetchone()
+                if row is not None:
+                    found[ref] = row[0]
+            return found
+
+        return await self._readers.run(read) if refs else {}
+
+    async def erase(self, workspace: str, owner: str) -> int:
+        def delete(transaction: Transaction) -> int:
+            # The bytes lie in the write-ahead log too, until it is emptied.
+            transaction.wants_truncated_wal = True
+            return transaction.connection.execute(
+                "DELETE FROM content WHERE workspace = ? AND owner = ?", (workspace, owner)
+            ).rowcount
+
+        return await self._writer.submit(delete)

@@ -1,0 +1,85 @@
+"""The views port: documents by (workspace, kind, id), and hints that one changed.
+
+Views can be lost at any moment: the router writes them again from its state, and nothing is lost. A hint is only a hint
+to re-read. The router writes documents after the entry that made them true was read back, so a reader never sees what
+is not journaled.
+
+Kinds and their documents (ids in brackets; every document carries `seq`, the entry that last changed it):
+
+- `contact` [contact id]: the `Contact out` shape of `docs/api.md`, plus `thread`, `account`, `messages` (count).
+- `messages` [contact id]: `{contact, messages: [{id, direction: customer|agent, ref, at, kind, author, channel, account,
+  status, thread, thread_seq}]}`; texts lie in the content store under `ref`.
+- `agent` [agent id]: profile, declared presence, `reachable`, `capacity`, `load`.
+- `work` [agent id]: `{presence, reachable, capacity, load, offers, assignments, wrap_up}` as in `docs/api.md`; each offer and
+  assignment carries a summary of its contact.
+- `thread` [thread key]: what the customer may know: `{thread, contact, state, queue, agent_name, language, redirected_to,
+  wait_range_s, next_seq, messages: [{seq, id, direction, ref, at, kind, status}]}`.
+- `delivery` [message id]: a reply that has no final status yet: `{message, contact, channel, account, thread, address, ref,
+  agent, queued_at, status}`; deleted when it has one.
+- `queue` [name]: `{name, waiting, offered, assigned, oldest_enqueued_at, staffed, available}`.
+- `channel` [kind:account]: `{channel, kind, account, state, evidence, since, maintenance}`.
+- `policy` [`current`]: `{version, policy}`.
+- `key` [key id]: `{key_id, key_hash, role, agent, label}`.
+- `answer` [command id]: `{command_id, seq, refused: {reason, detail, field} | null, subject, digest, duplicate}`.
+- `workspace` [`self`]: `{name, created_at, sequence}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One document to write (`data`) or to delete (`data` is None), as of journal entry `seq`."""
+
+    workspace: str
+    kind: str
+    id: str
+    seq: int
+    data: Mapping[str, Any] | None
+
+
+class Watch(Protocol):
+    """Hints for one document, or for one kind of a workspace."""
+
+    async def wait(self, timeout_s: float) -> bool:
+        """True as soon as something changed since the last call (or since the watch began); False after the time."""
+        ...
+
+
+class Views(Protocol):
+    """Documents and hints. Documents handed out are shared: read them, never write on them."""
+
+    async def publish(self, partition: int, seq: int, changes: Sequence[Change]) -> None:
+        """Write the documents of entry `seq`, then hint. An older write never replaces a newer one."""
+        ...
+
+    async def get(self, workspace: str, kind: str, id: str) -> Mapping[str, Any] | None: ...
+
+    async def list(
+        self,
+        workspace: str,
+        kind: str,
+        *,
+        after: str = "",
+        limit: int = 100,
+        where: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> list[Mapping[str, Any]]:
+        """Documents in order of id, those behind `after`, that satisfy `where`."""
+        ...
+
+    async def seq(self, partition: int) -> int:
+        """The newest entry whose documents are all written."""
+        ...
+
+    async def wait_for(self, partition: int, seq: int, timeout_s: float) -> bool:
+        """Whether `seq` was reached within the time: for a read that must not be older than an own write."""
+        ...
+
+    def watch(self, workspace: str, kind: str, id: str | None = None) -> AbstractAsyncContextManager[Watch]:
+        """Hints from now on, for one document or (without `id`) for the whole kind."""
+        ...
