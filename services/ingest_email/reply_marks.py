@@ -31,7 +31,8 @@ _ORIGINAL: Final = _any_of("""
     original message; original appointment; forwarded message; reply message; ursprüngliche nachricht;
     originalnachricht; weitergeleitete nachricht; message d'origine; message d’origine; message original;
     message transféré; mensaje original; mensaje reenviado; mensagem original; mensagem encaminhada;
-    pesan asli; pesan diteruskan; messaggio originale; messaggio inoltrato; oorspronkelijk bericht; doorgestuurd bericht; ursprungligt meddelande;
+    pesan asli; pesan diteruskan; messaggio originale; messaggio inoltrato;
+    oorspronkelijk bericht; doorgestuurd bericht; ursprungligt meddelande;
     oprindelig meddelelse; opprinnelig melding; wiadomość oryginalna; исходное сообщение; пересылаемое сообщение;
     orijinal mesaj; thư gốc; 原始邮件; 原始郵件; 转发邮件; 元のメッセージ; 원본 메시지
 """)

@@ -215,7 +215,7 @@ def delivery_doc(ws: Workspace, message_id: MessageId) -> Doc | None:
         "address": ws.contacts[contact_id].sender,
         "ref": message.ref,
         "agent": message.author,
-        "queued_at": rfc3339(message.at),
+        "queued_at": message.at,
         "status": message.status,
     }
 

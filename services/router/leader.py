@@ -7,6 +7,7 @@ import gc
 import logging
 from typing import Any
 
+from services.router.audit import Audit
 from services.router.feed import JournalReader
 from services.router.metrics import RouterMetrics
 from services.router.perform import Publisher
@@ -50,6 +51,8 @@ class Leader:
         )
         self.reader = JournalReader(log.journal, partition)
         self.ready = asyncio.Event()
+        self._audit = Audit()
+        self._void_seen = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Recover, publish everything, lead until told to stop; then save a snapshot."""
@@ -102,10 +105,18 @@ class Leader:
             except Exception:
                 # A gauge must not take the router down; the log says which one.
                 logger.exception("gauges could not be read")
+            asked = self._clock.monotonic()
             await asyncio.sleep(LOOK_S)
+            self._metrics.loop_lag.set(max(0.0, self._clock.monotonic() - asked - LOOK_S))
 
     async def _look_once(self) -> None:
         replica, metrics = self.replica, self._metrics
+        metrics.journal_void.inc(replica.void_records - self._void_seen)
+        self._void_seen = replica.void_records
+        if not replica.proposing:
+            found = self._audit.step(replica.engine.world)
+            metrics.double_assign.inc(found.double_assigned)
+            metrics.orphans.set(self._audit.orphans)
         end = await self._log.inputs.end(replica.partition)
         read = replica.positions
         metrics.set_lag(replica.partition, commands=end.commands - read.commands, inbound=end.inbound - read.inbound)

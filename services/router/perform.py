@@ -45,6 +45,8 @@ class Publisher:
                     # A bug, not the caller's doing: somebody has to look at it.
                     logger.error("command rejected", extra={"command_id": decision.command_id, "reason": event.reason})
         self._metrics.on_entry(size=entry.size, took_s=entry.took_s)
+        for seconds in entry.decided_s:
+            self._metrics.decision_seconds.observe(seconds)
         self._metrics.set_journal(replica.partition, seq=entry.seq)
         for record, reason in entry.poisoned:
             await self._bury(replica.partition, record, reason)

@@ -43,6 +43,7 @@ class Performed:
     decisions: Sequence[Decision]
     touched: Sequence[Touched]
     took_s: float | None = None
+    decided_s: Sequence[float] = ()
     poisoned: Sequence[tuple[InputRecord, str]] = ()
 
 
@@ -67,6 +68,7 @@ class _Pending:
     poisoned: list[tuple[InputRecord, str]]
     mark: tuple[int, int]
     proposed_at: float
+    decided_s: Sequence[float]
 
 
 @dataclass(slots=True)
@@ -213,6 +215,7 @@ class Replica:
             self._rematch = False
             decided += self.engine.rematch(now, seq)
         poisoned: list[tuple[InputRecord, str]] = []
+        decided_s: list[float] = []
         positions = self.positions
         # What is due comes first; if that fills the entry, the inputs wait for the next one.
         if self._ticks(decided, now, seq):
@@ -224,10 +227,12 @@ class Replica:
                 command = self._decode(record, poisoned)
                 if command is None:
                     continue
+                began = self.clock.monotonic()
                 result = self.engine.apply(command, now, seq, position=f"{record.topic}:{record.offset}")
+                decided_s.append(self.clock.monotonic() - began)
                 events += len(result.events)
                 decided.append(result)
-        return _Batch(decided, poisoned, positions)
+        return _Batch(decided, poisoned, positions, decided_s)
 
     @staticmethod
     def _decode(record: InputRecord, poisoned: list[tuple[InputRecord, str]]) -> Input | None:
@@ -259,7 +264,7 @@ class Replica:
             decisions=[_recorded(d) for d in batch.decided if d.events],
         )
         self._pending = _Pending(
-            proposal, now, batch.positions, batch.decided, batch.poisoned, mark, self.clock.monotonic()
+            proposal, now, batch.positions, batch.decided, batch.poisoned, mark, self.clock.monotonic(), batch.decided_s
         )
         await self._send()
 
@@ -315,6 +320,7 @@ class Replica:
             decisions=[_recorded(d) for d in pending.decided if d.events],
             touched=touched,
             took_s=self.clock.monotonic() - pending.proposed_at,
+            decided_s=pending.decided_s,
             poisoned=pending.poisoned,
         )
 
@@ -373,6 +379,7 @@ class _Batch:
     decided: list[Decided]
     poisoned: list[tuple[InputRecord, str]]
     positions: Positions
+    decided_s: Sequence[float] = ()
 
 
 def _after(positions: Positions, record: InputRecord) -> Positions:

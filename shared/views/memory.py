@@ -58,6 +58,11 @@ class MemoryViews:
         self._waiting: defaultdict[int, dict[asyncio.Future[bool], int]] = defaultdict(dict)
         self._watched: dict[tuple[str, str, str | None], tuple[Bell, list[MemoryWatch]]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a seq or watch a document or kind."""
+        return sum(map(len, self._waiting.values())) + sum(len(watches) for _, watches in self._watched.values())
+
     async def publish(self, partition: int, seq: int, changes: Sequence[Change]) -> None:
         hints: dict[tuple[str, str, str | None], None] = {}
         for change in changes:

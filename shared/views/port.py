@@ -15,7 +15,7 @@ Kinds and their documents (ids in brackets; every document carries `seq`, the en
 - `thread` [thread key]: what the customer may know: `{thread, contact, state, queue, agent_name, language, redirected_to,
   wait_range_s, next_seq, messages: [{seq, id, direction, ref, at, kind, status}]}`.
 - `delivery` [message id]: a reply that has no final status yet: `{message, contact, channel, account, thread, address, ref,
-  agent, queued_at, status}`; deleted when it has one.
+  agent, queued_at (ms), status}`; deleted when it has one.
 - `queue` [name]: `{name, waiting, offered, assigned, oldest_enqueued_at, staffed, available}`.
 - `channel` [kind:account]: `{channel, kind, account, state, evidence, since, maintenance}`.
 - `policy` [`current`]: `{version, policy}`.

@@ -135,11 +135,16 @@ class FaultyInputs:
         self._weather = weather
 
     async def append(self, topic: Topic, partition: int, data: bytes) -> int:
-        await self._weather.passage()
+        weather = self._weather
+        await weather.passage()
+        if weather.dice.random() < weather.late:
+            later = asyncio.get_running_loop().call_later
+            later(weather.dice.expovariate(0.5), self._store.append_input, topic, data)
+            raise LogUnavailable("the simulated network is slow")
         offset = self._store.append_input(topic, data)
-        if self._weather.dice.random() < self._weather.twice:
+        if weather.dice.random() < weather.twice:
             self._store.append_input(topic, data)
-        await self._weather.passage()
+        await weather.passage()
         return offset
 
     async def read(self, partition: int, positions: Positions, *, limit: int, wait_s: float) -> list[InputRecord]:

@@ -26,6 +26,8 @@ let state = { state: "none" };
 let link = "idle";
 /** @type {string} */
 let notice = "";
+/** Whether the service refused the greeting: then the fields show again, to be mended. */
+let stopped = false;
 
 /** Ids of own messages that the server has, by our own id, until the transcript shows them. @type {Map<string, {id: string, text: string, at: number}>} */
 const acknowledged = new Map();
@@ -68,6 +70,7 @@ const connection = new Connection(account, memory, {
   },
   onStopped(detail) {
     notice = detail;
+    stopped = true;
     render();
     byId("email").focus();
   },
@@ -122,8 +125,21 @@ function submit() {
   memory.profile = { name: byId("name").value.trim(), email: email.value.trim() };
   memory.unsent.push({ client_message_id: randomId(), text: said, at: Date.now() });
   memory.draft = text.value = "";
+  begin();
+}
+
+for (const field of ["name", "email"]) {
+  byId(field).addEventListener("change", () => {
+    if (!stopped || !byId("email").checkValidity()) return;
+    memory.profile = { name: byId("name").value.trim(), email: byId("email").value.trim() };
+    begin();
+  });
+}
+
+function begin() {
   memory.keep();
   notice = "";
+  stopped = false;
   fit();
   render();
   if (connection.running) connection.flush();
@@ -188,7 +204,7 @@ function render() {
   const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
   const count = list.childElementCount;
   reconcile(list, shown, (row) => row.key, create, update);
-  byId("welcome").hidden = shown.length > 0;
+  byId("welcome").hidden = shown.length > 0 && !stopped;
   renderState();
   renderNotice();
   renderLink();

@@ -95,7 +95,7 @@ def _customer_of(ctx: Context, sender: AddressKey) -> CustomerId:
 def _message(
     ctx: Context, command: cmd.ReceiveMessage, contact: Contact, customer: CustomerId | None
 ) -> ev.MessageReceived:
-    """The message as part of `contact`. While nobody has the contact, a clearer language than the first line's is taken."""
+    """The message as part of `contact`; while nobody has it, a clearer language than the first line's is taken."""
     language, confidence = None, None
     if customer is not None and contact.language == UNKNOWN_LANGUAGE and contact.state is ContactState.WAITING:
         channel = _channel(ctx, command.channel, command.account)

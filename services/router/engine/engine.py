@@ -119,7 +119,7 @@ class Engine:
         return self.world.timers.first()[0] if self.world.timers else None
 
     def tick(self, now: int, seq: int, number: int) -> Decided | None:
-        """Fire the first due timer as part of entry `seq`; None when nothing is due. `number` counts within the entry."""
+        """Fire the first due timer as part of entry `seq`, its tick `number`; None when nothing is due."""
         turned = self.turn_day(now, seq)
         if turned is not None:
             return turned

@@ -297,6 +297,11 @@ class Index:
         else:
             self.fresh_contacts.pop(contact_id, None)
 
+    def has_place(self, contact_id: ContactId) -> bool:
+        """Whether a queue, a timer or a channel's recovery will lead on with this contact."""
+        place = self._contacts.get(contact_id)
+        return place is not None and (place[0] is not None or place[2] is not None or place[3] is not None)
+
     def _contact_place(self, contact: Contact) -> _ContactPlace:
         state = contact.state
         timer: Timer | None = None

@@ -2,9 +2,9 @@
 
 Each agent's *best* contact is the eligible one with the lowest (queue rank, contact order). Among these bests the
 best-ordered contact goes to the best agent of those whose best it is; again, until no pair is left. An ineligible
-contact never blocks those behind it. Agents of one capability class who are free for a channel share their best, so the rule
-runs over classes: those that something fresh happened to, and those that could serve a fresh contact. No other class
-can have a pair, because there was none before.
+contact never blocks those behind it. Agents of one capability class who are free for a channel share their best, so
+the rule runs over classes: those that something fresh happened to, and those that could serve a fresh contact. No other
+class can have a pair, because there was none before.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _freed(index: Index, classes: Iterable[CapabilityClass]) -> Iterator[Match]:
 
 
 def _mixed(index: Index, contacts: list[Contact], classes: list[CapabilityClass]) -> Iterator[Match]:
-    """Several contacts, or contacts and agents, are fresh: candidates in order, each to the best agent whose best it is.
+    """Several contacts, or contacts and agents, are fresh: candidates in order, each to the best agent who prefers it.
 
     A candidate whose free agents all prefer another one is put off until that one has found its agent.
     """

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import pytest
 
-from services.router.chain import Diverged
+from services.router.chain import Diverged, Head
 from shared.log.port import InputRecord, Log, LogCorrupt, Positions, Snapshot
 from shared.vocabulary import Topic
 from tests.unit.log.replica import Replica
@@ -205,8 +205,8 @@ class JournalSuite:
         hasty, winner = await Replica.start(log, "hasty"), await Replica.start(other, "winner")
         won = await winner.propose()
         lost = hasty.build()
-        behind = hasty.build(head=type(hasty.head)(lost.seq, lost.hash))
-        last = hasty.build(head=type(hasty.head)(behind.seq, behind.hash))
+        behind = hasty.build(head=Head(lost.seq, lost.hash))
+        last = hasty.build(head=Head(behind.seq, behind.hash))
 
         for proposal in (lost, behind, last):
             await hasty.send(proposal)

@@ -1,4 +1,4 @@
-"""Whatever the SQLite log acknowledged is there after `kill -9`, and the journal is one chain."""
+"""With other processes: whatever was acknowledged is there after `kill -9`, and what one writes another sees."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ KILLS = 10
 ROOT = Path(__file__).parents[3]
 
 
-async def run_and_kill(directory: Path, run: int, lines: int) -> list[list[str]]:
-    """What the process said before it was killed, some time after its first `lines` acknowledgements."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.unit.log.under_load", str(directory), f"run{run}"),
+async def start(directory: Path, run: int, *options: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.unit.log.under_load", str(directory), f"run{run}", *options),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
+
+
+async def run_and_kill(directory: Path, run: int, lines: int) -> list[list[str]]:
+    """What the process said before it was killed, some time after its first `lines` acknowledgements."""
+    process = await start(directory, run)
     assert process.stdout is not None
     said = []
     try:
@@ -89,3 +93,29 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     assert texts == {ref: ref.encode() * 100 for ref in contents}
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+async def test_what_another_process_writes_is_seen_and_its_death_disturbs_nobody(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path, exclusive=False)
+    await log.open()
+    process = await start(tmp_path, 0, "beside")
+    try:
+        replica = await Replica.start(log, "here")
+        async with asyncio.timeout(20):
+            await replica.catch_up(wait_s=20)
+            assert await log.inputs.read(0, Positions(0, 0), limit=1, wait_s=20)
+            while replica.head.seq < 100:
+                await replica.propose()
+                await replica.catch_up(wait_s=5)
+
+        process.kill()
+        await process.wait()
+
+        await replica.catch_up()
+        proposal = await replica.propose()
+        assert (await replica.catch_up(wait_s=5)).hash == proposal.hash
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+        await log.close()

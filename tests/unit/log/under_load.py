@@ -1,7 +1,8 @@
 """A process that appends and proposes as fast as it can and says what was acknowledged, until somebody kills it.
 
-`python -m tests.unit.log.under_load DIRECTORY RUN`; prints a line per acknowledgement: `input TOPIC OFFSET BODY`,
-`content REF`, `entry SEQ HASH` (read back), and `ready` first.
+`python -m tests.unit.log.under_load DIRECTORY RUN [beside]`; prints `ready`, then a line per acknowledgement:
+`input TOPIC OFFSET BODY`, `content REF`, `entry SEQ HASH` (read back). With `beside`, others may have the directory
+open too.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ async def propose(log: SqliteLog, name: str) -> None:
         say(f"entry {head.seq} {head.hash}")
 
 
-async def main(directory: Path, run: str) -> None:
-    log = SqliteLog(directory)
+async def main(directory: Path, run: str, *, beside: bool) -> None:
+    log = SqliteLog(directory, exclusive=not beside)
     await log.open()
     say("ready")
     async with asyncio.TaskGroup() as group:
@@ -57,4 +58,4 @@ async def main(directory: Path, run: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], beside="beside" in sys.argv[3:]))

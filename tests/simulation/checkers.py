@@ -1,0 +1,336 @@
+"""The referee: reads the journal as it is written, by its own simple reading of the rule, and holds every replica to it.
+
+The invariants are those of `docs/architecture.md`; a violation names its number, or one of `time` (nothing due is early
+or forgotten), `rule` (what is an entry), `inputs` (each taken once, in order), `decide` and `liveness`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.router import snapshot
+from services.router.chain import Entry, decode_entry
+from services.router.engine.engine import Engine
+from services.router.engine.evolve import evolve
+from services.router.replica import Performed, Replica
+from shared.contracts import commands as cmd
+from shared.contracts import events as ev
+from shared.log.codec import decode_input
+from shared.log.port import JournalRecord, LogCorrupt, Snapshot
+from shared.vocabulary import Topic
+from tests.simulation.derived import difference
+from tests.simulation.faulty_log import Store
+from tests.simulation.ledger import DAY, Ledger, Violation, WorkspaceBook, require
+from tests.simulation.slow_matching import left_waiting, next_pair, why_not
+
+
+@dataclass(slots=True)
+class Accepted:
+    """An entry by the referee's reading, and the hash of the state after it."""
+
+    hash: str
+    state_hash: str
+    entry: Entry
+
+
+@dataclass(slots=True)
+class _Before:
+    """What was so before an entry, and must have changed by it."""
+
+    timers: dict[str, set[tuple[int, str, str]]] = field(default_factory=dict)
+    stranded: dict[str, set[str]] = field(default_factory=dict)
+
+
+class Referee:
+    """Judges one world."""
+
+    def __init__(self, store: Store, max_events: int) -> None:
+        self.store = store
+        self.ledger = Ledger()
+        self.engine = Engine()
+        self.entries: dict[int, Accepted] = {}
+        self.head = (0, _genesis(store.identity))
+        self.voids = 0
+        self.decided: dict[str, int] = {}
+        self.answers: dict[str, Any] = {}
+        self.refusals: dict[str, int] = {}
+        self.rollbacks = 0
+        self.recoveries = 0
+        self.poisoned: set[tuple[str, int]] = set()
+        self.trace = hashlib.sha256()
+        self._max_events = max_events
+        self._positions = (0, 0)
+        self._at = 0
+        self._ids: set[str] = set()
+        store.on_journal = self.on_record
+        store.on_snapshot = self.on_snapshot
+        self._hashes = {0: snapshot.state_hash(self.engine.state)}
+
+    # The journal
+
+    def on_record(self, offset: int, data: bytes) -> None:
+        """A proposal has landed: entry or void."""
+        self.trace.update(data)
+        header = json.loads(data)
+        if header["n"] != self.head[0] + 1 or header["prev"] != self.head[1]:
+            self.voids += 1
+            return
+        entry_hash = hashlib.sha256(data).hexdigest()
+        self.head = (header["n"], entry_hash)
+        self._on_entry(decode_entry(JournalRecord(offset, data), entry_hash))
+
+    def _on_entry(self, entry: Entry) -> None:
+        require(entry.at >= self._at, "time", f"entry {entry.seq} is of {entry.at}, the one before of {self._at}")
+        self._check_inputs(entry)
+        before = self._note()
+        for decision in entry.decisions:
+            workspace = self.ledger.workspaces.get(decision.workspace)
+            sequence = workspace.sequence if workspace else 0
+            require(decision.sequence == sequence, "9", f"{decision.command_id} is numbered {decision.sequence}, not {sequence}")
+            self._check_subject(decision.command_id, decision.events)
+            for event in decision.events:
+                self._check_offer(decision.workspace, event)
+                self.ledger.book(decision.workspace, event, decision.actor, entry.at)
+                evolve(self.engine.world, decision.workspace, event, entry.at, entry.seq)
+            if decision.actor:
+                self._answer(decision.command_id, decision.workspace, decision.digest, decision.events, entry)
+            self._check_availability()
+        self.engine.settle(entry.at, entry.positions)
+        self._at = entry.at
+        self._check_book()
+        events = sum(len(decision.events) for decision in entry.decisions)
+        self._check_quiet(entry, before, cut=events >= self._max_events)
+        state_hash = snapshot.state_hash(self.engine.state)
+        self._hashes[entry.seq] = state_hash
+        self.entries[entry.seq] = Accepted(entry.hash, state_hash, entry)
+
+    def _check_inputs(self, entry: Entry) -> None:
+        """Each stored input is taken once, in order, and nothing else is."""
+        start, stop = self._positions, entry.positions
+        end = self.store.end
+        sound = start[0] <= stop[0] <= end[0] and start[1] <= stop[1] <= end[1]
+        require(sound, "inputs", f"entry {entry.seq} moves the positions from {start} to {stop}, the end is {end}")
+        expected = []
+        for topic, first, last in ((Topic.COMMANDS, start[0], stop[0]), (Topic.INBOUND, start[1], stop[1])):
+            for data in self.store.topics[topic][first:last]:
+                command = _decoded(data)
+                if command is not None and self._is_new(command.id, entry.at):
+                    self.decided[command.id] = entry.at
+                    expected.append(command.id)
+        found = [decision.command_id for decision in entry.decisions if decision.actor]
+        require(found == expected, "inputs", f"entry {entry.seq} decides {found}, its inputs are {expected}")
+        self._positions = (stop[0], stop[1])
+
+    def _is_new(self, command_id: str, at: int) -> bool:
+        """Answers are remembered until the day after the next begins."""
+        before = self.decided.get(command_id)
+        return before is None or at // DAY - before // DAY >= 2
+
+    def _check_subject(self, command_id: str, events: tuple[ev.Event, ...]) -> None:
+        """No id is ever made twice."""
+        for event in events:
+            made = None
+            if isinstance(event, ev.ContactCreated):
+                made = event.contact
+            elif isinstance(event, ev.OfferMade):
+                made = event.offer
+            elif isinstance(event, ev.MessageReceived | ev.ReplyQueued):
+                made = event.message
+            if made is not None:
+                require(made not in self._ids, "9", f"{command_id} makes {made}, which was made before")
+                self._ids.add(made)
+
+    def _answer(
+        self, command_id: str, workspace: str, digest: str, events: tuple[ev.Event, ...], entry: Entry
+    ) -> None:
+        answer = self.engine._remember(command_id, workspace, digest, events, entry.seq)
+        self.answers[command_id] = answer
+        if answer.refused is not None:
+            self.refusals[answer.refused[0]] = self.refusals.get(answer.refused[0], 0) + 1
+
+    def _check_offer(self, workspace: str, event: ev.Event) -> None:
+        """Every offer is the pair that the slow matcher makes next."""
+        if not isinstance(event, ev.OfferMade):
+            return
+        ws = self.ledger.workspaces[workspace]
+        contact, agent = ws.contacts.get(event.contact), ws.agents.get(event.agent)
+        require(contact is not None and agent is not None, "4", f"{event.contact} is offered to {event.agent}")
+        assert contact is not None
+        assert agent is not None
+        full = agent.why_full(contact.channel)
+        require(full is None, "3", f"{contact.id} is offered to {agent.id}, who has {full}")
+        reason = why_not(ws, contact, agent)
+        require(reason is None, "4", f"{contact.id} is offered to {agent.id}, but {reason}")
+        right = next_pair(ws)
+        require(right == (contact.id, agent.id), "5", f"{contact.id} is offered to {agent.id}; due is {right}")
+
+    def _check_availability(self) -> None:
+        for ws in self.ledger.workspaces.values():
+            for agent in ws.agents.values():
+                if agent.offers and (agent.presence != "available" or not agent.reachable):
+                    raise Violation("4", f"{agent.id} is not available and still has offers {agent.offers}")
+
+    def _check_book(self) -> None:
+        """The ledger and the engine's state tell the same story."""
+        for name, ws in self.ledger.workspaces.items():
+            open_now = sum(1 for contact in ws.contacts.values() if contact.ended_at is None)
+            require(ws.received == open_now + ws.ended, "1", f"{ws.received} received, {open_now} open, {ws.ended} ended")
+            _compare(self.engine, name, ws)
+
+    def _note(self) -> _Before:
+        """What is due already, or waits on a channel that is down though there is another way."""
+        before = _Before()
+        for name, ws in self.ledger.workspaces.items():
+            before.timers[name] = set(ws.timers()) if ws.policy else set()
+            before.stranded[name] = _stranded(ws)
+        return before
+
+    def _check_quiet(self, entry: Entry, before: _Before, *, cut: bool) -> None:
+        """After an entry nobody waits whom somebody could serve, and nothing that was due is left undone. An entry that
+        was cut because it got too long leaves the rest to the next one."""
+        if cut:
+            return
+        for name, ws in self.ledger.workspaces.items():
+            pairs = left_waiting(ws)
+            require(not pairs, "8", f"entry {entry.seq} leaves {pairs} apart")
+            if not any(_of_a_turn(d.command_id, d.actor) for d in entry.decisions):
+                continue
+            due = [timer for timer in ws.timers() if timer[0] <= entry.at and timer in before.timers.get(name, ())]
+            require(not due, "time", f"entry {entry.seq} of {entry.at} leaves {due[:3]} undone")
+            left = sorted(_stranded(ws) & before.stranded.get(name, set()))
+            require(not left, "8", f"entry {entry.seq} leaves {left} on a channel that is down")
+            for agent in ws.agents.values():
+                going = agent.next_presence is not None and not agent.held and agent.wrap_up_until is None
+                require(not going, "4", f"{agent.id} is free and still waits for the presence {agent.next_presence}")
+
+    # The replicas
+
+    def on_performed(self, replica: Replica, performed: Performed) -> None:
+        """A replica holds an entry for true."""
+        self._check_replica(replica, performed.seq)
+        for decision in performed.decisions:
+            if decision.actor:
+                known = replica.engine.state.answer_of(decision.command_id)
+                require(known == self.answers[decision.command_id], "9", f"{decision.command_id} is told {known}")
+        for record, _ in performed.poisoned:
+            self.poisoned.add((record.topic.value, record.offset))
+
+    def on_recovered(self, replica: Replica) -> None:
+        """A replica has loaded a snapshot and folded the journal behind it."""
+        self.recoveries += 1
+        self._check_replica(replica, replica.head.seq)
+
+    def on_rolled_back(self, replica: Replica, seq: int) -> None:
+        """A replica has taken back what it had decided on top of entry `seq`."""
+        self.rollbacks += 1
+        right = self._hashes.get(seq)
+        require(snapshot.state_hash(replica.engine.state) == right, "7", f"the undo on top of entry {seq} is not exact")
+        found = difference(replica.engine.world)
+        require(found is None, "7", f"after an undo the index is not what the facts say: {found}")
+
+    def _check_replica(self, replica: Replica, seq: int) -> None:
+        known = self.entries.get(seq)
+        right = _genesis(self.store.identity) if seq == 0 else known.hash if known else None
+        require(replica.head.seq == seq, "rule", f"{replica.name} performs {seq} with head {replica.head.seq}")
+        require(replica.head.hash == right, "rule", f"{replica.name} holds another entry {seq} for true")
+        state_hash = snapshot.state_hash(replica.engine.state)
+        require(state_hash == self._hashes[seq], "7", f"{replica.name} has another state after entry {seq}")
+        found = difference(replica.engine.world)
+        require(found is None, "7", f"the index of {replica.name} at {seq} is not what the facts say: {found}")
+
+    def on_snapshot(self, saved: Snapshot) -> None:
+        """A snapshot is what the journal says at its place, and nothing that is only proposed."""
+        known = self.entries.get(saved.seq)
+        require(known is not None and known.hash == saved.hash, "rule", f"a snapshot of an unknown entry {saved.seq}")
+        assert known is not None
+        require(known.entry.offset == saved.offset, "rule", f"a snapshot with a wrong offset {saved.offset}")
+        state_hash = snapshot.state_hash(snapshot.load(saved.data))
+        require(state_hash == known.state_hash, "7", f"the snapshot of entry {saved.seq} holds another state")
+
+    # The end
+
+    def finish(self, acknowledged: dict[str, str]) -> None:
+        """Nothing is under way any more: everything acknowledged must have been dealt with."""
+        end = self.store.end
+        require(self._positions == end, "liveness", f"inputs are read up to {self._positions}, they end at {end}")
+        for command_id, kind in acknowledged.items():
+            require(command_id in self.decided, "1", f"{kind} {command_id} was acknowledged and never decided")
+        poison = {
+            (topic.value, offset)
+            for topic, records in self.store.topics.items()
+            for offset, data in enumerate(records)
+            if _decoded(data) is None
+        }
+        require(self.poisoned <= poison, "inputs", f"reported as poisoned: {self.poisoned - poison}")
+        engine = Engine()
+        for seq, accepted in self.entries.items():
+            for d in accepted.entry.decisions:
+                engine.fold(d.command_id, d.workspace, d.actor, d.digest, d.events, accepted.entry.at, seq)
+            engine.settle(accepted.entry.at, accepted.entry.positions)
+        right = self._hashes[self.head[0]]
+        require(snapshot.state_hash(engine.state) == right, "7", "the journal from the start gives another state")
+        reloaded = snapshot.load(snapshot.dump(engine.state))
+        require(snapshot.state_hash(reloaded) == right, "7", "a snapshot of the last state gives another state")
+
+
+def _genesis(identity: str) -> str:
+    return hashlib.sha256(f"switchdesk-journal-1|{identity}|0".encode()).hexdigest()
+
+
+def _decoded(data: bytes) -> cmd.Input | None:
+    try:
+        return decode_input(data)
+    except LogCorrupt:
+        return None
+
+
+def _of_a_turn(command_id: str, actor: str) -> bool:
+    """Whether a decision was made in a leader's turn, which begins with what is due; not when taking over."""
+    return bool(actor) or command_id.rpartition(".")[2].isdigit()
+
+
+def _stranded(ws: WorkspaceBook) -> set[str]:
+    return {
+        contact.id
+        for contact in ws.contacts.values()
+        if contact.state in ("waiting", "offered") and ws.is_down(contact.channel_name) and ws.way_out(contact)
+    }
+
+
+def _compare(engine: Engine, name: str, ws: WorkspaceBook) -> None:
+    facts = engine.state.workspaces[name]
+    require(list(facts.contacts) == list(ws.contacts), "1", f"{name} holds other contacts than were received")
+    for contact_id, contact in facts.contacts.items():
+        book = ws.contacts[contact_id]
+        told = (book.state, book.queue, book.channel, book.account, book.thread, book.language, book.age_from)
+        held = (
+            contact.state.value,
+            contact.queue,
+            contact.channel,
+            contact.account,
+            contact.thread,
+            contact.language,
+            contact.age_from,
+        )
+        require(told == held, "1", f"{contact_id} should be {told}, is {held}")
+        offer = (book.offer,) if book.offer else ()
+        require(offer == contact.offers, "2", f"{contact_id} should be on offer {offer}, is {contact.offers}")
+        if book.state in ("waiting", "offered", "assigned"):
+            require(book.agent == contact.agent, "2", f"{contact_id} should be with {book.agent}, is {contact.agent}")
+            require(book.declines == contact.declines, "5", f"{contact_id}: {contact.declines} are not the declines")
+            require(book.retry_at == contact.retry_at, "time", f"{contact_id}: pause until {contact.retry_at}")
+    for agent_id, agent in facts.agents.items():
+        mine = ws.agents[agent_id]
+        require(mine.held == agent.held, "3", f"{agent_id} should hold {mine.held}, holds {agent.held}")
+        require(tuple(mine.offers) == agent.offers, "2", f"{agent_id} should have {mine.offers}, has {agent.offers}")
+        told_of = (mine.presence, mine.reachable, mine.next_presence, mine.wrap_up_until, mine.grace_until)
+        is_so = (agent.presence, agent.reachable, agent.next_presence, agent.wrap_up_until, agent.grace_until)
+        require(told_of == is_so, "4", f"{agent_id} should be {told_of}, is {is_so}")
+        require(mine.idle_since == agent.idle_since, "5", f"{agent_id} is idle since {agent.idle_since}")
+    for offer_id, made in facts.offers.items():
+        entry = ws.offers[offer_id]
+        same = (entry.outcome, entry.expires_at) == (made.outcome, made.expires_at)
+        require(same, "2", f"offer {offer_id} should be {entry}, is {made}")
