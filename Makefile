@@ -47,5 +47,5 @@ lock: ## resolve the dependencies of pyproject.toml anew (needs uv)
 	@$(BOOTSTRAP) python deploy/scripts/lock.py
 
 clean: ## remove .venv and caches; data stays
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
