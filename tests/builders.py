@@ -240,8 +240,13 @@ class Centre:
     _commands: int = 0
 
     def __post_init__(self) -> None:
-        if self.workspace not in self.engine.state.workspaces:
-            self.do(cmd.CreateWorkspace(name=self.workspace))
+        self.move_to(self.workspace)
+
+    def move_to(self, workspace: str) -> None:
+        """From now on everything happens in this workspace, which begins with the centre's policy if it is new."""
+        self.workspace = workspace
+        if workspace not in self.engine.state.workspaces:
+            self.do(cmd.CreateWorkspace(name=workspace))
             if self.document is not None:
                 self.do(cmd.AdoptPolicy(policy=self.document))
 

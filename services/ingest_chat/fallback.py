@@ -37,7 +37,8 @@ class Fallback:
         router.add_api_route("/chat/{account}/sessions", self.begin, methods=["POST"], include_in_schema=False)
         router.add_api_route("/chat/{account}/messages", self.say, methods=["POST"], include_in_schema=False)
         router.add_api_route("/chat/{account}/messages", self.poll, methods=["GET"], include_in_schema=False)
-        router.add_api_route("/chat/{account}/{_what}", self.preflight, methods=["OPTIONS"], include_in_schema=False)
+        for path in ("/chat/{account}/sessions", "/chat/{account}/messages"):
+            router.add_api_route(path, self.preflight, methods=["OPTIONS"], include_in_schema=False)
 
     async def begin(self, request: Request, account: str) -> Response:
         return await self._answer(request, account, self._begin)
@@ -48,7 +49,7 @@ class Fallback:
     async def poll(self, request: Request, account: str) -> Response:
         return await self._answer(request, account, self._poll)
 
-    async def preflight(self, request: Request, account: str, _what: str) -> Response:
+    async def preflight(self, request: Request, account: str) -> Response:
         if not self._conversation.welcomes(request.headers.get("origin"), request.headers.get("host")):
             return _problem(Refusal(403, "origin", "this page may not embed the chat"))
         return Response(status_code=204, headers=_cross_origin(request))

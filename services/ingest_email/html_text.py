@@ -15,6 +15,7 @@ import nh3
 LARGEST_HTML: Final = 262_144
 _DEEPEST_TO_CLEAN: Final = 200
 
+_OPENING: Final = re.compile(r"<[!?/a-zA-Z]")
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]{0,30})([^<>]{0,4000})>")
 _QUOTE_MARK: Final = re.compile(
     r"""(?:class|id|type)\s{0,4}=\s{0,4}["']?[^"'>]{0,200}?"""
@@ -67,7 +68,8 @@ def _scan(source: str, *, without_quotes: bool) -> HtmlText:
     skipped: str | None = None
     nested = 0
     while True:
-        start = source.find("<", position)
+        opening = _OPENING.search(source, position)
+        start = opening.start() if opening else -1
         if skipped is None:
             out.append(_inline(source[position : start if start >= 0 else len(source)]))
         if start < 0:

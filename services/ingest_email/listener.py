@@ -103,7 +103,8 @@ class Mailboxes:
 class _Connection(SMTP):
     """One client. Too many at once are told so, and hung up on."""
 
-    line_length_limit = 8192
+    # RFC 5321 allows 1,000; what programs make of HTML is longer, and not the customer's fault.
+    line_length_limit = 262_144
 
     def __init__(self, listener: SmtpListener, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -17,7 +17,7 @@ from services.ingest_email.mime import Part, Unparsable, decode_body, decode_hea
 from services.ingest_email.trim import trim_reply
 
 LONGEST_TEXT: Final = 60_000
-_LARGEST_HTML_SOURCE: Final = 1_048_576
+_LARGEST_HTML_SOURCE: Final = 524_288
 _MOST_REFERENCES: Final = 100
 _MOST_ATTACHMENTS: Final = 20
 
@@ -173,15 +173,20 @@ def _own_id(mail: Part, address: str, text: str) -> str:
 _ADDRESS: Final = re.compile(r"[^\s<>()\[\],;:\"\\@]{1,64}@[^\s<>()\[\],;:\"\\@]{1,180}")
 
 
+_NAMED: Final = re.compile(r'"(?:[^"\\]|\\.){0,500}"|=\?[^?\s]{1,60}\?[bBqQ]\?[^?\s]{0,1000}\?=')
+
+
 def _mailbox(raw: bytes) -> tuple[str, str]:
     """Name and address of the first mailbox. The structure is read before encoded words are decoded, so that a name
     cannot pretend to be an address."""
     text = decode_text(raw[:2000])
-    bracketed = re.search(r"<\s{0,20}([^<>\s]{1,300})\s{0,20}>", text)
+    # What is quoted or encoded is a name, whatever stands in it.
+    plain = _NAMED.sub(lambda match: "x" * len(match.group()), text)
+    bracketed = re.search(r"<\s{0,20}([^<>\s]{1,300})\s{0,20}>", plain)
     if bracketed is not None:
         name, candidate = text[: bracketed.start()], bracketed.group(1)
     else:
-        name, candidate = "", text
+        name, candidate = "", plain
     address = _ADDRESS.search(candidate)
     return (
         " ".join(

@@ -21,6 +21,9 @@ WROTE: Final = _words("""
 """)
 """The last word of an introduction, before its colon."""
 
+VERB_FIRST: Final = ("schrieb", "schreef", "skrev")
+"""Where the writer's name follows: “Am 3.5. schrieb Jane:”."""
+
 ON: Final = tuple(
     f"{word} "
     for word in _words("on; am; le; el; em; pada; tanggal; il; op; den; dnia; w dniu; în; tarihinde; vào; в; a")

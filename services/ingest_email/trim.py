@@ -19,6 +19,7 @@ from services.ingest_email.reply_marks import (
     OTHER_HEADER,
     RULE,
     SENT_FROM,
+    VERB_FIRST,
     WROTE,
 )
 
@@ -119,8 +120,9 @@ def _closes_quote(head: str) -> bool:
     if not end.endswith((":", "\uff1a")):
         return end.endswith((" wrote", "写道", "寫道"))
     bare = end.rstrip(":\uff1a ")
-    # German and Dutch may name the writer last: “Am 3.5. schrieb Jane <jane@…>:”.
-    return bare.endswith(WROTE) or (bare.endswith(">") and any(word in head.lower() for word in WROTE))
+    if bare.endswith((*WROTE, ">")):
+        return True
+    return any(f" {word} " in head.lower() for word in VERB_FIRST)
 
 
 def _dated(head: str) -> bool:

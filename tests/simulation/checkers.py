@@ -246,7 +246,9 @@ class Referee:
         known = self.entries.get(saved.seq)
         require(known is not None and known.hash == saved.hash, "rule", f"a snapshot of an unknown entry {saved.seq}")
         assert known is not None
-        require(known.entry.offset == saved.offset, "rule", f"a snapshot with a wrong offset {saved.offset}")
+        following = self.entries.get(saved.seq + 1)
+        behind = saved.offset >= known.entry.offset and (following is None or saved.offset < following.entry.offset)
+        require(behind, "rule", f"a snapshot of entry {saved.seq} that goes on behind offset {saved.offset}")
         state_hash = snapshot.state_hash(snapshot.load(saved.data))
         require(state_hash == known.state_hash, "7", f"the snapshot of entry {saved.seq} holds another state")
 

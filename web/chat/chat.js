@@ -205,6 +205,7 @@ function render() {
   const count = list.childElementCount;
   reconcile(list, shown, (row) => row.key, create, update);
   byId("welcome").hidden = shown.length > 0 && !stopped;
+  document.body.classList.toggle("talking", byId("welcome").hidden);
   renderState();
   renderNotice();
   renderLink();
@@ -341,3 +342,4 @@ fill(byId("send"), icon("send"));
 speak();
 fit();
 if (memory.token || memory.unsent.length) void connection.start();
+if (matchMedia("(pointer: fine)").matches) text.focus();

@@ -111,9 +111,13 @@ function open(session) {
 
   function signOut(problem = "") {
     running.abort();
-    dropSession();
-    // A fresh page forgets everything that this agent saw.
-    if (problem) tab.put("problem", problem);
+    // An agent who is thrown out comes back to their drafts; one who leaves, leaves nothing behind.
+    if (problem) {
+      dropSession();
+      tab.put("problem", problem);
+    } else {
+      tab.clear();
+    }
     location.reload();
   }
 
@@ -152,6 +156,15 @@ function open(session) {
 function narrow() {
   return matchMedia("(max-width: 759px)").matches;
 }
+
+addEventListener("hashchange", () => {
+  const token = tokenFromAddress();
+  if (token === null) return;
+  // Somebody opened another agent's link in this tab.
+  tab.clear();
+  tab.put("token", token);
+  location.reload();
+});
 
 applyTheme();
 const given = tokenFromAddress();

@@ -46,11 +46,13 @@ export class Header {
     const words = total ? `${figure(used)} of ${figure(total)}` : figure(used);
     if (area.dataset.state === words) return;
     area.dataset.state = words;
+    const bar = h("span", { class: used > total ? "load-bar over" : "load-bar", role: "meter", "aria-label": "Your load", "aria-valuemin": 0, "aria-valuemax": total, "aria-valuenow": used, "aria-valuetext": words }, h("span", {}));
     fill(
       area,
-      h("span", { class: "load-words" }, h("span", { class: "load-label" }, "Load "), h("span", { class: "numeric" }, words)),
-      h("meter", { min: 0, max: total || 1, value: used, high: total || 1, optimum: 0, "aria-label": `Your load: ${words}` }),
+      h("span", { class: "load-words", "aria-hidden": "true" }, h("span", { class: "load-label" }, "Load "), h("span", { class: "numeric" }, words)),
+      bar,
     );
+    /** @type {HTMLElement} */ (bar.firstElementChild).style.inlineSize = `${total ? Math.min(100, (used / total) * 100) : 0}%`;
   }
 
   presence() {

@@ -44,6 +44,16 @@ function shelf(area, prefix) {
         /* memory holds it */
       }
     },
+    /** Forgets everything of ours. */
+    clear() {
+      memory.clear();
+      try {
+        const kept = area();
+        for (const name of Object.keys(kept)) if (name.startsWith(prefix)) kept.removeItem(name);
+      } catch {
+        /* nothing to remove */
+      }
+    },
   };
 }
 

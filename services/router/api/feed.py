@@ -19,7 +19,7 @@ router = APIRouter(tags=["feed"])
 _SECRET: Final = frozenset({"key_hash"})
 
 
-@router.get("/v1/events", response_class=EventStream)
+@router.get("/v1/events", response_class=Response, responses={200: {"content": {EVENT_STREAM: {}, NDJSON: {}}}})
 async def follow_events(
     call: Annotated[Call, allow(Role.ADAPTER, Role.OPERATOR)],
     after: Annotated[str | None, Query(pattern=r"^\d{1,9}:\d{1,18}:\d{1,9}$")] = None,

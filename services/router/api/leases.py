@@ -108,7 +108,7 @@ class Leases:
                     reconcile_at = now + self._reconcile_s
                     await self._reconcile(now)
                 silent = [key for key, lease in self._leases.items() if lease.told is not False and not lease.held(now)]
-                for key in [*spoke, *silent]:
+                for key in dict.fromkeys([*spoke, *silent]):
                     await self._settle(key)
 
     async def _begin(self) -> None:

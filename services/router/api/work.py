@@ -35,7 +35,7 @@ async def get_work(
         return await _poll(call, own, after, wait)
 
 
-@router.get("/v1/agents/{agent}/events", response_class=EventStream)
+@router.get("/v1/agents/{agent}/events", response_class=Response, responses={200: {"content": {EVENT_STREAM: {}}}})
 async def follow_work(agent: str, call: Annotated[Call, allow(Role.AGENT)]) -> Response:
     """The same as server-sent events: `work` with the whole document at every change.
 

@@ -227,11 +227,12 @@ def answer_for(workspace: str, digest: str, events: Sequence[ev.Event], seq: int
 
 
 def _subject(events: Sequence[ev.Event]) -> str | None:
-    for name in ("message", "contact", "agent", "key_id", "name"):
-        for event in events:
-            if isinstance(event, ev.ContactCreated | ev.MessageReceived):
-                return event.contact
-            value = getattr(event, name, None)
-            if isinstance(value, str):
-                return value
+    """What the command itself was about: its first event, whatever routing followed."""
+    first = events[0]
+    if isinstance(first, ev.ContactCreated | ev.MessageReceived):
+        return first.contact
+    for name in ("message", "contact", "key_id", "agent", "name"):
+        value = getattr(first, name, None)
+        if isinstance(value, str):
+            return value
     return None

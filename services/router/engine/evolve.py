@@ -107,6 +107,8 @@ def _key_revoked(world: World, ws: Workspace, event: ev.KeyRevoked, at: int) -> 
 def _policy_adopted(world: World, ws: Workspace, event: ev.PolicyAdopted, at: int) -> None:
     world.state.undo.save(ws)
     ws.set_policy(event.version, event.policy)
+    # Whoever waits on a channel that is down may have a way out under the new fallbacks.
+    ws.health_version += 1
     for name, channel in ws.policy.channels.items():
         if name not in ws.channels:
             state = ChannelState(name=name, kind=channel.kind, account=channel.account, since=at)

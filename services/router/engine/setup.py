@@ -58,10 +58,12 @@ def _refuse_stranding(ctx: Context, policy: RoutingPolicy) -> None:
         stranded = counts.waiting + counts.offered + counts.assigned
         if name not in policy.queues and stranded:
             raise Refused("policy_invalid", f"queue {name!r} still has {stranded} open contacts", "queues")
-    for name, pending in sorted(ctx.index.pending_on.items()):
-        if name not in policy.channels and pending:
-            raise Refused("policy_invalid", f"channel {name!r} still has {len(pending)} waiting contacts", "channels")
     for contact in ctx.workspace.contacts.values():
+        if not contact.state.is_open:
+            continue
+        if contact.channel_name not in policy.channels:
+            name = contact.channel_name
+            raise Refused("policy_invalid", f"channel {name!r} still has open contacts", "channels")
         if contact.state is ContactState.SCHEDULED and contact.queue not in policy.queues:
             raise Refused("policy_invalid", f"queue {contact.queue!r} still has scheduled contacts", "queues")
 

@@ -10,12 +10,22 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from services.router.api.app import Limits
 from tests.unit.api.conftest import World, world
 from tests.unit.api.test_messages import MESSAGE
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 JSON = {"Content-Type": "application/json"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api() -> AsyncIterator[World]:
+    """One for all: nothing here may leave a trace."""
+    async with world() as made:
+        yield made
 
 
 def with_fields(**fields: Any) -> bytes:

@@ -25,7 +25,7 @@ from shared.log.port import LogUnavailable
 from shared.vocabulary import Topic
 from tests.eventually import eventually
 from tests.unit.api.conftest import WORKSPACE, World, contact_doc
-from tests.unit.api.standin import Outcome, refuse
+from tests.unit.api.standin import Outcome, Script, refuse
 
 
 def accepted(record: Input) -> Outcome:
@@ -77,19 +77,22 @@ async def test_two_callers_may_use_the_same_key(api: World) -> None:
     assert len(api.router.commands(AcceptOffer)) == 2
 
 
-@pytest.mark.parametrize("reason", [*_REFUSALS, "id_reused", "policy_invalid", "something_new"])
-async def test_every_refusal_is_a_problem(api: World, reason: str) -> None:
-    api.router.scripts[AcceptOffer] = lambda record: refuse(reason, "told why")
+def refusing(reason: str) -> Script:
+    return lambda record: refuse(reason, "told why")
 
-    answer = await api.client.post("/v1/offers/o1/accept", headers=api.as_("ana"))
 
-    problem = _REFUSALS.get(reason)
-    expected = problem.status if problem else {"id_reused": 422, "policy_invalid": 422, "something_new": 409}[reason]
-    assert answer.status_code == expected
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert "told why" in answer.text
-    if reason.startswith("offer_"):
-        assert (answer.status_code, answer.json()["reason"]) == (409, reason)
+async def test_every_refusal_is_a_problem(api: World) -> None:
+    expected = {reason: problem.status for reason, problem in _REFUSALS.items()}
+    for reason, status in {**expected, "id_reused": 422, "policy_invalid": 422, "something_new": 409}.items():
+        api.router.scripts[AcceptOffer] = refusing(reason)
+
+        answer = await api.client.post("/v1/offers/o1/accept", headers=api.as_("ana"))
+
+        assert answer.status_code == status, reason
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "told why" in answer.text
+        if reason.startswith("offer_"):
+            assert (answer.status_code, answer.json()["reason"]) == (409, reason)
 
 
 async def test_a_lost_log_is_503_and_nothing_is_remembered_of_it(api: World, monkeypatch: pytest.MonkeyPatch) -> None:

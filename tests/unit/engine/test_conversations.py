@@ -54,10 +54,12 @@ def test_same_source_key_twice_is_one_message() -> None:
 
 
 def test_source_keys_of_two_workspaces_do_not_meet() -> None:
-    one = Centre()
-    other = Centre(workspace="v", engine=one.engine, checked=False, seq=one.seq, _commands=one._commands)
-    assert one.write("c1").id != other.write("c1").id
-    assert (len(one.ws.contacts), len(other.ws.contacts)) == (1, 1)
+    centre = Centre()
+    here = centre.write("c1")
+    centre.move_to("v")
+    there = centre.write("c1")
+    assert here.id != there.id
+    assert [len(ws.contacts) for ws in centre.engine.state.workspaces.values()] == [1, 1]
 
 
 def test_message_after_the_end_opens_a_new_contact_that_names_the_previous() -> None:

@@ -362,6 +362,22 @@ async def test_a_poll_tells_a_state_that_changed_between_polls(world: World) -> 
         assert heard == {"messages": [], "state": {"state": "offered", "queue": "support"}}
 
 
+async def test_a_page_that_may_embed_the_chat_may_read_the_answers(world: World) -> None:
+    shop, evil = {"Origin": "https://shop.example"}, {"Origin": "https://evil.example"}
+    async with chat(world, origins=(shop["Origin"],)) as address, httpx.AsyncClient() as page:
+        base = f"http://{address}/chat/web"
+        asked, begun = (
+            await page.options(f"{base}/messages", headers=shop),
+            await page.post(f"{base}/sessions", headers=shop),
+        )
+        for answer in (asked, begun):
+            assert answer.is_success
+            assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+        refused = await page.options(f"{base}/messages", headers=evil)
+        assert refused.status_code == 403
+        assert "access-control-allow-origin" not in refused.headers
+
+
 async def test_the_fallback_refuses_with_reasons(world: World) -> None:
     async with chat(world, grace_s=30) as address, httpx.AsyncClient(base_url=f"http://{address}/chat") as page:
         token = (await page.post("/web/sessions", json={})).json()["token"]

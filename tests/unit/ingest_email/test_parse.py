@@ -65,7 +65,7 @@ def test_plain_text_is_preferred_and_files_are_kept() -> None:
 def test_html_becomes_text_without_quoted_mails() -> None:
     html = (
         "<html><head><style>p{}</style></head><body><p>Thanks &amp; bye<br>Jane</p><ul><li>one<li>two</ul>"
-        '<div class="gmail_quote">On Monday Ana wrote:<blockquote type="cite">old <div>older</div></blockquote></div></body>'
+        '<div class="gmail_quote">On Monday Ana wrote:<blockquote type="cite">old <div>older</div></blockquote></div>'
     )
     read = read_mail(mail(html, Content_Type="text/html; charset=utf-8"))
     assert read.text == "Thanks & bye\nJane\n\n- one\n- two"

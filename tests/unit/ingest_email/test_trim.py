@@ -13,7 +13,7 @@ QUOTE = "> Dear customer,\n> we are on it.\n"
     "introduction",
     [
         "On Mon, 5 Jan 2026 at 10:12, Support <support@acme.example> wrote:",
-        "On Monday, 5 January 2026, a very long name that makes the line wrap\nSupport Team <support@acme.example>\nwrote:",
+        "On Monday, 5 January 2026, a name that makes the line wrap\nSupport Team <support@acme.example>\nwrote:",
         "Am 05.01.2026 um 10:12 schrieb Support <support@acme.example>:",
         "Am Mo., 5. Jan. 2026 um 10:12 Uhr schrieb Support:",
         "Le lun. 5 janv. 2026 à 10:12, Support <support@acme.example> a écrit :",
@@ -24,7 +24,7 @@ QUOTE = "> Dear customer,\n> we are on it.\n"
         "Op ma 5 jan 2026 om 10:12 schreef Support <support@acme.example>:",
         "W dniu 5.01.2026 o 10:12 Support pisze:",
         "пн, 5 янв. 2026 г. в 10:12, Support <support@acme.example>:",
-        "2026年1月5日 10:12，Support <support@acme.example> 写道：",  # noqa: RUF001
+        "2026年1月5日 10:12，Support <support@acme.example> 写道：",
         "05/01/2026 10:12 tarihinde Support <support@acme.example> yazdı:",
         "Vào Th 2, 5 thg 1, 2026 lúc 10:12 Support <support@acme.example> đã viết:",
     ],
@@ -37,7 +37,7 @@ def test_introductions_of_many_languages(introduction: str) -> None:
     "block",
     [
         "-----Original Message-----\nFrom: Support\nSent: Monday",
-        "________________________________\nFrom: Support <support@acme.example>\nSent: Monday\nTo: Jane\nSubject: Order",
+        "________________________________\nFrom: Support <support@acme.example>\nSent: Monday\nTo: J\nSubject: O",
         "From: Support <support@acme.example>\nDate: Monday\nTo: Jane\nSubject: Order",
         "Von: Support <support@acme.example>\nGesendet: Montag\nAn: Jane\nBetreff: Bestellung",
         "De : Support <support@acme.example>\nEnvoyé : lundi\nÀ : Jane\nObjet : Commande",

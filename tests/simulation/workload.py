@@ -1,0 +1,471 @@
+"""The people of a simulated world: customers, agents, operators and channel adapters, who do what people do.
+
+They look at the ledger as real ones look at their views: what they see is journaled, and may have changed by the time
+that their command arrives. What they are told to send they send until it is acknowledged, often more than once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from shared.contracts import commands as cmd
+from shared.ids import address_key, content_ref, message_command_id, thread_key
+from shared.log.codec import encode_input
+from shared.log.port import LogUnavailable
+from shared.vocabulary import (
+    AgentId,
+    AutoClass,
+    ChannelHealth,
+    ContactId,
+    Delivery,
+    MessageId,
+    MessageKind,
+    OfferId,
+    Role,
+    ThreadKey,
+    Topic,
+)
+from tests.simulation.faulty_log import FaultyInputs, Store, Weather
+from tests.simulation.ledger import OPEN, AgentBook, Ledger, WorkspaceBook
+from tests.simulation.policies import KINDS, LANGUAGES, PRESENCES, SKILLS, random_policy
+from tests.simulation.virtual_time import VirtualClock
+
+POISON = (
+    b"",
+    b"\xff\xfe\x00",
+    b"{}",
+    b"[1, 2",
+    b'{"v": 99, "id": "x", "workspace": "w1", "actor": {"role": "agent", "id": "a"}, "received_at": 1, "type": "AcceptOffer", "data": {"offer": "o"}}',
+    b'{"v": 1, "id": "x", "workspace": "w1", "actor": {"role": "agent", "id": "a"}, "received_at": 1, "type": "Explode", "data": {}}',
+    b'{"v": 1, "id": "x", "workspace": "w1", "actor": {"role": "king", "id": "a"}, "received_at": 1, "type": "AcceptOffer", "data": {"offer": "o"}}',
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How big a world is."""
+
+    workspaces: int
+    agents: int
+    customers: int
+    channels: int
+    queues: int
+    messages: int
+    """Customers' messages per workspace."""
+    actions: int
+    """Things that each agent does."""
+    pace_s: float
+
+
+def size_of(dice: random.Random) -> Size:
+    """Small worlds: few agents, some dozen contacts, because trouble needs crowding, not numbers."""
+    return Size(
+        workspaces=1 if dice.random() < 0.8 else 2,
+        agents=dice.randint(1, 6),
+        customers=dice.randint(1, 10),
+        channels=dice.randint(1, 5),
+        queues=dice.randint(1, 3),
+        messages=dice.randint(5, 40),
+        actions=dice.randint(5, 30),
+        pace_s=dice.choice((0.3, 1.0, 3.0)),
+    )
+
+
+class Sender:
+    """Appends commands until they are acknowledged; what was acknowledged must be dealt with."""
+
+    def __init__(self, store: Store, weather: Weather, clock: VirtualClock) -> None:
+        self._inputs = FaultyInputs(store, weather)
+        self._clock = clock
+        self._dice = weather.dice
+        self._numbers: dict[str, int] = {}
+        self.acknowledged: dict[str, str] = {}
+        self.sent: list[tuple[Topic, bytes]] = []
+
+    def fresh_id(self, prefix: str) -> str:
+        number = self._numbers.get(prefix, 0)
+        self._numbers[prefix] = number + 1
+        return f"{prefix}-{number}"
+
+    async def send(self, workspace: str, actor: cmd.Actor, command: cmd.Command, command_id: str = "") -> str:
+        """Durable when it returns. Sometimes the caller did not hear that, and sends the same again."""
+        if not command_id:
+            command_id = self.fresh_id(f"k{actor.id}")
+        record = cmd.Input(
+            id=command_id,
+            workspace=workspace,
+            actor=actor,
+            received_at=self._clock.now_ms(),
+            command=command,
+            digest="d" if self._dice.random() < 0.5 else "",
+        )
+        topic = Topic.INBOUND if isinstance(command, cmd.ReceiveMessage) else Topic.COMMANDS
+        data = encode_input(record)
+        await self.append(topic, data)
+        self.acknowledged[command_id] = type(command).__name__
+        self.sent.append((topic, data))
+        if self._dice.random() < 0.05:
+            await self.append(topic, data)
+        return command_id
+
+    async def append(self, topic: Topic, data: bytes) -> None:
+        while True:
+            with suppress(LogUnavailable):
+                await self._inputs.append(topic, 0, data)
+                return
+            await asyncio.sleep(self._dice.expovariate(1.0))
+
+    async def repeat_something(self) -> None:
+        """An old request once more: word for word, or another one under its id."""
+        if not self.sent:
+            return
+        topic, data = self._dice.choice(self.sent)
+        if self._dice.random() < 0.3:
+            data = data.replace(b'"digest":"d"', b'"digest":"other"')
+        await self.append(topic, data)
+
+
+class People:
+    """Everybody in one workspace."""
+
+    def __init__(self, name: str, size: Size, dice: random.Random, ledger: Ledger, sender: Sender) -> None:
+        self.name = name
+        self.size = size
+        self.dice = dice
+        self.ledger = ledger
+        self.sender = sender
+        names = [f"{kind}:{account}" for account in ("one", "two") for kind in KINDS]
+        self.channels = dice.sample(names, size.channels)
+        self.queues = [f"q{number}" for number in range(size.queues)]
+        self.agents = [f"a{number}" for number in range(size.agents)]
+        self.operator = cmd.Actor(role=Role.OPERATOR, id=f"op-{name}")
+        self.adapter = cmd.Actor(role=Role.ADAPTER, id=f"ad-{name}")
+        self.supervisor = cmd.Actor(role=Role.SUPERVISOR, id=f"su-{name}")
+        self._said: list[cmd.ReceiveMessage] = []
+
+    @property
+    def book(self) -> WorkspaceBook | None:
+        return self.ledger.workspaces.get(self.name)
+
+    def tasks(self, *, opening: bool = True) -> list[Awaitable[None]]:
+        """What everybody does, on the first day from the opening on; each ends by itself."""
+        return [
+            *([self._open()] if opening else []),
+            *(self._repeatedly(self.size.actions, self._agent_acts(agent)) for agent in self.agents),
+            self._repeatedly(self.size.messages, self._customer_acts),
+            self._repeatedly(max(2, self.size.messages // 2), self._operator_acts),
+        ]
+
+    async def _repeatedly(self, times: int, act: Callable[[], Awaitable[None]]) -> None:
+        for _ in range(times):
+            await asyncio.sleep(self.dice.expovariate(1.0) * self.size.pace_s)
+            await act()
+
+    async def _open(self) -> None:
+        if self.dice.random() < 0.1:
+            await self._say(self._message())
+        await self.sender.send(self.name, self.operator, cmd.CreateWorkspace(name=self.name))
+        await self._adopt()
+        for agent in self.agents:
+            await self._put_agent(agent)
+
+    # Operators
+
+    async def _operator_acts(self) -> None:
+        await self._one_of(
+            (6, self._report_health),
+            (2, self._adopt),
+            (3, lambda: self._put_agent(self.dice.choice(self.agents))),
+            (3, self._lease),
+            (2, self._supervise),
+            (2, self._deliver),
+            (2, self.sender.repeat_something),
+            (1, self._poison),
+            (1, self._key),
+            (1, self._nonsense),
+        )
+
+    async def _one_of(self, *choices: tuple[int, Callable[[], Awaitable[Any]]]) -> None:
+        weights = [weight for weight, _ in choices]
+        await self.dice.choices([act for _, act in choices], weights)[0]()
+
+    async def _adopt(self) -> None:
+        queues, channels = self.queues, self.channels
+        if self.dice.random() < 0.2:
+            queues = self.dice.sample(queues, self.dice.randint(1, len(queues)))
+        if self.dice.random() < 0.2:
+            channels = self.dice.sample(channels, self.dice.randint(1, len(channels)))
+        policy = random_policy(self.dice, list(queues), list(channels))
+        if self.dice.random() < 0.05:
+            policy.pop(self.dice.choice(sorted(policy)))
+        await self.sender.send(self.name, self.operator, cmd.AdoptPolicy(policy=policy))
+
+    async def _put_agent(self, agent: str) -> None:
+        dice = self.dice
+        languages = {code: dice.randint(1, 5) for code in LANGUAGES if dice.random() < 0.7}
+        if dice.random() < 0.2:
+            languages["pt-BR"] = dice.randint(1, 5)
+            items = list(languages.items())
+            dice.shuffle(items)
+            languages = dict(items)
+        kinds = sorted({name.split(":")[0] for name in self.channels})
+        profile = cmd.PutAgent(
+            agent=AgentId(agent),
+            name=agent,
+            languages=languages,
+            skills={skill: dice.randint(1, 5) for skill in SKILLS if dice.random() < 0.7},
+            queues=tuple(queue for queue in self.queues if dice.random() < 0.8) if dice.random() < 0.4 else (),
+            channels=tuple(kind for kind in kinds if dice.random() < 0.8) if dice.random() < 0.4 else (),
+            capacity_total=dice.choice((1000, 1000, 2000, 3000, 4500, 0)),
+            capacity_per_channel={kind: dice.randint(0, 2) for kind in kinds if dice.random() < 0.2},
+            capacity_weights={kind: dice.choice((500, 1000, 1500, 2000)) for kind in kinds if dice.random() < 0.4},
+        )
+        await self.sender.send(self.name, self.operator, profile)
+
+    async def _report_health(self) -> None:
+        kind, account = self.dice.choice(self.channels).split(":")
+        state = self.dice.choice((ChannelHealth.DOWN, ChannelHealth.DOWN, *ChannelHealth))
+        report = cmd.ReportChannelHealth(channel=kind, account=account, state=state, evidence=self.dice.choice(("", "e")))
+        await self.sender.send(self.name, self.adapter, report)
+
+    async def _lease(self) -> None:
+        agent = AgentId(self.dice.choice(self.agents))
+        command = cmd.LoseLease(agent=agent) if self.dice.random() < 0.5 else cmd.RegainLease(agent=agent)
+        await self.sender.send(self.name, self.adapter, command)
+
+    async def _supervise(self) -> None:
+        contact = self._some_contact()
+        await self._one_of(
+            (2, lambda: self._by(self.supervisor, cmd.RequeueContact(contact=contact, reason="s"))),
+            (2, lambda: self._by(self.supervisor, cmd.CancelContact(contact=contact, reason="s"))),
+            (1, lambda: self._by(self.supervisor, cmd.CompleteContact(contact=contact))),
+            (1, lambda: self._by(self.supervisor, self._presence(self.dice.choice(self.agents)))),
+        )
+
+    async def _deliver(self) -> None:
+        book = self.book
+        messages = list(book.replies) if book else []
+        message = self.dice.choice(messages) if messages else "nothing"
+        status = self.dice.choice(list(Delivery))
+        await self._by(self.adapter, cmd.ReportDelivery(message=MessageId(message), status=status))
+
+    async def _poison(self) -> None:
+        await self.sender.append(self.dice.choice(list(Topic)), self.dice.choice(POISON))
+
+    async def _key(self) -> None:
+        key = f"key{self.dice.randint(0, 2)}"
+        if self.dice.random() < 0.6:
+            await self._by(self.operator, cmd.CreateKey(key_id=key, key_hash="h", role=Role.ADAPTER))
+        else:
+            await self._by(self.operator, cmd.RevokeKey(key_id=key))
+
+    async def _nonsense(self) -> None:
+        """Requests about things that are not there, also from workspaces that are not there."""
+        nobody = cmd.Actor(role=Role.AGENT, id="nobody")
+        command = self.dice.choice(
+            (
+                cmd.AcceptOffer(offer=OfferId("nothing")),
+                cmd.RejectOffer(offer=OfferId("nothing")),
+                cmd.CompleteContact(contact=ContactId("nothing")),
+                cmd.AbandonContact(contact=ContactId("nothing")),
+                cmd.SetPresence(agent=AgentId("nobody"), presence="available"),
+                cmd.FinishWrapUp(agent=AgentId("nobody")),
+                cmd.ReportChannelHealth(channel="pigeon", account="one", state=ChannelHealth.DOWN),
+                cmd.SendReply(contact=ContactId("nothing"), content_ref="r"),
+                cmd.CreateWorkspace(name=self.name),
+            )
+        )
+        where = self.name if self.dice.random() < 0.7 else "nowhere"
+        if where == "nowhere" and isinstance(command, cmd.CreateWorkspace):
+            where = self.name
+        await self.sender.send(where, nobody, command)
+
+    # Customers
+
+    async def _customer_acts(self) -> None:
+        await self._one_of(
+            (12, lambda: self._say(self._message())),
+            (2, self._say_again),
+            (2, lambda: self._say(self._aside())),
+            (2, self._give_up),
+            (2, self._book_call),
+        )
+
+    def _message(self) -> cmd.ReceiveMessage:
+        dice = self.dice
+        customer = f"u{dice.randrange(self.size.customers)}"
+        kind, account = dice.choice(self.channels).split(":")
+        source_key = self.sender.fresh_id(f"src-{self.name}")
+        ways = tuple(
+            cmd.Reach(
+                channel=other,
+                account="one",
+                key=address_key(self.name, other, customer),
+                verified=dice.random() < 0.8,
+                consent=dice.random() < 0.8,
+            )
+            for other in KINDS
+            if other != kind and dice.random() < 0.5
+        )
+        stated = dice.random()
+        return cmd.ReceiveMessage(
+            source_key=source_key,
+            channel=kind,
+            account=account if dice.random() < 0.97 else "elsewhere",
+            thread=thread_key(self.name, kind, account, f"{customer}-{dice.choice((1, 1, 2))}"),
+            sender=address_key(self.name, kind, customer),
+            content_ref=content_ref(self.name, source_key),
+            message_kind=MessageKind.POSTBACK if dice.random() < 0.05 else MessageKind.MESSAGE,
+            auto=dice.choice(list(AutoClass)) if dice.random() < 0.08 else AutoClass.NONE,
+            language=dice.choice((*LANGUAGES, "pt-BR")) if stated < 0.3 else None,
+            candidates=(
+                (cmd.LanguageCandidate(language=dice.choice(LANGUAGES), confidence=round(dice.random(), 2)),)
+                if stated > 0.5
+                else ()
+            ),
+            queue=dice.choice((*self.queues, "no-such-queue")) if dice.random() < 0.15 else None,
+            skills={dice.choice(SKILLS): dice.randint(1, 3)} if dice.random() < 0.2 else {},
+            priority=dice.choice((0, 0, 0, 1, 5, -3)),
+            attributes={"vip": "yes"} if dice.random() < 0.1 else {},
+            reach=ways,
+        )
+
+    async def _say(self, message: cmd.ReceiveMessage) -> None:
+        self._said.append(message)
+        command_id = message_command_id(self.name, message.source_key)
+        await self.sender.send(self.name, self.adapter, message, command_id)
+
+    async def _say_again(self) -> None:
+        """The provider delivers once more, perhaps under another request's id."""
+        if self._said:
+            message = self.dice.choice(self._said)
+            if self.dice.random() < 0.5:
+                await self._say(message)
+            else:
+                await self.sender.send(self.name, self.adapter, message)
+
+    def _aside(self) -> cmd.ReceiveMessage:
+        """An edit, an unsend or a reaction, about something or about nothing."""
+        message = self._message()
+        about = self.dice.choice(self._said).source_key if self._said and self.dice.random() < 0.7 else None
+        return cmd.ReceiveMessage(
+            source_key=message.source_key,
+            channel=message.channel,
+            account=message.account,
+            thread=message.thread,
+            sender=message.sender,
+            content_ref=message.content_ref,
+            message_kind=self.dice.choice((MessageKind.EDIT, MessageKind.UNSEND, MessageKind.REACTION)),
+            refers_to=about,
+        )
+
+    async def _give_up(self) -> None:
+        if self.dice.random() < 0.5:
+            await self._by(self.adapter, cmd.AbandonContact(contact=self._some_contact()))
+        elif self._said:
+            await self._by(self.adapter, cmd.LeaveThread(thread=ThreadKey(self.dice.choice(self._said).thread)))
+
+    async def _book_call(self) -> None:
+        kind, account = self.dice.choice(self.channels).split(":")
+        later = self.ledger.at + self.dice.randint(-5_000, 30_000) if self.dice.random() < 0.7 else None
+        call = cmd.CreateContact(
+            source_key=self.sender.fresh_id(f"call-{self.name}"),
+            channel=kind,
+            account=account,
+            customer=address_key(self.name, kind, f"u{self.dice.randrange(self.size.customers)}")
+            if self.dice.random() < 0.7
+            else None,
+            language=self.dice.choice((None, *LANGUAGES)),
+            priority=self.dice.choice((0, 2)),
+            scheduled_at=later,
+        )
+        await self._by(self.supervisor, call)
+
+    def _some_contact(self) -> ContactId:
+        book = self.book
+        contacts = list(book.contacts.values()) if book else []
+        living = [contact for contact in contacts if contact.state in OPEN]
+        if living and self.dice.random() < 0.85:
+            return ContactId(self.dice.choice(living).id)
+        return ContactId(self.dice.choice(contacts).id if contacts else "nothing")
+
+    async def _by(self, actor: cmd.Actor, command: cmd.Command) -> None:
+        await self.sender.send(self.name, actor, command)
+
+    # Agents
+
+    def _agent_acts(self, agent_id: str) -> Callable[[], Awaitable[None]]:
+        actor = cmd.Actor(role=Role.AGENT, id=agent_id)
+
+        async def act() -> None:
+            book = self.book
+            agent = book.agents.get(agent_id) if book else None
+            if book is None or agent is None:
+                await self._by(actor, self._presence(agent_id))
+                return
+            command = self._next_move(book, agent)
+            if self.dice.random() < 0.2:
+                # What was on the screen is a while old when the click arrives.
+                await asyncio.sleep(self.dice.expovariate(0.5))
+            await self._by(actor, command)
+
+        return act
+
+    def _next_move(self, book: WorkspaceBook, agent: AgentBook) -> cmd.Command:
+        dice = self.dice
+        if dice.random() < 0.05:
+            return self._mischief(book, agent)
+        if agent.presence != "available" and dice.random() < 0.7:
+            return cmd.SetPresence(agent=AgentId(agent.id), presence="available")
+        if agent.offers and dice.random() < 0.8:
+            offer = OfferId(dice.choice(agent.offers))
+            if dice.random() < 0.7:
+                return cmd.AcceptOffer(offer=offer)
+            pause = dice.choice((None, None, 0, 3_000))
+            return cmd.RejectOffer(offer=offer, reason="r", retry_after=pause)
+        mine = [contact for contact in agent.held if book.contacts[contact].state == "assigned"]
+        if mine and dice.random() < 0.75:
+            contact = ContactId(dice.choice(mine))
+            if dice.random() < 0.5:
+                return cmd.CompleteContact(contact=contact, wrap_up_code="done")
+            if dice.random() < 0.6:
+                return cmd.SendReply(contact=contact, content_ref="r:x")
+            return dice.choice((cmd.RequeueContact(contact=contact), cmd.CancelContact(contact=contact)))
+        if agent.wrap_up_until is not None and dice.random() < 0.5:
+            if dice.random() < 0.5:
+                return cmd.ExtendWrapUp(agent=AgentId(agent.id), extend=dice.randint(0, 5_000))
+            return cmd.FinishWrapUp(agent=AgentId(agent.id), code="c")
+        return self._presence(agent.id)
+
+    def _presence(self, agent_id: str) -> cmd.SetPresence:
+        dice = self.dice
+        kinds = sorted({name.split(":")[0] for name in self.channels})
+        return cmd.SetPresence(
+            agent=AgentId(agent_id),
+            presence=dice.choice(("available", "available", "available", "away", "offline", *PRESENCES, "on_the_moon")),
+            next_presence=dice.choice((None, None, None, "lunch", "offline", "available")),
+            channels={dice.choice(kinds): dice.random() < 0.6} if dice.random() < 0.2 else {},
+        )
+
+    def _mischief(self, book: WorkspaceBook, agent: AgentBook) -> cmd.Command:
+        """Hands on what is somebody else's, or long over."""
+        dice = self.dice
+        offers = list(book.offers)
+        other = AgentId(dice.choice(self.agents))
+        if offers and dice.random() < 0.6:
+            offer = OfferId(dice.choice(offers))
+            return dice.choice((cmd.AcceptOffer(offer=offer), cmd.RejectOffer(offer=offer)))
+        return dice.choice(
+            (
+                cmd.CompleteContact(contact=self._some_contact()),
+                cmd.RequeueContact(contact=self._some_contact()),
+                cmd.SendReply(contact=self._some_contact(), content_ref="r:y"),
+                cmd.SetPresence(agent=other, presence="offline"),
+                cmd.FinishWrapUp(agent=other),
+            )
+        )
