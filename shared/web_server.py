@@ -21,7 +21,10 @@ def listen(host: str, port: int, *, setting: str, host_setting: str = "HOST") ->
     """An open listening socket; port 0 takes a free one. Raises `CannotStart` naming the setting that would help."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        server = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        # Accepted sockets inherit it; without it a small answer waits for the peer's delayed acknowledgement.
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return server
     except socket.gaierror:
         raise CannotStart(f"host {host!r} is unknown ({host_setting}); set {host_setting}=127.0.0.1") from None
     except OSError as error:

@@ -68,7 +68,7 @@ def pairs(ws: Workspace) -> list[tuple[str, str]]:
     while True:
         bests: dict[str, Contact] = {}
         for agent in agents:
-            best = _best_for(ws, agent, agents, waiting, taken)
+            best = _best_for(ws, agent, waiting, taken)
             if best is not None:
                 bests[agent.id] = best
         if not bests:
@@ -85,10 +85,8 @@ def _order(contact: Contact) -> tuple[int, int, str]:
     return (-contact.priority, contact.age_from, contact.id)
 
 
-def _best_for(
-    ws: Workspace, agent: Agent, agents: list[Agent], waiting: list[Contact], taken: dict[str, list[str]]
-) -> Contact | None:
-    eligible = [c for c in waiting if _eligible(ws, c, agent, agents, taken)]
+def _best_for(ws: Workspace, agent: Agent, waiting: list[Contact], taken: dict[str, list[str]]) -> Contact | None:
+    eligible = [contact for contact in waiting if _could(ws, contact, agent, taken)]
     return min(eligible, key=lambda c: (ws.policy.queues[c.queue].rank, _order(c)), default=None)
 
 
@@ -97,19 +95,8 @@ def _could(ws: Workspace, contact: Contact, agent: Agent, taken: dict[str, list[
     return switched_on and may_serve(ws, contact, agent) and has_room(agent, contact.channel, taken[agent.id])
 
 
-def _eligible(
-    ws: Workspace, contact: Contact, agent: Agent, agents: list[Agent], taken: dict[str, list[str]]
-) -> bool:
-    if not _could(ws, contact, agent, taken):
-        return False
-    mine = contact.declines.get(agent.id, 0)
-    # Others first: whoever declined is used only if nobody who declined less often could get it now.
-    return not mine or not any(
-        contact.declines.get(other.id, 0) < mine and _could(ws, contact, other, taken) for other in agents
-    )
-
-
 def _preference(ws: Workspace, contact: Contact, agent: Agent, taken: dict[str, list[str]]) -> tuple[object, ...]:
+    """Fewest declines of this contact (`others_first`), then the strategy, then idle longest, then the name."""
     queue = ws.policy.queues[contact.queue]
     score: float = 0
     if queue.strategy == "least_active":

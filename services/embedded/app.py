@@ -24,6 +24,7 @@ from services.ingest_social.app import build_social
 from services.ingest_social.settings import SocialSettings
 from services.router.api.auth import AuthSettings, issue_token
 from services.router.settings import RouterSettings
+from services.router.snapshots import Taker, worker_on
 from shared.clock import Clock, SystemClock
 from shared.intake import Intake
 from shared.language import language_detector
@@ -74,6 +75,7 @@ class RouterFactory(Protocol):
         partition_of: Callable[[str], int],
         routes: Sequence[APIRouter],
         stopping: asyncio.Event,
+        take_snapshot: Taker | None = None,
     ) -> RunningRouter: ...
 
 
@@ -167,6 +169,7 @@ async def build(
         partition_of=partition_of,
         routes=[chat.routes, social.routes],
         stopping=stopping,
+        take_snapshot=worker_on(settings.data_dir),
     )
     web, admin = WebServer(router.api, ports.http), WebServer(router.admin, ports.admin)
     addresses = Addresses(

@@ -10,7 +10,7 @@ from services.ingest_email.parse import ParsedMail
 from shared.intake import TRUSTED_THREAD
 from shared.vocabulary import ThreadKey
 
-_OURS: Final = re.compile(r"([\w-]{1,80}(?:\.\d{1,6})?)\.(t[0-9a-f]{24})\.([0-9a-f]{8})@[\w.:-]{1,250}")
+_OURS: Final = re.compile(r"([\w.-]{1,120})\.(t[0-9a-f]{24})\.([0-9a-f]{8})@[\w.:-]{1,250}")
 
 
 class NativeThread(NamedTuple):

@@ -15,6 +15,7 @@ from services.router.api.leases import Leases
 from services.router.leader import Leader
 from services.router.metrics import RouterMetrics, admin_app
 from services.router.settings import RouterSettings
+from services.router.snapshots import SnapshotKeeper, Taker
 from services.router.web import web_routes
 from shared.clock import Clock
 from shared.log.port import Log
@@ -46,8 +47,12 @@ def build_router(
     partition_of: Callable[[str], int],
     routes: Sequence[APIRouter],
     stopping: asyncio.Event,
+    take_snapshot: Taker | None = None,
 ) -> Router:
-    """The router on one partition. `routes` (chat, webhooks) are served beside the API and the pages."""
+    """The router on one partition. `routes` (chat, webhooks) are served beside the API and the pages.
+
+    Without `take_snapshot` there is one at each orderly stop only.
+    """
     metrics = RouterMetrics()
     leader = Leader(log=log, views=views, clock=clock, metrics=metrics, partition=PARTITION, name=settings.name)
 
@@ -77,13 +82,17 @@ def build_router(
     for extra in routes:
         api.include_router(extra)
     api.router.routes.extend(web_routes())
+    parts = [
+        Part(name="leases", run=leases.run),
+        Part(name="leader", run=leader.run, stage=Stage.CORE),
+    ]
+    if take_snapshot is not None:
+        keeper = SnapshotKeeper(log, leader.replica, take_snapshot, settings.snapshot_every)
+        parts.append(Part(name="snapshots", run=keeper.run))
     return Router(
         api=api,
         admin=admin_app(metrics.registry, leader.why_not_ready),
-        parts=(
-            Part(name="leases", run=leases.run),
-            Part(name="leader", run=leader.run, stage=Stage.CORE),
-        ),
+        parts=parts,
         ready=leader.ready,
         leader=leader,
         metrics=metrics,

@@ -15,7 +15,7 @@ UNITS = 1000
 
 
 def contact_doc(ws: Workspace, contact: Contact) -> Doc:
-    """`Contact out` of the API. `_seqs` are the journal entries that touched it, for the history."""
+    """`Contact out` of the API. `_seqs`: the entries that touched it; `_sender`: the address key that owns its texts."""
     return {
         "id": contact.id,
         "workspace": ws.name,
@@ -50,6 +50,7 @@ def contact_doc(ws: Workspace, contact: Contact) -> Doc:
         "previous": contact.previous,
         "messages": len(contact.messages),
         "created_at": rfc3339(contact.created_at),
+        "_sender": contact.sender,
         "_seqs": list(contact.seqs),
     }
 
@@ -278,4 +279,5 @@ def answer_doc(command_id: str, answer: Answer) -> Doc:
         "subject": answer.subject,
         "digest": answer.digest,
         "note": answer.note,
+        "actor": answer.actor,
     }

@@ -65,13 +65,13 @@ class Leader:
         await replica.lead()
         self.ready.set()
         self._metrics.set_leading(replica.partition, True)
-        looking = asyncio.create_task(self._look(stopping))
         try:
-            while not stopping.is_set():
-                await replica.step()
+            async with asyncio.TaskGroup() as group:
+                looking = group.create_task(self._look())
+                while not stopping.is_set():
+                    await replica.step()
+                looking.cancel()
         finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
             self._metrics.set_leading(replica.partition, False)
         await replica.stop()
 
@@ -97,9 +97,9 @@ class Leader:
             }
         ]
 
-    async def _look(self, stopping: asyncio.Event) -> None:
+    async def _look(self) -> None:
         """Gauges that are looked at rather than counted, every few seconds."""
-        while not stopping.is_set():
+        while True:
             try:
                 await self._look_once()
             except Exception:

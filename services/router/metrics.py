@@ -9,7 +9,6 @@ ASA, AHT, abandonment, occupancy) can be derived from them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,7 +25,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from shared.contracts import events as ev
 from shared.vocabulary import AutoClass, ChannelHealth, ChannelKind, ContactState, Delivery, Presence, Topic
@@ -43,7 +42,6 @@ SIZE_BUCKETS: Final = (256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576)
 SHORT_ABANDON_MS: Final = 5_000
 
 _CHANNELS: Final = frozenset(kind.value for kind in ChannelKind)
-_OFFER_OUTCOMES: Final = ("made", "accepted", "declined", "expired", "withdrawn")
 _WITHDRAWN: Final = frozenset(
     {"presence", "agent_lost", "channel_down", "cancelled", "abandoned", "profile", "policy", "accepted_by_another"}
 )
@@ -76,9 +74,6 @@ _REFUSED: Final = frozenset(
         "id_reused",
     }
 )
-_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"})
-STREAM_MARK: Final = "switchdesk.stream"
-"""Set in the scope by whoever answers with a stream: its life is not a slow answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +268,7 @@ class RouterMetrics:
         self._queues, self._accounts, self._presences = frozenset(queues), frozenset(accounts), frozenset(presences)
 
     def _queue(self, name: object) -> str:
-        return _closed(name, self._queues)
+        return closed(name, self._queues)
 
     # From events
 
@@ -282,17 +277,17 @@ class RouterMetrics:
         `assigned_at` where it has been accepted (ms); what is missing is not measured."""
         facts = contact or {}
         self.events.inc()
-        channel = _closed(facts.get("channel"), _CHANNELS)
+        channel = closed(facts.get("channel"), _CHANNELS)
         queue = self._queue(facts.get("queue"))
         match event:
             case ev.ContactCreated():
-                self.contacts_received.labels(_closed(event.channel, _CHANNELS), self._queue(event.queue)).inc()
+                self.contacts_received.labels(closed(event.channel, _CHANNELS), self._queue(event.queue)).inc()
             case ev.MessageReceived():
-                self.messages_received.labels(_closed(event.channel, _CHANNELS)).inc()
+                self.messages_received.labels(closed(event.channel, _CHANNELS)).inc()
             case ev.MessageIgnored():
-                self.messages_ignored.labels(_closed(event.reason, _IGNORED)).inc()
+                self.messages_ignored.labels(closed(event.reason, _IGNORED)).inc()
             case ev.ContactQueued():
-                self.contacts_queued.labels(self._queue(event.queue), _closed(event.reason, _QUEUED)).inc()
+                self.contacts_queued.labels(self._queue(event.queue), closed(event.reason, _QUEUED)).inc()
             case ev.OfferMade():
                 self.offers.labels("made").inc()
             case ev.OfferAccepted():
@@ -306,9 +301,9 @@ class RouterMetrics:
                 self.offers.labels("expired").inc()
             case ev.OfferWithdrawn():
                 self.offers.labels("withdrawn").inc()
-                self.offers_withdrawn.labels(_closed(event.reason, _WITHDRAWN)).inc()
+                self.offers_withdrawn.labels(closed(event.reason, _WITHDRAWN)).inc()
             case ev.ContactRequeued():
-                self.contacts_requeued.labels(_closed(event.reason, _REQUEUED)).inc()
+                self.contacts_requeued.labels(closed(event.reason, _REQUEUED)).inc()
                 self._answered_at.pop(event.contact, None)
             case ev.ContactCompleted():
                 self._ended(channel, queue, "completed")
@@ -329,14 +324,14 @@ class RouterMetrics:
                 if since is not None:
                     self.wrap_up_seconds.observe(max(0, at_ms - since) / 1000)
             case ev.ContactRedirected():
-                kinds = _closed(event.from_channel, _CHANNELS), _closed(event.channel, _CHANNELS)
+                kinds = closed(event.from_channel, _CHANNELS), closed(event.channel, _CHANNELS)
                 self.contacts_redirected.labels(*kinds).inc()
             case ev.RedirectRefused():
                 self.redirects_refused.inc()
             case ev.ReplyQueued():
-                self.replies.labels(_closed(event.channel, _CHANNELS)).inc()
+                self.replies.labels(closed(event.channel, _CHANNELS)).inc()
             case ev.DeliveryReported():
-                self.deliveries.labels(_closed(event.status, frozenset(Delivery))).inc()
+                self.deliveries.labels(closed(event.status, frozenset(Delivery))).inc()
             case ev.AgentLost():
                 self.leases.labels("lost").inc()
             case ev.AgentRegained():
@@ -344,11 +339,11 @@ class RouterMetrics:
             case ev.AgentGraceEnded():
                 self.leases.labels("grace_ended").inc()
             case ev.ChannelHealthChanged():
-                name = _closed(f"{event.channel}:{event.account}", self._accounts)
-                self.channel_changes.labels(name, _closed(event.state, frozenset(ChannelHealth))).inc()
+                name = closed(f"{event.channel}:{event.account}", self._accounts)
+                self.channel_changes.labels(name, closed(event.state, frozenset(ChannelHealth))).inc()
                 self.set_channel(event.channel, event.account, event.state)
             case ev.CommandRefused():
-                self.refused.labels(_closed(event.reason, _REFUSED)).inc()
+                self.refused.labels(closed(event.reason, _REFUSED)).inc()
             case ev.CommandRejected():
                 self.rejected.inc()
             case _:
@@ -386,7 +381,7 @@ class RouterMetrics:
         """Agents by presence, whole; presences outside the policy are summed up."""
         known = dict.fromkeys([*self._presences, OTHER], 0)
         for presence, count in counts.items():
-            known[_closed(presence, self._presences)] += count
+            known[closed(presence, self._presences)] += count
         for presence, count in known.items():
             self.agents.labels(presence).set(count)
         self.agents_reachable.set(reachable)
@@ -396,7 +391,7 @@ class RouterMetrics:
         self.capacity_total.set(total)
 
     def set_channel(self, kind: str, account: str, state: str) -> None:
-        name = _closed(f"{kind}:{account}", self._accounts)
+        name = closed(f"{kind}:{account}", self._accounts)
         for each in ChannelHealth:
             self.channel_state.labels(name, each.value).set(each == state)
 
@@ -417,41 +412,9 @@ class RouterMetrics:
         self.leading.labels(str(partition)).set(leading)
 
 
-def _closed(value: object, allowed: frozenset[Any]) -> str:
+def closed(value: object, allowed: frozenset[Any]) -> str:
+    """A label's value out of its closed set."""
     return str(value) if value in allowed else OTHER
-
-
-class HttpMetrics:
-    """Pure ASGI: counts every answer by route template. An address that is no route is `other`."""
-
-    def __init__(self, app: ASGIApp, *, metrics: RouterMetrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status = 500
-        began = time.perf_counter()
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if scope.get(STREAM_MARK):
-                    self._metrics.http_streams.inc()
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            route = getattr(scope.get("route"), "path", None) or OTHER
-            self._metrics.http_requests.labels(_closed(scope["method"], _METHODS), route, str(status)).inc()
-            if scope.get(STREAM_MARK):
-                self._metrics.http_streams.dec()
-            else:
-                self._metrics.http_seconds.labels(route).observe(time.perf_counter() - began)
 
 
 def admin_app(

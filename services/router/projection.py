@@ -91,7 +91,7 @@ class Projection:
             if isinstance(event, ev.DayTurned):
                 self._drop_answers(event.day, seq, changes)
         if decision.actor:
-            answer = answer_for(workspace, decision.digest, decision.events, seq)
+            answer = answer_for(workspace, decision.actor, decision.digest, decision.events, seq)
             document = documents.answer_doc(decision.command_id, answer)
             changes.append(Change(workspace, "answer", decision.command_id, seq, document))
             self._answers.setdefault(state.day, []).append((workspace, decision.command_id))

@@ -85,7 +85,7 @@ class Replica:
     leading: bool = False
     _chain: Chain | None = None
     _pending: _Pending | None = None
-    _snapshot_seq: int = 0
+    snapshot_seq: int = 0
     _last_at: int = 0
     _last_mono: float = 0.0
     _rematch: bool = False
@@ -125,7 +125,7 @@ class Replica:
         if saved is not None and start <= saved.offset + 1 <= end:
             self.engine = Engine(snapshot.load(saved.data))
             self._chain = Chain(identity, self.partition, head=Head(saved.seq, saved.hash), offset=saved.offset + 1)
-            self._snapshot_seq = saved.seq
+            self.snapshot_seq = saved.seq
         elif start == 0:
             self.engine = Engine()
             self._chain = Chain(identity, self.partition)
@@ -352,20 +352,25 @@ class Replica:
 
     async def save_snapshot(self) -> bool:
         """Write a snapshot of the folded state; False while a proposal is pending (its changes are not true yet)."""
-        if self._pending is not None or self._chain is None or self.head.seq == self._snapshot_seq:
+        if self._pending is not None or self._chain is None or self.head.seq == self.snapshot_seq:
             return False
-        head = self.head
-        saved = Snapshot(
+        saved = self.snapshot()
+        await self.log.snapshots.save(saved)
+        self.snapshot_seq = saved.seq
+        return True
+
+    def snapshot(self) -> Snapshot:
+        """The folded state as a snapshot. Only while nothing is pending: pending changes are not true yet."""
+        assert self._chain is not None, "recover first"
+        assert self._pending is None, "a snapshot must not hold what is not journaled"
+        return Snapshot(
             partition=self.partition,
-            seq=head.seq,
-            hash=head.hash,
+            seq=self.head.seq,
+            hash=self.head.hash,
             offset=self._chain.next_offset - 1,
             format=snapshot.FORMAT,
             data=snapshot.dump(self.engine.state),
         )
-        await self.log.snapshots.save(saved)
-        self._snapshot_seq = head.seq
-        return True
 
     async def stop(self) -> None:
         """Lead no longer; save a snapshot if nothing is pending, so that the next start is quick."""

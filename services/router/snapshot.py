@@ -23,7 +23,7 @@ from services.router.engine.records import (
     Thread,
 )
 from services.router.engine.state import State, Workspace
-from shared.log.port import LogCorrupt
+from shared.log.port import LogCorrupt, Snapshot
 from shared.vocabulary import AddressKey, CustomerId, MessageId
 
 FORMAT = 1
@@ -138,3 +138,16 @@ def state_hash(state: State) -> str:
     """SHA-256 over all facts in a canonical order: equal for every replica that folded the same entries."""
     wire = msgspec.to_builtins(_wire(state), str_keys=True)
     return hashlib.sha256(msgspec.json.encode(wire, order="deterministic")).hexdigest()
+
+
+def to_bytes(saved: Snapshot) -> bytes:
+    """A whole snapshot as one file, for handing it from the worker to the owner of the log."""
+    return msgspec.msgpack.encode(saved)
+
+
+def from_bytes(data: bytes) -> Snapshot:
+    """The snapshot behind `to_bytes`. Raises `LogCorrupt`."""
+    try:
+        return msgspec.msgpack.decode(data, type=Snapshot)
+    except msgspec.DecodeError as error:
+        raise LogCorrupt(f"the snapshot's file cannot be read: {error}") from error

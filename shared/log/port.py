@@ -152,10 +152,17 @@ class Content(Protocol):
 class Log(Protocol):
     """All four ports of one backend, opened and closed together."""
 
-    inputs: Inputs
-    journal: Journal
-    snapshots: Snapshots
-    content: Content
+    @property
+    def inputs(self) -> Inputs: ...
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def snapshots(self) -> Snapshots: ...
+
+    @property
+    def content(self) -> Content: ...
 
     async def open(self) -> None:
         """Raises `LogLocked` if another process owns the data, `LogCorrupt` if it cannot be trusted."""

@@ -7,20 +7,20 @@ is not journaled.
 Kinds and their documents (ids in brackets; every document carries `seq`, the entry that last changed it):
 
 - `contact` [contact id]: the `Contact out` shape of `docs/api.md`, plus `thread`, `account`, `messages` (count).
-- `messages` [contact id]: `{contact, messages: [{id, direction: customer|agent, ref, at, kind, author, channel, account,
-  status, thread, thread_seq}]}`; texts lie in the content store under `ref`.
+- `messages` [contact id]: `{contact, messages: [{id, direction: customer|agent, ref, at, kind, author, channel,
+  account, status, thread, thread_seq}]}`; texts lie in the content store under `ref`.
 - `agent` [agent id]: profile, declared presence, `reachable`, `capacity`, `load`.
-- `work` [agent id]: `{presence, reachable, capacity, load, offers, assignments, wrap_up}` as in `docs/api.md`; each offer and
-  assignment carries a summary of its contact.
-- `thread` [thread key]: what the customer may know: `{thread, contact, state, queue, agent_name, language, redirected_to,
-  wait_range_s, next_seq, messages: [{seq, id, direction, ref, at, kind, status}]}`.
-- `delivery` [message id]: a reply that has no final status yet: `{message, contact, channel, account, thread, address, ref,
-  agent, queued_at (ms), status}`; deleted when it has one.
+- `work` [agent id]: `{presence, reachable, capacity, load, offers, assignments, wrap_up}` as in `docs/api.md`; each
+  offer and assignment carries a summary of its contact.
+- `thread` [thread key]: what the customer may know: `{thread, contact, state, queue, agent_name, language,
+  redirected_to, wait_range_s, next_seq, messages: [{seq, id, direction, ref, at, kind, status, source_key}]}`.
+- `delivery` [message id]: a reply that has no final status yet: `{message, contact, channel, account, thread, address,
+  ref, agent, queued_at (ms), status}`; deleted when it has one.
 - `queue` [name]: `{name, waiting, offered, assigned, oldest_enqueued_at, staffed, available}`.
 - `channel` [kind:account]: `{channel, kind, account, state, evidence, since, maintenance}`.
 - `policy` [`current`]: `{version, policy}`.
 - `key` [key id]: `{key_id, key_hash, role, agent, label}`.
-- `answer` [command id]: `{command_id, seq, refused: {reason, detail, field} | null, subject, digest, duplicate}`.
+- `answer` [command id]: `{command_id, seq, refused: {reason, detail, field} | null, subject, digest, note, actor}`.
 - `workspace` [`self`]: `{name, created_at, sequence}`.
 """
 

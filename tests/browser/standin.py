@@ -1,6 +1,6 @@
 """A scripted stand-in for the API, so that the pages can be tested alone: one agent, contacts by word of command.
 
-It speaks over a real socket, with the shapes of `docs/api.md`. It decides nothing cleverly; what it can do well is fail:
+It speaks over a real socket, with the shapes of `docs/api.md`. It decides nothing cleverly; what it does well is fail:
 drop streams, lose answers, refuse with a given problem.
 """
 
@@ -106,7 +106,9 @@ class Standin:
 
     async def says(self, contact: str, text: str, *, name: str = "Siti", **facts: Any) -> Doc:
         """A customer's message on a contact."""
-        return await self._line(contact, {"direction": "customer", "author_name": name, "text": text, "status": None} | facts)
+        return await self._line(
+            contact, {"direction": "customer", "author_name": name, "text": text, "status": None} | facts
+        )
 
     async def _line(self, contact: str, line: Doc) -> Doc:
         summary = self.contacts[contact]
@@ -266,9 +268,9 @@ class Standin:
             elif first:
                 yield ": \n\n"
             first = False
-            seen = sent
             async with self._changed:
-                await self._changed.wait_for(lambda: self.seq != seen or drop.is_set())
+                while self.seq == sent and not drop.is_set():
+                    await self._changed.wait()
 
     async def _put_presence(self, _: Request, body: Doc) -> Response:
         self.presence, self.next_presence = body["presence"], body.get("next")
@@ -306,13 +308,21 @@ class Standin:
         contact = request.path_params["id"]
         if contact not in self.transcripts:
             return _problem(404, "there is no such contact")
-        return JSONResponse({"contact": contact, "seq": self.seq, "items": self.transcripts[contact], "next_cursor": None})
+        return JSONResponse(
+            {"contact": contact, "seq": self.seq, "items": self.transcripts[contact], "next_cursor": None}
+        )
 
     async def _reply(self, request: Request, body: Doc) -> Response:
         contact = request.path_params["id"]
         if contact not in self.assignments:
             return _problem(409, "the contact is not yours")
-        reply = {"direction": "agent", "author": self.agent, "author_name": "Ana", "text": body["text"], "status": "queued"}
+        reply = {
+            "direction": "agent",
+            "author": self.agent,
+            "author_name": "Ana",
+            "text": body["text"],
+            "status": "queued",
+        }
         line = await self._line(contact, reply)
         await self.chat.reply(contact, line)
         return JSONResponse({"id": line["id"], "contact": contact, "status": "queued", "seq": self.seq}, 201)
@@ -340,7 +350,12 @@ class Standin:
 async def serving(standin: Standin) -> AsyncIterator[Standin]:
     """The stand-in on a free port of 127.0.0.1."""
     config = uvicorn.Config(
-        standin.app(), host="127.0.0.1", port=0, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1
+        standin.app(),
+        host="127.0.0.1",
+        port=0,
+        log_level="warning",
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -383,9 +398,9 @@ def _status() -> Doc:
             channel("telegram", "wallet_bot", "down", "chat:web", "email:support@wallet.example"),
         ],
         "queues": [
-            {"name": "payments", "wait_range_s": [40, 170]},
-            {"name": "cards", "wait_range_s": [5, 40]},
-            {"name": "general", "wait_range_s": None},
+            {"queue": "payments", "wait_range_s": [40, 170]},
+            {"queue": "cards", "wait_range_s": [5, 40]},
+            {"queue": "general", "wait_range_s": None},
         ],
         "notices": [],
         "links": {"chat": "/chat/"},

@@ -1,4 +1,4 @@
-"""The chat half of the stand-in: the protocol between the customer's page and the chat service, with faults on demand."""
+"""The chat half of the stand-in: the protocol between the customer's page and the service, with faults on demand."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class StandinChat:
             return str(session["known"][own])
         world = self.world
         if session["contact"] is None:
-            session["contact"] = await world.contact(said["text"], name=session["name"] or "Siti")
-            line = world.transcripts[session["contact"]][0]
+            contact = session["contact"] = await world.contact(said["text"], name=session["name"] or "Siti")
+            line = world.transcripts[contact][0]
             session["state"] = {"state": "waiting", "queue": "payments"}
             if self.offer_at_once:
-                await world.offer(session["contact"])
+                await world.offer(contact)
         else:
             line = await world.says(session["contact"], said["text"], name=session["name"] or "Siti")
         session["known"][own] = line["id"]
@@ -132,11 +132,9 @@ class StandinChat:
             if session["state"] != shown:
                 shown = session["state"]
                 await socket.send_json({"type": "state", "data": shown})
-            seen, state = sent, shown
             async with self._changed:
-                await self._changed.wait_for(
-                    lambda: len(session["lines"]) > seen or session["state"] != state or drops != self._drops
-                )
+                while len(session["lines"]) <= sent and session["state"] == shown and drops == self._drops:
+                    await self._changed.wait()
 
     async def _read(self, socket: WebSocket, session: Doc) -> None:
         while True:

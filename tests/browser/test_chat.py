@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.browser.standin import Standin
 from tests.browser.visitor import Visitor
 from tests.eventually import eventually
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 expect = pytest.importorskip("playwright.async_api").expect
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -72,7 +77,8 @@ async def test_what_was_not_sent_outlives_a_reload(standin: Standin, visitor: Vi
     await chat.context.set_offline(False)
     await chat.reload()
     await expect(chat.locator(".message.own")).to_contain_text("Received")
-    assert [said["client_message_id"] for said in standin.chat.said] == [own]
+    # Perhaps sent before the reload as well, but never as another message.
+    assert {said["client_message_id"] for said in standin.chat.said} == {own}
 
 
 async def test_a_reload_brings_the_conversation_back(standin: Standin, visitor: Visitor) -> None:
@@ -122,7 +128,9 @@ async def test_says_when_the_answer_comes_by_another_channel(standin: Standin, v
     await _say(chat, "hello")
     await expect(chat.locator("#where")).to_be_visible()
     contact = next(iter(standin.contacts))
-    await standin.chat.tell(contact, {"state": "waiting", "queue": "payments", "redirected_to": "email", "wait_range_s": [60, 240]})
+    await standin.chat.tell(
+        contact, {"state": "waiting", "queue": "payments", "redirected_to": "email", "wait_range_s": [60, 240]}
+    )
     await expect(chat.locator("#notices")).to_contain_text("We will answer you by E-mail.")
     await expect(chat.locator("#where-more")).to_have_text("An answer usually takes 1 to 4 minutes.")
     await expect(chat.get_by_role("link", name="Are all services working?")).to_have_attribute(
@@ -148,6 +156,6 @@ async def test_speaks_the_customers_language(standin: Standin, visitor: Visitor)
     assert missing == []
 
 
-async def _say(chat: object, text: str) -> None:
-    await chat.locator("#text").fill(text)  # type: ignore[attr-defined]
-    await chat.keyboard.press("Enter")  # type: ignore[attr-defined]
+async def _say(chat: Page, text: str) -> None:
+    await chat.locator("#text").fill(text)
+    await chat.keyboard.press("Enter")

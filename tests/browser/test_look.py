@@ -15,7 +15,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 PAGES = ("/", "/desk/", "/chat/", "/status/")
 READABLE = [
-    *((ink, ground) for ink in ("--ink", "--ink-soft", "--ink-faint") for ground in ("--paper", "--surface", "--raised")),
+    *(
+        (ink, ground)
+        for ink in ("--ink", "--ink-soft", "--ink-faint")
+        for ground in ("--paper", "--surface", "--raised")
+    ),
     ("--ink-soft", "--sunken"),
     ("--ink-soft", "--hover"),
     ("--accent", "--paper"),
@@ -48,25 +52,25 @@ async def test_text_has_the_contrast_of_wcag_aa(ink: str, ground: str, scheme: i
 
 
 @pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("width", [320, 360, 768, 1280])
-async def test_no_page_scrolls_sideways(standin: Standin, visitor: Visitor, path: str, width: int) -> None:
-    page = await visitor.open(path, viewport={"width": width, "height": 740})
-    await page.wait_for_load_state("networkidle")
-    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+async def test_no_page_scrolls_sideways(standin: Standin, visitor: Visitor, path: str) -> None:
+    page = await visitor.open(path)
+    await expect(page.locator("h1:visible")).to_have_count(1)
+    for width in (320, 360, 768, 1280):
+        await page.set_viewport_size({"width": width, "height": 740})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_every_control_has_a_name_and_every_page_a_heading(standin: Standin, visitor: Visitor, path: str) -> None:
     page = await visitor.open(path)
-    await page.wait_for_load_state("networkidle")
+    await expect(page.locator("h1:visible")).to_have_count(1)
     nameless = await page.evaluate(
         """() => [...document.querySelectorAll("button, a, input, textarea, select")]
           .filter((e) => e.checkVisibility())
-          .filter((e) => !(e.textContent.trim() || e.ariaLabel || e.labels?.length || e.querySelector("img[alt]:not([alt=''])")))
+          .filter((e) => !(e.textContent.trim() || e.ariaLabel || e.labels?.length))
           .map((e) => e.outerHTML.slice(0, 120))"""
     )
     assert nameless == []
-    assert await page.locator("h1:visible").count() == 1
     assert await page.evaluate("document.documentElement.lang") != ""
 
 

@@ -69,7 +69,8 @@ async def desk(agent: str, token: str, base: str, record: Record, stop: asyncio.
                     record.accepted[offer["id"]] = (offer["contact"]["id"], agent)
             for assignment in work.get("assignments", ()):
                 await _handle(client, assignment["contact"]["id"], record, dice)
-            await client.post(f"/v1/agents/{agent}/wrap-up", json={"finish": True}) if work.get("wrap_up") else None
+            if work.get("wrap_up"):
+                await _until_told(client, "POST", f"/v1/agents/{agent}/wrap-up", record, json={"finish": True})
             await asyncio.sleep(0.01)
 
 

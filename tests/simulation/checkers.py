@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.router import snapshot
-from services.router.chain import Entry, decode_entry
+from services.router.chain import Decision, Entry, decode_entry
 from services.router.engine.engine import Engine
-from services.router.engine.evolve import evolve
 from services.router.replica import Performed, Replica
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
@@ -94,9 +93,9 @@ class Referee:
             for event in decision.events:
                 self._check_offer(decision.workspace, event)
                 self.ledger.book(decision.workspace, event, decision.actor, entry.at)
-                evolve(self.engine.world, decision.workspace, event, entry.at, entry.seq)
+            _fold(self.engine, decision, entry)
             if decision.actor:
-                self._answer(decision.command_id, decision.workspace, decision.digest, decision.events, entry)
+                self._note_answer(decision.command_id)
             self._check_availability()
         self.engine.settle(entry.at, entry.positions)
         self._at = entry.at
@@ -143,10 +142,10 @@ class Referee:
                 require(made not in self._ids, "9", f"{command_id} makes {made}, which was made before")
                 self._ids.add(made)
 
-    def _answer(
-        self, command_id: str, workspace: str, digest: str, events: tuple[ev.Event, ...], entry: Entry
-    ) -> None:
-        answer = self.engine._remember(command_id, workspace, digest, events, entry.seq)
+    def _note_answer(self, command_id: str) -> None:
+        answer = self.engine.state.answer_of(command_id)
+        require(answer is not None, "9", f"{command_id} has no answer")
+        assert answer is not None
         self.answers[command_id] = answer
         if answer.refused is not None:
             self.refusals[answer.refused[0]] = self.refusals.get(answer.refused[0], 0) + 1
@@ -269,13 +268,19 @@ class Referee:
         require(self.poisoned <= poison, "inputs", f"reported as poisoned: {self.poisoned - poison}")
         engine = Engine()
         for seq, accepted in self.entries.items():
-            for d in accepted.entry.decisions:
-                engine.fold(d.command_id, d.workspace, d.actor, d.digest, d.events, accepted.entry.at, seq)
+            require(seq == accepted.entry.seq, "rule", f"entry {accepted.entry.seq} in place of {seq}")
+            for decision in accepted.entry.decisions:
+                _fold(engine, decision, accepted.entry)
             engine.settle(accepted.entry.at, accepted.entry.positions)
         right = self._hashes[self.head[0]]
         require(snapshot.state_hash(engine.state) == right, "7", "the journal from the start gives another state")
         reloaded = snapshot.load(snapshot.dump(engine.state))
         require(snapshot.state_hash(reloaded) == right, "7", "a snapshot of the last state gives another state")
+
+
+def _fold(engine: Engine, decision: Decision, entry: Entry) -> None:
+    d = decision
+    engine.fold(d.command_id, d.workspace, d.actor, d.digest, d.events, entry.at, entry.seq)
 
 
 def _genesis(identity: str) -> str:

@@ -41,7 +41,8 @@ class Store:
         self._wake()
 
     def save(self, snapshot: Snapshot) -> None:
-        self.snapshots = [*self.snapshots, snapshot][-2:]
+        by_seq = {saved.seq: saved for saved in (*self.snapshots, snapshot)}
+        self.snapshots = [by_seq[seq] for seq in sorted(by_seq)][-2:]
         self.on_snapshot(snapshot)
 
     @property

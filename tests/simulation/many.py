@@ -28,7 +28,7 @@ def play_one(seed: int) -> Result:
     except Violation as violation:
         return Result(seed, failure=str(violation))
     except Exception:
-        return Result(seed, failure=traceback.format_exc())
+        return Result(seed, failure="".join(traceback.format_exc().splitlines(keepends=True)[-7:]))
     totals = {
         "entries": outcome.entries,
         "void records": outcome.voids,

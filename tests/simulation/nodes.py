@@ -153,7 +153,7 @@ class Node:
             self.last_error = error
         except LogCorrupt as error:
             self.last_error = error
-            if not self._was_cut_off(replica):
+            if not self.weather.blind and not self._was_cut_off(replica):
                 self._fail(Violation("crash", f"{self.name} stopped: {error}"))
         except Violation as violation:
             self._fail(violation)
@@ -165,7 +165,7 @@ class Node:
     def _was_cut_off(self, replica: CheckedReplica) -> bool:
         """Whether the journal was trimmed beyond the place where a frozen reader had stopped."""
         chain = replica._chain
-        return chain is None or chain.next_offset < self.store.journal_start
+        return chain is not None and chain.next_offset < self.store.journal_start
 
     async def crash(self) -> None:
         """Gone between two instructions."""

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import random
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from services.router import snapshot
@@ -152,24 +152,23 @@ class _World:
     async def _story(self) -> None:
         for node in self.nodes:
             node.start()
-        faults = asyncio.create_task(self._faults())
-        await self._all([task for people in self.people for task in people.tasks()])
+        await self._work(opening=True)
         if self.dice.random() < 0.15:
             await self._long_gap()
-            await self._all([task for people in self.people for task in people.tasks(opening=False)])
-        faults.cancel()
-        await asyncio.wait({faults})
+            await self._work(opening=False)
         await self._drain()
         await self._epilogue()
 
-    @staticmethod
-    async def _all(work: list[Awaitable[None]]) -> None:
-        await asyncio.gather(*work)
+    async def _work(self, *, opening: bool) -> None:
+        """Everybody does what they do, amid faults, until all are through."""
+        faults = asyncio.create_task(self._faults(self._dice(f"faults{opening}")))
+        await asyncio.gather(*(task for people in self.people for task in people.tasks(opening=opening)))
+        faults.cancel()
+        await asyncio.wait({faults})
 
     # Faults
 
-    async def _faults(self) -> None:
-        dice = self._dice("faults")
+    async def _faults(self, dice: random.Random) -> None:
         calm_s = dice.choice((1.0, 4.0, 15.0))
         while True:
             await asyncio.sleep(dice.expovariate(1.0) * calm_s)
@@ -259,9 +258,9 @@ class _World:
         if self.store.journal_start == 0:
             node.weather.blind = True
             await self._must_recover(node)
-        # The whole journal is gone behind a snapshot: with it the start goes on, without it there must be none.
+        # The whole journal is gone up to a snapshot: with it the start goes on, without it there must be none.
         await self._save(node)
-        self.store.journal_start = len(self.store.journal)
+        self.store.journal_start = self.store.snapshots[-1].offset + 1
         node.weather.blind = True
         await self._must_refuse(node, LogCorrupt, "a start without snapshot on a trimmed journal")
         node.weather.blind = False

@@ -71,7 +71,7 @@ def size_of(dice: random.Random) -> Size:
         channels=dice.randint(1, 5),
         queues=dice.randint(1, 3),
         messages=dice.randint(5, 40),
-        actions=dice.randint(5, 30),
+        actions=dice.randint(10, 60),
         pace_s=dice.choice((0.3, 1.0, 3.0)),
     )
 
@@ -207,7 +207,7 @@ class People:
 
     async def _put_agent(self, agent: str) -> None:
         dice = self.dice
-        languages = {code: dice.randint(1, 5) for code in LANGUAGES if dice.random() < 0.7}
+        languages = {code: dice.randint(1, 5) for code in LANGUAGES if dice.random() < 0.85}
         if dice.random() < 0.2:
             languages["pt-BR"] = dice.randint(1, 5)
             items = list(languages.items())
@@ -218,10 +218,10 @@ class People:
             agent=AgentId(agent),
             name=agent,
             languages=languages,
-            skills={skill: dice.randint(1, 5) for skill in SKILLS if dice.random() < 0.7},
+            skills={skill: dice.randint(1, 5) for skill in SKILLS if dice.random() < 0.8},
             queues=tuple(queue for queue in self.queues if dice.random() < 0.8) if dice.random() < 0.4 else (),
             channels=tuple(kind for kind in kinds if dice.random() < 0.8) if dice.random() < 0.4 else (),
-            capacity_total=dice.choice((1000, 1000, 2000, 3000, 4500, 0)),
+            capacity_total=dice.choice((1000, 1000, 2000, 2000, 3000, 4500, 0)),
             capacity_per_channel={kind: dice.randint(0, 2) for kind in kinds if dice.random() < 0.2},
             capacity_weights={kind: dice.choice((500, 1000, 1500, 2000)) for kind in kinds if dice.random() < 0.4},
         )
@@ -409,6 +409,8 @@ class People:
                 await self._by(actor, self._presence(agent_id))
                 return
             command = self._next_move(book, agent)
+            if command is None:
+                return
             if self.dice.random() < 0.2:
                 # What was on the screen is a while old when the click arrives.
                 await asyncio.sleep(self.dice.expovariate(0.5))
@@ -416,7 +418,7 @@ class People:
 
         return act
 
-    def _next_move(self, book: WorkspaceBook, agent: AgentBook) -> cmd.Command:
+    def _next_move(self, book: WorkspaceBook, agent: AgentBook) -> cmd.Command | None:
         dice = self.dice
         if dice.random() < 0.05:
             return self._mischief(book, agent)
@@ -440,15 +442,17 @@ class People:
             if dice.random() < 0.5:
                 return cmd.ExtendWrapUp(agent=AgentId(agent.id), extend=dice.randint(0, 5_000))
             return cmd.FinishWrapUp(agent=AgentId(agent.id), code="c")
-        return self._presence(agent.id)
+        return self._presence(agent.id) if dice.random() < 0.2 else None
 
     def _presence(self, agent_id: str) -> cmd.SetPresence:
         dice = self.dice
         kinds = sorted({name.split(":")[0] for name in self.channels})
         return cmd.SetPresence(
             agent=AgentId(agent_id),
-            presence=dice.choice(("available", "available", "available", "away", "offline", *PRESENCES, "on_the_moon")),
-            next_presence=dice.choice((None, None, None, "lunch", "offline", "available")),
+            presence=dice.choice(("available", "available", "available", "away", "offline", *PRESENCES))
+            if dice.random() < 0.97
+            else "on_the_moon",
+            next_presence=dice.choice((None, None, None, None, "lunch", "offline", "available")),
             channels={dice.choice(kinds): dice.random() < 0.6} if dice.random() < 0.2 else {},
         )
 

@@ -34,6 +34,8 @@ const acknowledged = new Map();
 
 const connection = new Connection(account, memory, {
   onLink(now) {
+    // Each new try is not news to somebody who reads that the connection is lost.
+    if (link === "offline" && now === "connecting") return;
     link = now;
     renderLink();
   },
@@ -298,7 +300,6 @@ function renderNotice() {
 }
 
 function renderLink() {
-  // A short interruption is not worth a word.
   const tone = { live: "good", offline: "bad", connecting: "amber", idle: "" }[link];
   byId("link-dot").className = `dot ${tone}`;
   byId("link-dot").hidden = link === "idle";

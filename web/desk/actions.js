@@ -4,7 +4,7 @@
  */
 import { Problem, randomId } from "../lib/api.js";
 import { tab } from "../lib/storage.js";
-import { pause } from "../lib/time.js";
+import { now, pause } from "../lib/time.js";
 import { askComplete, askRequeue } from "./dialogs.js";
 import { toast } from "./toasts.js";
 
@@ -25,6 +25,8 @@ export class Actions {
     this.outboxName = `outbox.${agent}`;
     /** Called when a contact should be shown. @type {(contact: string, focus: boolean) => void} */
     this.onShow = () => {};
+    /** Called when something the agent worked on has gone, and with it the button that had the focus. @type {(contact: string | null) => void} */
+    this.onDone = () => {};
     for (const pending of tab.get(this.outboxName) ?? []) {
       // A reload does not tell whether the reply arrived; the same key makes trying again safe.
       if (pending.state !== "sent") this.model.outbox.push({ ...pending, state: "failed", problem: "This page was reloaded while sending." });
@@ -65,7 +67,11 @@ export class Actions {
 
   /** @param {import("./model.js").Offer} offer */
   decline(offer) {
-    return this.once(`offer ${offer.id}`, () => this.api.post(`/v1/offers/${encodeURIComponent(offer.id)}/reject`, {}));
+    return this.once(`offer ${offer.id}`, async () => {
+      await this.api.post(`/v1/offers/${encodeURIComponent(offer.id)}/reject`, {});
+      await this.feed.refresh();
+      this.onDone(null);
+    });
   }
 
   /** @param {string} contact */
@@ -77,6 +83,8 @@ export class Actions {
     await this.once(`contact ${contact}`, async () => {
       await this.api.post(`${path(contact)}/complete`, { ...(code ? { wrap_up_code: code } : {}), ...(note ? { note } : {}) });
       this.keepDraft(contact, "");
+      await this.feed.refresh();
+      this.onDone(contact);
     });
   }
 
@@ -85,7 +93,11 @@ export class Actions {
     const answer = await askRequeue();
     if (!answer) return;
     const reason = String(answer.get("reason") ?? "").trim();
-    await this.once(`contact ${contact}`, () => this.api.post(`${path(contact)}/requeue`, reason ? { reason } : {}));
+    await this.once(`contact ${contact}`, async () => {
+      await this.api.post(`${path(contact)}/requeue`, reason ? { reason } : {});
+      await this.feed.refresh();
+      this.onDone(contact);
+    });
   }
 
   /** @param {string} presence @param {string | null} [next] */
@@ -102,7 +114,7 @@ export class Actions {
 
   /** @param {string} contact @param {string} text */
   async reply(contact, text) {
-    const pending = /** @type {import("./model.js").Pending} */ ({ key: randomId(), contact, text, at: Date.now(), state: "sending" });
+    const pending = /** @type {import("./model.js").Pending} */ ({ key: randomId(), contact, text, at: now(), state: "sending" });
     this.model.outbox.push(pending);
     this.keepDraft(contact, "");
     await this.send(pending);

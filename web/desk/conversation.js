@@ -146,9 +146,13 @@ export class Conversation {
       rows.push(made);
     };
     for (const message of messages) row(timeOf(message.at) ?? before, { key: `m ${message.id}`, message });
-    const ids = new Set(messages.map((message) => message.id));
+    /** @type {Set<string>} */
+    const claimed = new Set();
     for (const pending of this.model.outbox) {
-      if (pending.contact === contact.id && !(pending.id && ids.has(pending.id))) row(pending.at, { key: `p ${pending.key}`, pending });
+      if (pending.contact !== contact.id) continue;
+      const arrived = messages.find((message) => !claimed.has(message.id) && isOf(pending, message));
+      if (arrived) claimed.add(arrived.id);
+      else row(pending.at, { key: `p ${pending.key}`, pending });
     }
     const count = this.parts.list.childElementCount;
     reconcile(this.parts.list, rows, (entry) => entry.key, (entry) => this.createRow(entry), (element, entry) => this.updateRow(element, entry));
@@ -274,6 +278,17 @@ export class Conversation {
   focusReply() {
     if (this.parts.text && !this.parts.composer.hidden && !takesText(document.activeElement)) this.parts.text.focus();
   }
+}
+
+/**
+ * Whether a line of the transcript is what is still being sent: the stream may show it before the call is answered, and
+ * after a lost answer it long has.
+ * @param {import("./model.js").Pending} pending
+ * @param {any} message
+ */
+function isOf(pending, message) {
+  if (pending.id) return pending.id === message.id;
+  return message.direction === "agent" && pending.state === "sending" && message.text === pending.text.normalize("NFC") && (timeOf(message.at) ?? 0) >= pending.at - 5000;
 }
 
 /** What stands in a message's bubble. @param {any} message */

@@ -91,6 +91,16 @@ function open(session) {
     /** @type {HTMLElement | null} */ (document.querySelector(`[data-contact="${CSS.escape(was ?? "")}"] button`))?.focus();
   }
 
+  /** Where an agent goes on after something ended: the wrap-up, the next offer, or the list. @param {string | null} contact */
+  function goOn(contact) {
+    render();
+    if (contact !== null && contact === model.open && narrow()) close();
+    const active = document.activeElement;
+    if (active !== document.body && active instanceof HTMLElement && active.checkVisibility()) return;
+    const next = document.querySelector("#wrap-up:not([hidden]) input") ?? document.querySelector("#offers > li") ?? byId("lists");
+    /** @type {HTMLElement} */ (next).focus();
+  }
+
   function render() {
     header.render();
     wrapUp.render();
@@ -123,6 +133,7 @@ function open(session) {
 
   api.onRefused = () => signOut("Your sign-in is not valid any more. Please sign in with a new token.");
   actions.onShow = show;
+  actions.onDone = goOn;
   model.onChange = render;
   model.open = tab.get("open");
   addEventListener("popstate", shut);

@@ -114,5 +114,6 @@ export function reconcile(parent, items, keyOf, create, update) {
 
 /** Whether a key press belongs to something that takes text. @param {EventTarget | null} target */
 export function takesText(target) {
-  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+  if (!(target instanceof HTMLElement)) return false;
+  return target.isContentEditable || target.matches("textarea, select, input:not([type=radio], [type=checkbox])");
 }

@@ -57,7 +57,7 @@ function show(status) {
 
   const queues = status.queues ?? [];
   byId("queues-section").hidden = queues.length === 0;
-  reconcile(byId("queues"), queues, (/** @type {any} */ queue) => queue.name, queueRow, updateQueue);
+  reconcile(byId("queues"), queues, (/** @type {any} */ queue) => queue.queue, queueRow, updateQueue);
 
   // Only pages of our own kind: a link from a document must not become a script.
   const links = Object.entries(status.links ?? {}).filter(([, url]) => typeof url === "string" && /^(https?:\/\/|\/(?!\/))/.test(url));
@@ -99,7 +99,7 @@ function queueRow() {
 
 /** @param {HTMLElement} row @param {any} queue */
 function updateQueue(row, queue) {
-  say(row.children[0], nameWord(queue.name));
+  say(row.children[0], nameWord(queue.queue));
   say(row.children[1], Array.isArray(queue.wait_range_s) ? waitRange(queue.wait_range_s) : "no estimate yet");
 }
 

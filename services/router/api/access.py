@@ -17,7 +17,15 @@ from services.router.api.answers import json_answer, public
 from services.router.api.auth import Authenticator, Caller
 from services.router.api.deps import ApiDeps
 from services.router.api.gateway import Answer, CommandGateway, Pending
-from services.router.api.problems import Forbidden, Invalid, Problem, UnknownAgent, ViewBehind, refusal
+from services.router.api.problems import (
+    Forbidden,
+    Invalid,
+    NotReady,
+    Problem,
+    UnknownAgent,
+    ViewBehind,
+    refusal,
+)
 from services.router.api.streams import StreamBook
 from shared.contracts.commands import Command
 from shared.ids import body_digest
@@ -149,8 +157,12 @@ class Call:
         """A document of the caller's own workspace, or the problem that says there is none."""
         document = await self.views.get(self.workspace, kind, id)
         if document is None:
-            raise missing()
+            raise NotReady() if await self.views_are_empty() else missing()
         return document
+
+    async def views_are_empty(self) -> bool:
+        """Whether nothing was written since the views began or were lost: then a missing document says nothing."""
+        return await self.views.seq(self.deps.partition_of(self.workspace)) == 0
 
     async def answered(self, answer: Answer, kind: str, id: str | None, *, created: bool = False) -> Response:
         """The resource as it now is, with `seq` of the command."""

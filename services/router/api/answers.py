@@ -1,9 +1,8 @@
-"""Shaping what leaves the API: documents to bytes, times to RFC 3339, internal keys left behind."""
+"""Shaping what leaves the API: documents to bytes, internal keys left behind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import Response
@@ -32,8 +31,3 @@ def page(items: Sequence[Mapping[str, Any]], *, limit: int, id_of: str) -> Respo
     """One page of a list; `next_cursor` is the last id if there may be more."""
     cursor = items[-1][id_of] if len(items) == limit else None
     return json_answer({"items": public(items), "next_cursor": cursor})
-
-
-def rfc3339(at_ms: int) -> str:
-    """UTC with milliseconds, as every time leaves the API."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

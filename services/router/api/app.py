@@ -27,8 +27,8 @@ from services.router.api.auth import Authenticator
 from services.router.api.bodies import BodyLimit
 from services.router.api.deps import ApiDeps, Limits
 from services.router.api.gateway import CommandGateway
+from services.router.api.http_metrics import HttpMetrics
 from services.router.api.streams import StreamBook
-from services.router.metrics import HttpMetrics
 
 __all__ = ["ROUTERS", "ApiDeps", "Limits", "build_api"]
 
@@ -65,7 +65,7 @@ def build_api(deps: ApiDeps) -> FastAPI:
     )
     app.state.api = Runtime(
         deps=deps,
-        auth=Authenticator(deps.auth, deps.views, deps.clock),
+        auth=Authenticator(deps.auth, deps.views, deps.clock, deps.partition_of),
         gateway=CommandGateway(deps.log.inputs, deps.views, deps.clock, deps.partition_of),
         streams=StreamBook(most=deps.limits.streams, most_per_caller=deps.limits.streams_per_caller),
     )

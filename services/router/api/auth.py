@@ -10,12 +10,13 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
 
-from services.router.api.problems import TooManyFailures, Unauthorized
+from services.router.api.problems import NotReady, TooManyFailures, Unauthorized
 from shared.clock import Clock
 from shared.contracts.commands import Actor
 from shared.views.port import Views
@@ -96,13 +97,14 @@ def issue_token(
 class Authenticator:
     """Turns an `Authorization` header into a `Caller`, or refuses."""
 
-    def __init__(self, settings: AuthSettings, views: Views, clock: Clock) -> None:
+    def __init__(self, settings: AuthSettings, views: Views, clock: Clock, partition_of: Callable[[str], int]) -> None:
         self._settings = settings
         self._views = views
+        self._partition_of = partition_of
         self._failures = _Failures(clock)
 
     async def authenticate(self, header: str | None, client: str) -> Caller:
-        """Raises `Unauthorized`, or `TooManyFailures` where failures come too fast.
+        """Raises `Unauthorized`, `TooManyFailures` where failures come too fast, `NotReady` while keys are unknown.
 
         Only failures are counted and only failures are slowed: a guesser behind the same address as a desk must not be
         able to lock the desk out, and 256 bits do not become guessable by this.
@@ -130,7 +132,9 @@ class Authenticator:
         """Whether a stream that began with this caller may go on: not expired, not revoked."""
         if caller.expires_at is not None and now_s >= caller.expires_at:
             return False
-        return caller.key_id is None or await self._views.get(caller.workspace, "key", caller.key_id) is not None
+        if caller.key_id is None or await self._views.get(caller.workspace, "key", caller.key_id) is not None:
+            return True
+        return await self._views.seq(self._partition_of(caller.workspace)) == 0
 
     async def _of_key(self, credential: str) -> Caller | None:
         parts = credential.removeprefix(KEY_PREFIX).rsplit(".", 2)
@@ -138,6 +142,8 @@ class Authenticator:
             return None
         workspace, key_id, _ = parts
         known = await self._views.get(workspace, "key", key_id)
+        if known is None and await self._views.seq(self._partition_of(workspace)) == 0:
+            raise NotReady()
         if known is None or not hmac.compare_digest(hash_key(credential), str(known["key_hash"])):
             return None
         role = Role(known["role"])

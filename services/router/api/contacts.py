@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from services.router.api.access import Call, allow
-from services.router.api.answers import json_answer, page, public, rfc3339
+from services.router.api.answers import json_answer, page, public
 from services.router.api.bodies import json_body
 from services.router.api.problems import UnknownContact
 from services.router.api.schemas import CompleteIn, ContactIn, ContactOut, PageOut, PendingOut, ReasonIn
@@ -23,6 +23,7 @@ from shared.contracts.commands import (
 from shared.ids import address_key, address_ref, content_ref
 from shared.intake import normal_address
 from shared.log.codec import encode
+from shared.times import from_datetime, rfc3339
 from shared.vocabulary import AddressKey, ContactId, ContactState, Role
 
 router = APIRouter(tags=["contacts"])
@@ -186,7 +187,7 @@ async def _contact_command(call: Call, body: ContactIn, command_id: str) -> Crea
         skills=body.skills,
         priority=body.priority,
         attributes=body.attributes,
-        scheduled_at=int(body.scheduled_at.timestamp() * 1000) if body.scheduled_at is not None else None,
+        scheduled_at=from_datetime(body.scheduled_at) if body.scheduled_at is not None else None,
         content_ref=ref,
     )
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Response
 
 from services.router.api.access import Call, allow
-from services.router.api.answers import public, rfc3339
+from services.router.api.answers import public
 from services.router.api.streams import EVENT_STREAM, HEARTBEAT, NDJSON, REAUTH, EventStream, Until, bye, frame
 from shared.log.codec import encode
+from shared.times import rfc3339
 from shared.vocabulary import Role
 
 router = APIRouter(tags=["feed"])

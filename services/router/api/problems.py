@@ -207,6 +207,15 @@ class OutcomeUnknown(Problem):
         )
 
 
+class NotReady(Problem):
+    """The views are empty: after a start, or after they were lost. Nobody can be told "no such thing" by them."""
+
+    status, slug, title = 503, "not-ready", "The views are being written"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
 class ViewBehind(Problem):
     status, slug, title = 503, "view-behind", "The views have not reached that sequence number yet"
 

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 
 from services.router.api.access import Call, Runtime, allow, everybody
-from services.router.api.answers import json_answer, page, public, rfc3339
+from services.router.api.answers import json_answer, page, public
 from services.router.api.contacts import Cursor, Limit
 from services.router.api.problems import UnknownQueue, UnknownWorkspace
 from services.router.api.schemas import PageOut
+from shared.times import rfc3339
 from shared.vocabulary import Role
 
 router = APIRouter(tags=["queues"])

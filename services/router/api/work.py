@@ -80,7 +80,11 @@ async def _events(call: Call, agent: str, last_id: str | None) -> AsyncGenerator
                     return
                 document = await call.views.get(workspace, "work", agent)
                 if document is None:
-                    break
+                    if not await call.views_are_empty():
+                        break
+                    # The views were lost; they are written again, and that is a change.
+                    await until.first(watch.wait(_RECHECK_S), _RECHECK_S)
+                    continue
                 id = f"{partition}:{document['seq']}:0"
                 now = deps.clock.monotonic()
                 if id != sent:

@@ -79,8 +79,8 @@ class Engine:
         if workspace is not None and not isinstance(events[0], REFUSALS):
             ctx = Context(self.world, workspace, now, f"{record.id}.m", record.actor)
             events += self._follow(ctx, seq)
-        answer = self._remember(record.id, record.workspace, record.digest, events, seq)
         actor = f"{record.actor.role}:{record.actor.id}"
+        answer = self._remember(record.id, record.workspace, actor, record.digest, events, seq)
         return Decided(record.id, record.workspace, actor, record.digest, sequence, tuple(events), answer)
 
     def _decide(self, record: Input, workspace: Workspace | None, now: int) -> list[ev.Event]:
@@ -184,8 +184,10 @@ class Engine:
 
     # Remembering
 
-    def _remember(self, command_id: str, workspace: str, digest: str, events: Sequence[ev.Event], seq: int) -> Answer:
-        answer = answer_for(workspace, digest, events, seq)
+    def _remember(
+        self, command_id: str, workspace: str, actor: str, digest: str, events: Sequence[ev.Event], seq: int
+    ) -> Answer:
+        answer = answer_for(workspace, actor, digest, events, seq)
         state = self.state
         state.undo.put(state.answers[max(state.answers)], command_id, answer)
         return answer
@@ -199,7 +201,7 @@ class Engine:
         for event in events:
             evolve(self.world, workspace, event, at, seq)
         if actor:
-            self._remember(command_id, workspace, digest, events, seq)
+            self._remember(command_id, workspace, actor, digest, events, seq)
         index = self.world.indexes.get(workspace)
         if index is not None:
             index.fresh_contacts.clear()
@@ -212,18 +214,22 @@ class Engine:
         return self.world.settle()
 
 
-def answer_for(workspace: str, digest: str, events: Sequence[ev.Event], seq: int) -> Answer:
+def answer_for(workspace: str, actor: str, digest: str, events: Sequence[ev.Event], seq: int) -> Answer:
     """What the events answer to the command that caused them."""
     first = events[0]
+    refused: tuple[str, str, str | None] | None = None
+    subject, note = None, ""
     if isinstance(first, ev.CommandRefused):
-        return Answer(seq, digest, (first.reason, first.detail, first.field), None, workspace)
-    if isinstance(first, ev.CommandRejected):
-        return Answer(seq, digest, ("rejected", "the router could not decide this command", None), None, workspace)
-    if isinstance(first, ev.CommandNoted):
-        return Answer(seq, digest, None, first.subject, workspace, first.reason)
-    if isinstance(first, ev.MessageIgnored):
-        return Answer(seq, digest, None, None, workspace, f"ignored:{first.reason}")
-    return Answer(seq, digest, None, _subject(events), workspace)
+        refused = (first.reason, first.detail, first.field)
+    elif isinstance(first, ev.CommandRejected):
+        refused = ("rejected", "the router could not decide this command", None)
+    elif isinstance(first, ev.CommandNoted):
+        subject, note = first.subject, first.reason
+    elif isinstance(first, ev.MessageIgnored):
+        note = f"ignored:{first.reason}"
+    else:
+        subject = _subject(events)
+    return Answer(seq, digest, refused, subject, workspace, note, actor)
 
 
 def _subject(events: Sequence[ev.Event]) -> str | None:

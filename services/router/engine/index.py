@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush, heapreplace
 
 from services.router.engine.ordered import OrderedSet
-from services.router.engine.policy import QueuePolicy, base_language
+from services.router.engine.policy import QueuePolicy, base_language, spoken
 from services.router.engine.records import Agent, Contact
 from services.router.engine.state import Workspace
 from shared.vocabulary import UNKNOWN_LANGUAGE, AgentId, ChannelHealth, ContactId, ContactState, OfferId
@@ -117,7 +117,7 @@ class CapabilityClass:
 
     def __init__(self, number: int, agent: Agent) -> None:
         self.number = number
-        self.languages = {base_language(code): level for code, level in agent.languages.items()}
+        self.languages = spoken(agent.languages)
         self.skills = dict(agent.skills)
         self.queues = frozenset(agent.queues)
         self.channels = frozenset(agent.channels)

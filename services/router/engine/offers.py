@@ -114,8 +114,10 @@ def requeue_contact(ctx: Context, command: cmd.RequeueContact) -> list[ev.Event]
 
 
 def cancel_contact(ctx: Context, command: cmd.CancelContact) -> list[ev.Event]:
-    """An open contact ends without an answer."""
+    """An open contact ends without an answer; an agent may end only what they hold."""
     contact = ctx.contact(command.contact)
+    if ctx.actor.role is Role.AGENT and contact.agent != ctx.actor.id:
+        raise Refused("not_yours", "the contact is not assigned to you")
     if not contact.state.is_open:
         raise Refused("wrong_state", f"the contact is {contact.state.value} already")
     withdrawn = withdraw_offers(contact, ctx.workspace, "cancelled")

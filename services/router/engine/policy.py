@@ -87,6 +87,15 @@ def base_language(code: str) -> str:
     return code.split("-", 1)[0].lower() if code else UNKNOWN_LANGUAGE
 
 
+def spoken(levels: Mapping[str, int]) -> dict[str, int]:
+    """The best level per language without region: who speaks `pt: 2` and `pt-BR: 5` speaks Portuguese at 5."""
+    best: dict[str, int] = {}
+    for code, level in levels.items():
+        language = base_language(code)
+        best[language] = max(level, best.get(language, 0))
+    return best
+
+
 def routing_policy(document: Mapping[str, Any]) -> RoutingPolicy:
     """The frozen form of a document that `shared.contracts.policy.Policy` dumped."""
     return RoutingPolicy(

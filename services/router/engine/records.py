@@ -280,7 +280,8 @@ class Key:
 class Answer:
     """What a command was told: kept for a day or two, so that a lost answer costs one more question.
 
-    `refused` is (reason, detail, field) or None; `subject` the id of what the command made or changed.
+    `refused` is (reason, detail, field) or None; `subject` the id of what the command made or changed; `actor` is
+    `role:id` of who asked.
     """
 
     seq: int
@@ -289,6 +290,7 @@ class Answer:
     subject: str | None
     workspace: str
     note: str = ""
+    actor: str = ""
 
 
 FINAL_DELIVERIES = frozenset({Delivery.DELIVERED.value, Delivery.READ.value, Delivery.FAILED.value})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.router.engine.context import Context, Refused, withdraw_offers
-from services.router.engine.policy import RoutingPolicy, base_language, routing_policy
+from services.router.engine.policy import RoutingPolicy, base_language, routing_policy, spoken
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.vocabulary import AgentId, ContactId, ContactState
@@ -75,8 +75,7 @@ def _still_eligible(ctx: Context, policy: RoutingPolicy, agent_id: AgentId, cont
     if agent.queues and queue.name not in agent.queues:
         return False
     language = base_language(contact.language)
-    spoken = {base_language(code): level for code, level in agent.languages.items()}
-    if language != "und" and spoken.get(language, 0) < queue.language_min:
+    if language != "und" and spoken(agent.languages).get(language, 0) < queue.language_min:
         return False
     return all(agent.skills.get(skill, 0) >= level for skill, level in (*contact.skills, *queue.skills))
 

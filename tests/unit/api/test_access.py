@@ -12,7 +12,7 @@ import jwt
 import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.router.api import app as api_app
@@ -195,7 +195,7 @@ FORGED = {
 
 @pytest.mark.parametrize("why", FORGED)
 async def test_forged_tokens_are_refused(why: str) -> None:
-    guard = Authenticator(AUTH, MemoryViews(), SystemClock())
+    guard = Authenticator(AUTH, MemoryViews(), SystemClock(), lambda _: 0)
     assert (await guard.authenticate(f"Bearer {signed()}", "::1")).id == "ana"
 
     with pytest.raises(Unauthorized):
@@ -205,10 +205,11 @@ async def test_forged_tokens_are_refused(why: str) -> None:
 GENUINE = signed(exp=int(time.time()) + 3600)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, len(GENUINE) - 1), st.characters(codec="ascii"))
 async def test_a_token_with_one_changed_character_is_refused(place: int, character: str) -> None:
     changed = GENUINE[:place] + character + GENUINE[place + 1 :]
-    guard = Authenticator(AUTH, MemoryViews(), SystemClock())
+    guard = Authenticator(AUTH, MemoryViews(), SystemClock(), lambda _: 0)
     try:
         caller = await guard.authenticate(f"Bearer {changed}", "::1")
     except Unauthorized:
@@ -328,3 +329,14 @@ async def test_internal_keys_stay_inside(api: World) -> None:
     for path in ("/v1/contacts/c-x", "/v1/contacts", "/v1/contacts/c-x/history"):
         text = (await api.client.get(path, headers=api.as_("supervisor"))).text
         assert '"_' not in text
+
+
+async def test_while_the_views_are_empty_nobody_is_turned_away_for_good(api: World) -> None:
+    api.views.forget()
+
+    for path in ("/v1/keys", "/v1/events"):
+        answer = await api.client.get(path, headers=api.as_("operator"))
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/not-ready")
+    work = await api.client.get("/v1/agents/ana/work", headers=api.as_("ana"))
+    assert work.status_code == 503
+    assert work.headers["retry-after"] == "1"

@@ -216,6 +216,15 @@ async def test_many_changes_reach_a_slow_reader_as_the_newest(api: World) -> Non
     assert len(seen) < 200
 
 
+async def test_a_stream_outlives_lost_views(api: World) -> None:
+    async with following(api) as stream:
+        await stream.next(), await stream.next()
+        api.views.forget()
+        seq = await offer(api, "o1")
+        news = await stream.next()
+    assert (news.event, news.id, news.data["offers"]) == ("work", f"0:{seq}:0", [{"id": "o1"}])
+
+
 async def test_nobody_follows_somebody_else(api: World) -> None:
     assert (await api.client.get(EVENTS, headers=api.as_("ben"))).status_code == 404
     assert (await api.client.get("/v1/agents/zoe/events", headers=api.as_("zoe"))).status_code == 404

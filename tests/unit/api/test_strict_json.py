@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.router.api.strict_json import BadJson, parse
@@ -45,6 +45,7 @@ def test_ordinary_json_is_taken() -> None:
     assert parse(b"[" * 64 + b"]" * 64) is not None
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_else(data: bytes) -> None:
     try:
@@ -55,6 +56,7 @@ def test_no_bytes_raise_anything_else(data: bytes) -> None:
     encode(value)
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(),

@@ -161,8 +161,8 @@ async def test_one_after_the_other_is_committed_one_by_one(log: SqliteLog) -> No
 async def test_an_operation_that_cannot_work_fails_alone(log: SqliteLog) -> None:
     results = await asyncio.gather(
         log.inputs.append(Topic.INBOUND, 0, b"good"),
-        log.inputs.append(Topic.INBOUND, 0, cast(bytes, object())),
-        log.content.put("w1", "m:1", cast(bytes, None), owner="ana"),
+        log.inputs.append(Topic.INBOUND, 0, cast(bytes, ["not bytes"])),
+        log.content.put("w1", "m:\ud800", b"a ref that cannot be encoded", owner="ana"),
         log.inputs.append(Topic.INBOUND, 0, b"good too"),
         return_exceptions=True,
     )

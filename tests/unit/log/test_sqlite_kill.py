@@ -19,17 +19,17 @@ KILLS = 10
 ROOT = Path(__file__).parents[3]
 
 
-async def start(directory: Path, run: int, *options: str) -> asyncio.subprocess.Process:
+async def start(directory: Path, run: int, *options: str, stdout: int) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.unit.log.under_load", str(directory), f"run{run}", *options),
         cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=stdout,
     )
 
 
 async def run_and_kill(directory: Path, run: int, lines: int) -> list[list[str]]:
     """What the process said before it was killed, some time after its first `lines` acknowledgements."""
-    process = await start(directory, run)
+    process = await start(directory, run, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     said = []
     try:
@@ -98,7 +98,7 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
 async def test_what_another_process_writes_is_seen_and_its_death_disturbs_nobody(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path, exclusive=False)
     await log.open()
-    process = await start(tmp_path, 0, "beside")
+    process = await start(tmp_path, 0, "beside", stdout=asyncio.subprocess.DEVNULL)
     try:
         replica = await Replica.start(log, "here")
         async with asyncio.timeout(20):
@@ -117,5 +117,5 @@ async def test_what_another_process_writes_is_seen_and_its_death_disturbs_nobody
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        await process.wait()
         await log.close()
