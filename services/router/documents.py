@@ -15,7 +15,7 @@ UNITS = 1000
 
 
 def contact_doc(ws: Workspace, contact: Contact) -> Doc:
-    """`Contact out` of the API. `_seqs`: the entries that touched it; `_sender`: the address key that owns its texts."""
+    """`Contact out` of the API. `_seqs`: the entries that touched it; `_sender`: the address key owning its texts."""
     return {
         "id": contact.id,
         "workspace": ws.name,

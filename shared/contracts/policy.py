@@ -117,6 +117,7 @@ class Policy(Strict):
         for index, channel in enumerate(self.channels):
             if channel.queue not in queues:
                 raise ValueError(f"channels.{index}.queue: there is no queue {channel.queue!r}")
+            _refuse_twice(f"channels.{index}.fallback", [channel_name(s.channel, s.account) for s in channel.fallback])
             for step_index, step in enumerate(channel.fallback):
                 if channel_name(step.channel, step.account) not in channels:
                     raise ValueError(

@@ -243,9 +243,10 @@ class Standin:
         if (refused := self._refused(request)) is not None:
             return refused
         after = request.query_params.get("after")
+        drop = self._drop
         if after is not None:
             async with self._changed:
-                await asyncio.wait_for(self._changed.wait_for(lambda: self.seq != int(after)), 25)
+                await self._changed.wait_for(lambda: self.seq != int(after) or drop.is_set())
         return JSONResponse(self.work())
 
     async def _get_events(self, request: Request) -> Response:

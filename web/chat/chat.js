@@ -61,7 +61,8 @@ const connection = new Connection(account, memory, {
     const unsent = memory.unsent.find((one) => one.client_message_id === clientId);
     memory.unsent = memory.unsent.filter((one) => one.client_message_id !== clientId);
     memory.keep();
-    if (unsent && !lines.some((line) => line.id === id || line.client_message_id === clientId)) acknowledged.set(clientId, { id, text: unsent.text, at: unsent.at });
+    if (unsent && !lines.some((line) => line.id === id || line.client_message_id === clientId))
+      acknowledged.set(clientId, { id, text: unsent.text, at: unsent.at });
     render();
   },
   onRefused(clientId, detail) {
@@ -194,8 +195,17 @@ function rows() {
     at: timeOf(line.at),
     author: line.direction === "customer" ? "" : line.author || words("agent"),
   }));
-  for (const [clientId, known] of acknowledged) shown.push({ key: `c ${clientId}`, own: true, text: known.text, at: known.at, author: "" });
-  for (const unsent of memory.unsent) shown.push({ key: `c ${unsent.client_message_id}`, own: true, text: unsent.text, at: unsent.at, author: "", unsent });
+  for (const [clientId, known] of acknowledged)
+    shown.push({ key: `c ${clientId}`, own: true, text: known.text, at: known.at, author: "" });
+  for (const unsent of memory.unsent)
+    shown.push({
+      key: `c ${unsent.client_message_id}`,
+      own: true,
+      text: unsent.text,
+      at: unsent.at,
+      author: "",
+      unsent,
+    });
   return shown;
 }
 
@@ -220,7 +230,12 @@ function render() {
 
 /** @param {Row} row */
 function create(row) {
-  return h("li", { class: row.own ? "message own" : "message" }, h("p", { class: "bubble", dir: "auto" }), h("p", { class: "meta" }));
+  return h(
+    "li",
+    { class: row.own ? "message own" : "message" },
+    h("p", { class: "bubble", dir: "auto" }),
+    h("p", { class: "meta" }),
+  );
 }
 
 /** @param {HTMLElement} element @param {Row} row */
@@ -246,7 +261,11 @@ function mark(row, fate) {
       memory.keep();
       render();
     };
-    return [icon("alert", 14), h("span", {}, words("refused", { detail: row.unsent?.refused ?? "" })), h("button", { class: "button small", type: "button", on: { click: remove } }, words("remove"))];
+    return [
+      icon("alert", 14),
+      h("span", {}, words("refused", { detail: row.unsent?.refused ?? "" })),
+      h("button", { class: "button small", type: "button", on: { click: remove } }, words("remove")),
+    ];
   }
   if (fate === "unsent") return [icon("clock", 14), h("span", {}, words("unsent"))];
   return [icon("check", 14), h("span", { class: "visually-hidden" }, words("sent"))];
@@ -254,7 +273,9 @@ function mark(row, fate) {
 
 function renderState() {
   const area = byId("where");
-  const shown = { offered: "waiting", parked: "assigned", deflected: "completed" }[/** @type {string} */ (state.state)] ?? state.state;
+  const shown =
+    { offered: "waiting", parked: "assigned", deflected: "completed" }[/** @type {string} */ (state.state)] ??
+    state.state;
   area.hidden = shown === "none" || !(shown in WORDS.en);
   area.dataset.state = shown;
   if (area.hidden) return;
@@ -276,7 +297,9 @@ function renderState() {
   const picture = byId("where-icon");
   if (picture.dataset.state !== sign) {
     picture.dataset.state = sign;
-    const glyph = /** @type {Record<string, string>} */ ({ waiting: "clock", completed: "check", assigned: "headset" })[shown] ?? "leave";
+    const glyph =
+      /** @type {Record<string, string>} */ ({ waiting: "clock", completed: "check", assigned: "headset" })[shown] ??
+      "leave";
     fill(picture, shown === "assigned" && name ? [...name][0].toUpperCase() : icon(glyph));
   }
 }
@@ -296,7 +319,10 @@ function renderNotice() {
   if (notice) shown.push(notice in WORDS.en ? words(notice) : notice);
   if (area.dataset.state === shown.join("\n")) return;
   area.dataset.state = shown.join("\n");
-  fill(area, shown.map((one) => h("p", { class: "notice amber" }, icon("info", 18), h("span", {}, one))));
+  fill(
+    area,
+    shown.map((one) => h("p", { class: "notice amber" }, icon("info", 18), h("span", {}, one))),
+  );
 }
 
 function renderLink() {
@@ -322,7 +348,8 @@ function speak() {
   document.documentElement.lang = language;
   document.documentElement.dir = direction(language);
   document.title = words("title");
-  for (const element of document.querySelectorAll("[data-word]")) say(element, words(/** @type {HTMLElement} */ (element).dataset.word ?? ""));
+  for (const element of document.querySelectorAll("[data-word]"))
+    say(element, words(/** @type {HTMLElement} */ (element).dataset.word ?? ""));
   text.placeholder = words("placeholder");
   text.setAttribute("aria-label", words("placeholder"));
   byId("send").setAttribute("aria-label", words("send"));
@@ -332,7 +359,12 @@ function speak() {
 }
 
 const choice = byId("language");
-fill(choice, Object.entries(WORDS).map(([code, own]) => h("option", { value: code, lang: code, selected: code === language }, own._)));
+fill(
+  choice,
+  Object.entries(WORDS).map(([code, own]) =>
+    h("option", { value: code, lang: code, selected: code === language }, own._),
+  ),
+);
 choice.addEventListener("change", () => {
   language = choice.value;
   device.put("chat.language", language);

@@ -119,7 +119,13 @@ export class Connection {
 
   hello() {
     const { name, email } = this.memory.profile;
-    return { token: this.memory.token, last_seq: this.lastSeq, ...(name ? { name } : {}), ...(email ? { email } : {}), ...locale() };
+    return {
+      token: this.memory.token,
+      last_seq: this.lastSeq,
+      ...(name ? { name } : {}),
+      ...(email ? { email } : {}),
+      ...locale(),
+    };
   }
 
   // WebSocket ----------------------------------------------------------------------------------------------------
@@ -253,7 +259,11 @@ export class Connection {
       }
       let wait = 0;
       while (!signal.aborted) {
-        const answer = await api.get(`${this.path}/messages?after=${this.lastSeq}&wait=${wait}`, { signal, tries: 1, timeout: 40_000 });
+        const answer = await api.get(`${this.path}/messages?after=${this.lastSeq}&wait=${wait}`, {
+          signal,
+          tries: 1,
+          timeout: 40_000,
+        });
         if (!worked) {
           worked = true;
           this.http = true;
@@ -263,7 +273,8 @@ export class Connection {
         for (const message of answer.messages ?? []) {
           this.line(message.data ? { seq: message.seq, ...message.data } : message);
         }
-        if (answer.state) this.listeners.onState(typeof answer.state === "string" ? { state: answer.state } : answer.state);
+        if (answer.state)
+          this.listeners.onState(typeof answer.state === "string" ? { state: answer.state } : answer.state);
         this.flush();
         wait = 25;
       }
@@ -289,7 +300,8 @@ export class Connection {
       this.acknowledged(clientId, answer.id);
     } catch (error) {
       this.handed.delete(clientId);
-      if (error instanceof Problem && [400, 413, 422].includes(error.status)) this.listeners.onRefused(clientId, error.message);
+      if (error instanceof Problem && [400, 413, 422].includes(error.status))
+        this.listeners.onRefused(clientId, error.message);
     }
   }
 }

@@ -24,7 +24,13 @@ export class Memory {
   }
 
   keep() {
-    device.put(this.name, { token: this.token, unsent: this.unsent, draft: this.draft, profile: this.profile, workspace: this.workspace });
+    device.put(this.name, {
+      token: this.token,
+      unsent: this.unsent,
+      draft: this.draft,
+      profile: this.profile,
+      workspace: this.workspace,
+    });
   }
 
   /** A new conversation; who one is stays. */

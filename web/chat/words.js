@@ -263,7 +263,9 @@ export const WORDS = {
 /** The language to speak: asked for, kept, or the browser's; English otherwise. @param {(string | null | undefined)[]} wishes */
 export function choose(wishes) {
   for (const wish of wishes) {
-    const bare = String(wish ?? "").toLowerCase().split("-")[0];
+    const bare = String(wish ?? "")
+      .toLowerCase()
+      .split("-")[0];
     if (bare in WORDS) return bare;
   }
   return "en";

@@ -29,7 +29,8 @@ export class Actions {
     this.onDone = () => {};
     for (const pending of tab.get(this.outboxName) ?? []) {
       // A reload does not tell whether the reply arrived; the same key makes trying again safe.
-      if (pending.state !== "sent") this.model.outbox.push({ ...pending, state: "failed", problem: "This page was reloaded while sending." });
+      if (pending.state !== "sent")
+        this.model.outbox.push({ ...pending, state: "failed", problem: "This page was reloaded while sending." });
     }
   }
 
@@ -81,7 +82,10 @@ export class Actions {
     const code = String(answer.get("code") ?? "").trim();
     const note = String(answer.get("note") ?? "").trim();
     await this.once(`contact ${contact}`, async () => {
-      await this.api.post(`${path(contact)}/complete`, { ...(code ? { wrap_up_code: code } : {}), ...(note ? { note } : {}) });
+      await this.api.post(`${path(contact)}/complete`, {
+        ...(code ? { wrap_up_code: code } : {}),
+        ...(note ? { note } : {}),
+      });
       this.keepDraft(contact, "");
       await this.feed.refresh();
       this.onDone(contact);
@@ -114,7 +118,13 @@ export class Actions {
 
   /** @param {string} contact @param {string} text */
   async reply(contact, text) {
-    const pending = /** @type {import("./model.js").Pending} */ ({ key: randomId(), contact, text, at: now(), state: "sending" });
+    const pending = /** @type {import("./model.js").Pending} */ ({
+      key: randomId(),
+      contact,
+      text,
+      at: now(),
+      state: "sending",
+    });
     this.model.outbox.push(pending);
     this.keepDraft(contact, "");
     await this.send(pending);
@@ -126,7 +136,11 @@ export class Actions {
     pending.problem = undefined;
     this.keepOutbox();
     try {
-      const answer = await this.api.post(`${path(pending.contact)}/messages`, { text: pending.text }, { key: pending.key, tries: 5 });
+      const answer = await this.api.post(
+        `${path(pending.contact)}/messages`,
+        { text: pending.text },
+        { key: pending.key, tries: 5 },
+      );
       pending.state = "sent";
       pending.id = answer?.id;
       await this.load(pending.contact, typeof answer?.seq === "number" ? answer.seq : undefined);
@@ -176,12 +190,19 @@ export class Actions {
     const signature = summary ? this.model.signature(summary) : "";
     this.model.transcripts.set(contact, { ...known, loading: true });
     try {
-      const answer = await this.api.get(`${path(contact)}/messages?limit=500${minSeq === undefined ? "" : `&min_seq=${minSeq}`}`);
+      const answer = await this.api.get(
+        `${path(contact)}/messages?limit=500${minSeq === undefined ? "" : `&min_seq=${minSeq}`}`,
+      );
       const messages = answer?.items ?? [];
       this.model.transcripts.set(contact, { messages, signature, problem: null, loading: false });
     } catch (error) {
       const gone = error instanceof Problem && [403, 404].includes(error.status);
-      this.model.transcripts.set(contact, { ...known, loading: false, problem: sentence(error), signature: gone ? signature : known.signature });
+      this.model.transcripts.set(contact, {
+        ...known,
+        loading: false,
+        problem: sentence(error),
+        signature: gone ? signature : known.signature,
+      });
       if (!gone) {
         await pause(3000);
         const still = this.model.summaries.get(contact);

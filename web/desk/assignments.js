@@ -24,7 +24,13 @@ export class Assignments {
     const held = this.model.assignments;
     say(byId("assignments-count"), held.length ? String(held.length) : "");
     byId("assignments-empty").hidden = held.length > 0;
-    reconcile(this.list, held, (entry) => entry.contact.id, (entry) => this.create(entry), (element, entry) => this.update(element, entry));
+    reconcile(
+      this.list,
+      held,
+      (entry) => entry.contact.id,
+      (entry) => this.create(entry),
+      (element, entry) => this.update(element, entry),
+    );
     for (const entry of held) this.actions.ensure(entry.contact);
     this.tick();
   }
@@ -41,7 +47,12 @@ export class Assignments {
         h(
           "span",
           { class: "assignment-text" },
-          h("span", { class: "assignment-top" }, h("strong", { "data-part": "name", dir: "auto" }), h("span", { class: "hint numeric", "data-part": "age" })),
+          h(
+            "span",
+            { class: "assignment-top" },
+            h("strong", { "data-part": "name", dir: "auto" }),
+            h("span", { class: "hint numeric", "data-part": "age" }),
+          ),
           h("span", { class: "assignment-line", "data-part": "line", dir: "auto" }),
           h("span", { class: "hint", "data-part": "facts" }),
         ),
@@ -52,11 +63,20 @@ export class Assignments {
 
   /** @param {HTMLElement} element @param {import("./model.js").Assignment} entry */
   update(element, { contact, parked }) {
-    const find = (/** @type {string} */ name) => /** @type {HTMLElement} */ (element.querySelector(`[data-part="${name}"]`));
+    const find = (/** @type {string} */ name) =>
+      /** @type {HTMLElement} */ (element.querySelector(`[data-part="${name}"]`));
     say(find("name"), this.model.customerName(contact));
     const last = this.model.transcripts.get(contact.id)?.messages.at(-1);
-    say(find("line"), last ? `${last.direction === "agent" ? "You: " : ""}${last.text || last.subject || "(no text)"}` : "");
-    say(find("facts"), [nameWord(contact.queue ?? ""), languageWord(contact.language), parked ? "parked" : ""].filter(Boolean).join(" · "));
+    say(
+      find("line"),
+      last ? `${last.direction === "agent" ? "You: " : ""}${last.text || last.subject || "(no text)"}` : "",
+    );
+    say(
+      find("facts"),
+      [nameWord(contact.queue ?? ""), languageWord(contact.language), parked ? "parked" : ""]
+        .filter(Boolean)
+        .join(" · "),
+    );
     const open = this.model.open === contact.id;
     const unread = open ? 0 : this.model.unread(contact);
     const badge = find("unread");

@@ -52,7 +52,16 @@ export class Conversation {
         h("img", { src: "/style/mark.svg", alt: "", width: 56, height: 56 }),
         h("h2", {}, "No conversation open"),
         h("p", {}, "Accept an offer, or choose one of your contacts."),
-        h("p", { class: "hint keys-hint" }, h("kbd", {}, "A"), " accept", h("kbd", {}, "D"), " decline", h("kbd", {}, "?"), " all keys"),
+        h(
+          "p",
+          { class: "hint keys-hint" },
+          h("kbd", {}, "A"),
+          " accept",
+          h("kbd", {}, "D"),
+          " decline",
+          h("kbd", {}, "?"),
+          " all keys",
+        ),
       ),
     );
   }
@@ -65,17 +74,52 @@ export class Conversation {
       name: h("h1", { dir: "auto" }),
       line: h("p", { class: "hint" }),
       chips: h("div", { class: "chips" }),
-      back: h("button", { class: "button quiet icon back", type: "button", "aria-label": "Back to your work", on: { click: this.close } }, icon("back")),
-      requeue: h("button", { class: "button", type: "button", on: { click: () => this.actions.requeue(contact.id) } }, icon("requeue", 17), h("span", {}, "Give back")),
-      complete: h("button", { class: "button primary", type: "button", on: { click: () => this.actions.complete(contact.id) } }, icon("check", 17), h("span", {}, "Complete")),
+      back: h(
+        "button",
+        {
+          class: "button quiet icon back",
+          type: "button",
+          "aria-label": "Back to your work",
+          on: { click: this.close },
+        },
+        icon("back"),
+      ),
+      requeue: h(
+        "button",
+        { class: "button", type: "button", on: { click: () => this.actions.requeue(contact.id) } },
+        icon("requeue", 17),
+        h("span", {}, "Give back"),
+      ),
+      complete: h(
+        "button",
+        { class: "button primary", type: "button", on: { click: () => this.actions.complete(contact.id) } },
+        icon("check", 17),
+        h("span", {}, "Complete"),
+      ),
       list: h("ol", { class: "messages", role: "log", "aria-label": "Messages", "aria-relevant": "additions" }),
       scroller: h("div", { class: "scroller", tabindex: "0", "aria-label": "Transcript", role: "region" }),
       problem: h("p", { class: "notice bad", role: "alert", hidden: true }),
-      latest: h("button", { class: "button small latest", type: "button", hidden: true, on: { click: () => this.toEnd() } }, "Newest messages"),
+      latest: h(
+        "button",
+        { class: "button small latest", type: "button", hidden: true, on: { click: () => this.toEnd() } },
+        "Newest messages",
+      ),
       ended: h("p", { class: "ended", hidden: true }),
       facts: h("dl", { class: "facts" }),
-      text: h("textarea", { id: "reply", rows: 1, "aria-label": "Your reply", placeholder: "Write a reply", maxlength: 60000, dir: "auto" }),
-      send: h("button", { class: "button primary", type: "submit", "aria-label": "Send reply" }, icon("send", 18), h("span", {}, "Send")),
+      text: h("textarea", {
+        id: "reply",
+        rows: 1,
+        "aria-label": "Your reply",
+        placeholder: "Write a reply",
+        maxlength: 60000,
+        dir: "auto",
+      }),
+      send: h(
+        "button",
+        { class: "button primary", type: "submit", "aria-label": "Send reply" },
+        icon("send", 18),
+        h("span", {}, "Send"),
+      ),
       hint: h("p", { class: "hint", id: "reply-hint" }),
       composer: h("form", { class: "composer" }),
     });
@@ -102,11 +146,28 @@ export class Conversation {
       h(
         "section",
         { class: "talk", "aria-label": "Conversation" },
-        h("header", { class: "talk-head" }, parts.back, h("div", { class: "talk-who" }, h("div", { class: "talk-name" }, channelBadge(contact.channel, 20), parts.name), parts.line), h("div", { class: "talk-actions" }, parts.requeue, parts.complete), parts.chips),
+        h(
+          "header",
+          { class: "talk-head" },
+          parts.back,
+          h(
+            "div",
+            { class: "talk-who" },
+            h("div", { class: "talk-name" }, channelBadge(contact.channel, 20), parts.name),
+            parts.line,
+          ),
+          h("div", { class: "talk-actions" }, parts.requeue, parts.complete),
+          parts.chips,
+        ),
         parts.scroller,
         h("div", { class: "talk-foot" }, parts.latest, parts.ended, parts.composer),
       ),
-      h("aside", { class: "about", "aria-label": "About this contact" }, h("h2", {}, "About this contact"), parts.facts),
+      h(
+        "aside",
+        { class: "about", "aria-label": "About this contact" },
+        h("h2", {}, "About this contact"),
+        parts.facts,
+      ),
     );
     this.fit();
   }
@@ -127,7 +188,10 @@ export class Conversation {
     parts.ended.hidden = held;
     const offered = this.model.offers.some((offer) => offer.contact.id === contact.id);
     say(parts.ended, offered ? "Accept the offer to answer." : "You do not hold this contact any more.");
-    say(parts.hint, settings.sendWith === "enter" ? "Enter sends, Shift + Enter starts a new line." : "Ctrl + Enter sends.");
+    say(
+      parts.hint,
+      settings.sendWith === "enter" ? "Enter sends, Shift + Enter starts a new line." : "Ctrl + Enter sends.",
+    );
     parts.problem.hidden = !transcript?.problem;
     if (transcript?.problem) say(parts.problem, transcript.problem);
     this.messages(contact, transcript?.messages ?? []);
@@ -155,7 +219,13 @@ export class Conversation {
       else row(pending.at, { key: `p ${pending.key}`, pending });
     }
     const count = this.parts.list.childElementCount;
-    reconcile(this.parts.list, rows, (entry) => entry.key, (entry) => this.createRow(entry), (element, entry) => this.updateRow(element, entry));
+    reconcile(
+      this.parts.list,
+      rows,
+      (entry) => entry.key,
+      (entry) => this.createRow(entry),
+      (element, entry) => this.updateRow(element, entry),
+    );
     if (this.parts.list.childElementCount !== count) {
       if (this.stick) this.toEnd();
       else this.parts.latest.hidden = false;
@@ -166,13 +236,25 @@ export class Conversation {
   createRow({ day, message, pending }) {
     if (day) return h("li", { class: "day" }, h("span", {}, day));
     const own = Boolean(pending) || message.direction === "agent";
-    return h("li", { class: own ? "message own" : "message" }, h("div", { class: "bubble" }, h("p", { class: "subject", "data-part": "subject", dir: "auto" }), h("p", { class: "text", "data-part": "text", dir: "auto" }), h("ul", { class: "files", "data-part": "files" })), h("p", { class: "meta", "data-part": "meta" }));
+    return h(
+      "li",
+      { class: own ? "message own" : "message" },
+      h(
+        "div",
+        { class: "bubble" },
+        h("p", { class: "subject", "data-part": "subject", dir: "auto" }),
+        h("p", { class: "text", "data-part": "text", dir: "auto" }),
+        h("ul", { class: "files", "data-part": "files" }),
+      ),
+      h("p", { class: "meta", "data-part": "meta" }),
+    );
   }
 
   /** @param {HTMLElement} element @param {Row} entry */
   updateRow(element, { day, message, pending }) {
     if (day) return;
-    const find = (/** @type {string} */ name) => /** @type {HTMLElement} */ (element.querySelector(`[data-part="${name}"]`));
+    const find = (/** @type {string} */ name) =>
+      /** @type {HTMLElement} */ (element.querySelector(`[data-part="${name}"]`));
     if (pending) {
       say(find("text"), pending.text);
       element.classList.toggle("failed", pending.state === "failed");
@@ -182,7 +264,13 @@ export class Conversation {
       if (element.dataset.state === signature) return;
       element.dataset.state = signature;
       if (pending.state === "failed") {
-        fill(find("meta"), icon("alert", 14), h("span", {}, `Not sent. ${pending.problem ?? ""}`), h("button", { class: "button small", type: "button", on: { click: again } }, "Try again"), h("button", { class: "button small quiet", type: "button", on: { click: drop } }, "Discard"));
+        fill(
+          find("meta"),
+          icon("alert", 14),
+          h("span", {}, `Not sent. ${pending.problem ?? ""}`),
+          h("button", { class: "button small", type: "button", on: { click: again } }, "Try again"),
+          h("button", { class: "button small quiet", type: "button", on: { click: drop } }, "Discard"),
+        );
       } else {
         fill(find("meta"), icon("clock", 14), h("span", {}, "Sending"));
       }
@@ -193,7 +281,12 @@ export class Conversation {
     subject.hidden = !message.subject;
     say(find("text"), words(message));
     element.classList.toggle("aside-kind", message.erased || ["unsend", "reaction", "postback"].includes(message.kind));
-    fill(find("files"), (message.attachments ?? []).map((/** @type {any} */ file) => h("li", {}, `${file.name ?? "file"} (${file.mime ?? "?"})`)));
+    fill(
+      find("files"),
+      (message.attachments ?? []).map((/** @type {any} */ file) =>
+        h("li", {}, `${file.name ?? "file"} (${file.mime ?? "?"})`),
+      ),
+    );
     const signature = JSON.stringify([message.status, message.at, message.kind, message.channel]);
     if (element.dataset.state === signature) return;
     element.dataset.state = signature;
@@ -204,12 +297,21 @@ export class Conversation {
   /** @param {any} message */
   meta(message) {
     const at = timeOf(message.at);
-    const author = message.direction === "agent" ? message.author_name ?? message.author : null;
-    const words = [author, message.kind === "edit" ? "edited" : "", at === null ? "" : clockTime(at)].filter(Boolean).join(" · ");
+    const author = message.direction === "agent" ? (message.author_name ?? message.author) : null;
+    const words = [author, message.kind === "edit" ? "edited" : "", at === null ? "" : clockTime(at)]
+      .filter(Boolean)
+      .join(" · ");
     const delivery = message.direction === "agent" ? DELIVERY[message.status] : null;
     return [
       h("time", at === null ? {} : { datetime: new Date(at).toISOString() }, words),
-      delivery ? h("span", { class: `delivery ${message.status}` }, icon(delivery.icon, 14), h("span", {}, delivery.word, message.status === "failed" && message.detail ? `: ${message.detail}` : "")) : null,
+      delivery
+        ? h(
+            "span",
+            { class: `delivery ${message.status}` },
+            icon(delivery.icon, 14),
+            h("span", {}, delivery.word, message.status === "failed" && message.detail ? `: ${message.detail}` : ""),
+          )
+        : null,
     ];
   }
 
@@ -223,17 +325,41 @@ export class Conversation {
     const facts = [
       ["Channel", [channelWord(contact.channel ?? ""), contact.account].filter(Boolean).join(", ")],
       ["Queue", nameWord(contact.queue ?? "")],
-      ["Language", languageWord(contact.language) + (typeof confidence === "number" ? ` (${Math.round(confidence * 100)} % sure)` : "")],
-      ["Needs", Object.entries(contact.skills ?? {}).map(([skill, level]) => `${nameWord(skill)} ${level}`).join(", ") || "no special skill"],
-      ["Waited", since !== null && taken !== null ? duration(taken - since) : since !== null ? duration(now() - since) : "–"],
+      [
+        "Language",
+        languageWord(contact.language) +
+          (typeof confidence === "number" ? ` (${Math.round(confidence * 100)} % sure)` : ""),
+      ],
+      [
+        "Needs",
+        Object.entries(contact.skills ?? {})
+          .map(([skill, level]) => `${nameWord(skill)} ${level}`)
+          .join(", ") || "no special skill",
+      ],
+      [
+        "Waited",
+        since !== null && taken !== null ? duration(taken - since) : since !== null ? duration(now() - since) : "–",
+      ],
       ["With you", taken === null ? "–" : `since ${clockTime(taken)}`],
-      ...(contact.redirects ?? []).map((redirect) => /** @type {[string, string]} */ (["Moved", `to ${channelWord(redirect.channel)}${redirect.rule ? ` (${nameWord(redirect.rule)})` : ""}`])),
+      ...(contact.redirects ?? []).map(
+        (redirect) =>
+          /** @type {[string, string]} */ ([
+            "Moved",
+            `to ${channelWord(redirect.channel)}${redirect.rule ? ` (${nameWord(redirect.rule)})` : ""}`,
+          ]),
+      ),
       ["Contact", contact.id],
     ];
     const signature = JSON.stringify(facts);
     if (this.parts.facts.dataset.state === signature) return;
     this.parts.facts.dataset.state = signature;
-    fill(this.parts.facts, facts.flatMap(([term, value]) => [h("dt", {}, term), h("dd", { class: term === "Contact" ? "id" : null, dir: "auto" }, value)]));
+    fill(
+      this.parts.facts,
+      facts.flatMap(([term, value]) => [
+        h("dt", {}, term),
+        h("dd", { class: term === "Contact" ? "id" : null, dir: "auto" }, value),
+      ]),
+    );
   }
 
   /** @param {KeyboardEvent} event @param {string} contact */
@@ -288,7 +414,12 @@ export class Conversation {
  */
 function isOf(pending, message) {
   if (pending.id) return pending.id === message.id;
-  return message.direction === "agent" && pending.state === "sending" && message.text === pending.text.normalize("NFC") && (timeOf(message.at) ?? 0) >= pending.at - 5000;
+  return (
+    message.direction === "agent" &&
+    pending.state === "sending" &&
+    message.text === pending.text.normalize("NFC") &&
+    (timeOf(message.at) ?? 0) >= pending.at - 5000
+  );
 }
 
 /** What stands in a message's bubble. @param {any} message */

@@ -88,7 +88,9 @@ function open(session) {
     model.open = null;
     tab.put("open", null);
     render();
-    /** @type {HTMLElement | null} */ (document.querySelector(`[data-contact="${CSS.escape(was ?? "")}"] button`))?.focus();
+    /** @type {HTMLElement | null} */ (
+      document.querySelector(`[data-contact="${CSS.escape(was ?? "")}"] button`)
+    )?.focus();
   }
 
   /** Where an agent goes on after something ended: the wrap-up, the next offer, or the list. @param {string | null} contact */
@@ -97,7 +99,8 @@ function open(session) {
     if (contact !== null && contact === model.open && narrow()) close();
     const active = document.activeElement;
     if (active !== document.body && active instanceof HTMLElement && active.checkVisibility()) return;
-    const next = document.querySelector("#wrap-up:not([hidden]) input") ?? document.querySelector("#offers > li") ?? byId("lists");
+    const next =
+      document.querySelector("#wrap-up:not([hidden]) input") ?? document.querySelector("#offers > li") ?? byId("lists");
     /** @type {HTMLElement} */ (next).focus();
   }
 
@@ -108,13 +111,17 @@ function open(session) {
     conversation.render();
     assignments.render();
     title();
-    if (model.work?.reachable === false) banner("The router has not heard from this desk for a while; you get no offers until it does.");
-    else if (session.expires !== null && session.expires - now() < 300_000) banner("Your sign-in ends in a few minutes. Ask for a new token; drafts in this tab are kept.");
+    if (model.work?.reachable === false)
+      banner("The router has not heard from this desk for a while; you get no offers until it does.");
+    else if (session.expires !== null && session.expires - now() < 300_000)
+      banner("Your sign-in ends in a few minutes. Ask for a new token; drafts in this tab are kept.");
     else if (model.connection !== "reconnecting") banner(null);
   }
 
   function title() {
-    const waiting = model.offers.length + model.assignments.filter((entry) => entry.contact.id !== model.open && model.unread(entry.contact) > 0).length;
+    const waiting =
+      model.offers.length +
+      model.assignments.filter((entry) => entry.contact.id !== model.open && model.unread(entry.contact) > 0).length;
     const badge = settings.badge && waiting ? `(${waiting}) ` : "";
     document.title = `${badge}Desk · Switchdesk`;
   }
@@ -146,7 +153,12 @@ function open(session) {
   function help() {
     showSettings({ agent: model.agentName || session.agent, expires: session.expires, signOut: () => signOut() });
   }
-  listenForKeys(model, actions, { show: (contact) => show(contact), reply: () => conversation.focusReply(), help, close });
+  listenForKeys(model, actions, {
+    show: (contact) => show(contact),
+    reply: () => conversation.focusReply(),
+    help,
+    close,
+  });
 
   setInterval(() => {
     offers.tick();

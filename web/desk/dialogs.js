@@ -14,13 +14,22 @@ import { changeSettings, settings } from "./settings.js";
  */
 export function ask(title, content, words) {
   return new Promise((resolve) => {
-    const confirm = h("button", { class: words.danger ? "button danger" : "button primary", type: "submit", value: "yes" }, words.confirm);
+    const confirm = h(
+      "button",
+      { class: words.danger ? "button danger" : "button primary", type: "submit", value: "yes" },
+      words.confirm,
+    );
     const form = h(
       "form",
       { method: "dialog" },
       h("h2", { id: "dialog-title" }, title),
       ...content,
-      h("div", { class: "actions" }, h("button", { class: "button", type: "button", on: { click: () => dialog.close() } }, words.cancel ?? "Cancel"), confirm),
+      h(
+        "div",
+        { class: "actions" },
+        h("button", { class: "button", type: "button", on: { click: () => dialog.close() } }, words.cancel ?? "Cancel"),
+        confirm,
+      ),
     );
     const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
     form.addEventListener("submit", (event) => {
@@ -46,8 +55,18 @@ export function askComplete(unsent) {
     "Complete this contact?",
     [
       unsent ? h("p", { class: "notice amber" }, "You have written a reply that is not sent yet.") : "",
-      h("label", { class: "field" }, h("span", {}, "Wrap-up code (optional)"), h("input", { name: "code", maxlength: 64, autocomplete: "off", placeholder: "refund" })),
-      h("label", { class: "field" }, h("span", {}, "Note for colleagues (optional)"), h("textarea", { name: "note", rows: 3, maxlength: 4000 })),
+      h(
+        "label",
+        { class: "field" },
+        h("span", {}, "Wrap-up code (optional)"),
+        h("input", { name: "code", maxlength: 64, autocomplete: "off", placeholder: "refund" }),
+      ),
+      h(
+        "label",
+        { class: "field" },
+        h("span", {}, "Note for colleagues (optional)"),
+        h("textarea", { name: "note", rows: 3, maxlength: 4000 }),
+      ),
     ],
     { confirm: "Complete" },
   );
@@ -58,7 +77,12 @@ export function askRequeue() {
     "Give this contact back to its queue?",
     [
       h("p", {}, "The customer keeps their place: the waiting time goes on from when they first wrote."),
-      h("label", { class: "field" }, h("span", {}, "Reason (optional)"), h("input", { name: "reason", maxlength: 200, autocomplete: "off" })),
+      h(
+        "label",
+        { class: "field" },
+        h("span", {}, "Reason (optional)"),
+        h("input", { name: "reason", maxlength: 200, autocomplete: "off" }),
+      ),
     ],
     { confirm: "Give back" },
   );
@@ -71,16 +95,56 @@ export function askRequeue() {
 export function showSettings({ agent, expires, signOut }) {
   /** @param {string} name @param {string} value @param {string} label @param {string} current */
   const radio = (name, value, label, current) =>
-    h("label", { class: "segment" }, h("input", { type: "radio", name, value, checked: value === current }), h("span", {}, label));
+    h(
+      "label",
+      { class: "segment" },
+      h("input", { type: "radio", name, value, checked: value === current }),
+      h("span", {}, label),
+    );
   const form = h(
     "form",
     { method: "dialog", class: "settings" },
     h("h2", { id: "settings-title" }, "Settings"),
-    h("p", { class: "hint" }, `Signed in as ${agent}${expires ? `, until ${new Date(expires).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}` : ""}.`),
-    h("fieldset", { class: "choice" }, h("legend", {}, "Send a reply with"), h("div", { class: "segments" }, radio("sendWith", "enter", "Enter", settings.sendWith), radio("sendWith", "ctrl", "Ctrl + Enter", settings.sendWith))),
-    h("fieldset", { class: "choice" }, h("legend", {}, "Appearance"), h("div", { class: "segments" }, radio("theme", "system", "System", settings.theme), radio("theme", "light", "Light", settings.theme), radio("theme", "dark", "Dark", settings.theme))),
-    h("label", { class: "check" }, h("input", { type: "checkbox", name: "badge", checked: settings.badge }), h("span", {}, "Count offers and unread messages in the tab's title")),
-    h("label", { class: "check" }, h("input", { type: "checkbox", name: "shortcuts", checked: settings.shortcuts }), h("span", {}, "Single-key shortcuts")),
+    h(
+      "p",
+      { class: "hint" },
+      `Signed in as ${agent}${expires ? `, until ${new Date(expires).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}` : ""}.`,
+    ),
+    h(
+      "fieldset",
+      { class: "choice" },
+      h("legend", {}, "Send a reply with"),
+      h(
+        "div",
+        { class: "segments" },
+        radio("sendWith", "enter", "Enter", settings.sendWith),
+        radio("sendWith", "ctrl", "Ctrl + Enter", settings.sendWith),
+      ),
+    ),
+    h(
+      "fieldset",
+      { class: "choice" },
+      h("legend", {}, "Appearance"),
+      h(
+        "div",
+        { class: "segments" },
+        radio("theme", "system", "System", settings.theme),
+        radio("theme", "light", "Light", settings.theme),
+        radio("theme", "dark", "Dark", settings.theme),
+      ),
+    ),
+    h(
+      "label",
+      { class: "check" },
+      h("input", { type: "checkbox", name: "badge", checked: settings.badge }),
+      h("span", {}, "Count offers and unread messages in the tab's title"),
+    ),
+    h(
+      "label",
+      { class: "check" },
+      h("input", { type: "checkbox", name: "shortcuts", checked: settings.shortcuts }),
+      h("span", {}, "Single-key shortcuts"),
+    ),
     h(
       "dl",
       { class: "keys", "aria-label": "Keys" },
@@ -93,7 +157,25 @@ export function showSettings({ agent, expires, signOut }) {
         ["?", "This window"],
       ].flatMap(([keys, meaning]) => [h("dt", {}, h("kbd", {}, keys)), h("dd", {}, meaning)]),
     ),
-    h("div", { class: "actions" }, h("button", { class: "button danger", type: "button", on: { click: () => { dialog.close(); signOut(); } } }, "Sign out"), h("button", { class: "button primary", type: "submit" }, "Done")),
+    h(
+      "div",
+      { class: "actions" },
+      h(
+        "button",
+        {
+          class: "button danger",
+          type: "button",
+          on: {
+            click: () => {
+              dialog.close();
+              signOut();
+            },
+          },
+        },
+        "Sign out",
+      ),
+      h("button", { class: "button primary", type: "submit" }, "Done"),
+    ),
   );
   const dialog = h("dialog", { "aria-labelledby": "settings-title" }, form);
   form.addEventListener("change", () => {

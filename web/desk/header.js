@@ -11,8 +11,16 @@ import { loadOf } from "./model.js";
 const CONNECTION = {
   connecting: { word: "Connecting", tone: "amber", hint: "The desk is connecting." },
   live: { word: "Live", tone: "good", hint: "Changes show at once." },
-  polling: { word: "Live", tone: "good", hint: "Event streams do not get through here; the desk asks again and again instead." },
-  reconnecting: { word: "Reconnecting", tone: "bad", hint: "The connection broke. The desk tries again by itself; what you wrote is kept." },
+  polling: {
+    word: "Live",
+    tone: "good",
+    hint: "Event streams do not get through here; the desk asks again and again instead.",
+  },
+  reconnecting: {
+    word: "Reconnecting",
+    tone: "bad",
+    hint: "The connection broke. The desk tries again by itself; what you wrote is kept.",
+  },
 };
 
 export class Header {
@@ -46,13 +54,31 @@ export class Header {
     const words = total ? `${figure(used)} of ${figure(total)}` : figure(used);
     if (area.dataset.state === words) return;
     area.dataset.state = words;
-    const bar = h("span", { class: used > total ? "load-bar over" : "load-bar", role: "meter", "aria-label": "Your load", "aria-valuemin": 0, "aria-valuemax": total, "aria-valuenow": used, "aria-valuetext": words }, h("span", {}));
+    const bar = h(
+      "span",
+      {
+        class: used > total ? "load-bar over" : "load-bar",
+        role: "meter",
+        "aria-label": "Your load",
+        "aria-valuemin": 0,
+        "aria-valuemax": total,
+        "aria-valuenow": used,
+        "aria-valuetext": words,
+      },
+      h("span", {}),
+    );
     fill(
       area,
-      h("span", { class: "load-words", "aria-hidden": "true" }, h("span", { class: "load-label" }, "Load "), h("span", { class: "numeric" }, words)),
+      h(
+        "span",
+        { class: "load-words", "aria-hidden": "true" },
+        h("span", { class: "load-label" }, "Load "),
+        h("span", { class: "numeric" }, words),
+      ),
       bar,
     );
-    /** @type {HTMLElement} */ (bar.firstElementChild).style.inlineSize = `${total ? Math.min(100, (used / total) * 100) : 0}%`;
+    /** @type {HTMLElement} */ (bar.firstElementChild).style.inlineSize =
+      `${total ? Math.min(100, (used / total) * 100) : 0}%`;
   }
 
   presence() {
@@ -65,7 +91,12 @@ export class Header {
     if (this.built !== wanted) {
       this.built = wanted;
       const segments = names.map((name) =>
-        h("label", { class: `segment ${name}` }, h("input", { type: "radio", name: "presence", value: name }), h("span", {}, h("span", { class: "dot", "aria-hidden": "true" }), presenceWord(name))),
+        h(
+          "label",
+          { class: `segment ${name}` },
+          h("input", { type: "radio", name: "presence", value: name }),
+          h("span", {}, h("span", { class: "dot", "aria-hidden": "true" }), presenceWord(name)),
+        ),
       );
       const next = h(
         "select",
@@ -74,7 +105,9 @@ export class Header {
         h("option", { value: "away" }, "then Away"),
         h("option", { value: "offline" }, "then Offline"),
       );
-      next.addEventListener("change", () => this.actions.presence(this.model.work?.presence ?? "available", next.value || null));
+      next.addEventListener("change", () =>
+        this.actions.presence(this.model.work?.presence ?? "available", next.value || null),
+      );
       area.replaceChildren(area.firstElementChild, h("div", { class: "segments" }, ...segments), next);
       area.addEventListener("change", (/** @type {Event} */ event) => {
         const input = /** @type {HTMLInputElement} */ (event.target);

@@ -109,7 +109,10 @@ export class Model {
       live.add(offer.id);
       if (!this.offerTimes.has(offer.id)) {
         const from = timeOf(offer.made_at) ?? now;
-        this.offerTimes.set(offer.id, { at: Date.now(), span: Math.max(1000, (timeOf(offer.expires_at) ?? now) - from) });
+        this.offerTimes.set(offer.id, {
+          at: Date.now(),
+          span: Math.max(1000, (timeOf(offer.expires_at) ?? now) - from),
+        });
       }
     }
     for (const id of this.offerTimes.keys()) if (!live.has(id)) this.offerTimes.delete(id);
@@ -118,7 +121,9 @@ export class Model {
 
   /** The first line a customer wrote, for the offer's card. @param {string} contact */
   preview(contact) {
-    const first = this.transcripts.get(contact)?.messages.find((message) => message.direction === "customer" && (message.text || message.subject));
+    const first = this.transcripts
+      .get(contact)
+      ?.messages.find((message) => message.direction === "customer" && (message.text || message.subject));
     return first ? String(first.subject || first.text) : "";
   }
 

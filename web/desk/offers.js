@@ -22,7 +22,13 @@ export class Offers {
   render() {
     const offers = this.model.offers;
     say(byId("offers-count"), offers.length ? String(offers.length) : "");
-    reconcile(this.list, offers, (offer) => offer.id, (offer) => this.create(offer), (element, offer) => this.update(element, offer));
+    reconcile(
+      this.list,
+      offers,
+      (offer) => offer.id,
+      (offer) => this.create(offer),
+      (element, offer) => this.update(element, offer),
+    );
     this.empty(offers.length === 0);
     for (const offer of offers) this.actions.ensure(offer.contact);
     this.announce(offers);
@@ -35,7 +41,15 @@ export class Offers {
       "svg",
       { class: "ring", viewBox: "0 0 48 48", width: 52, height: 52, "aria-hidden": "true" },
       svg("circle", { class: "track", cx: 24, cy: 24, r: 20 }),
-      svg("circle", { class: "left", cx: 24, cy: 24, r: 20, transform: "rotate(-90 24 24)", "stroke-dasharray": ROUND, "data-part": "ring" }),
+      svg("circle", {
+        class: "left",
+        cx: 24,
+        cy: 24,
+        r: 20,
+        transform: "rotate(-90 24 24)",
+        "stroke-dasharray": ROUND,
+        "data-part": "ring",
+      }),
     );
     return h(
       "li",
@@ -43,11 +57,21 @@ export class Offers {
       h(
         "div",
         { class: "offer-head" },
-        h("div", { class: "countdown" }, ring, h("span", { class: "numeric", "data-part": "seconds", "aria-hidden": "true" })),
+        h(
+          "div",
+          { class: "countdown" },
+          ring,
+          h("span", { class: "numeric", "data-part": "seconds", "aria-hidden": "true" }),
+        ),
         h(
           "div",
           { class: "offer-what" },
-          h("p", { class: "offer-title", id: `offer-${offer.id}` }, channelBadge(offer.contact.channel), h("strong", {}, nameWord(offer.contact.queue ?? ""))),
+          h(
+            "p",
+            { class: "offer-title", id: `offer-${offer.id}` },
+            channelBadge(offer.contact.channel),
+            h("strong", {}, nameWord(offer.contact.queue ?? "")),
+          ),
           h("p", { class: "hint numeric", "data-part": "age" }),
         ),
       ),
@@ -56,8 +80,28 @@ export class Offers {
       h(
         "div",
         { class: "offer-buttons" },
-        h("button", { class: "button primary", type: "button", "data-part": "accept", on: { click: () => this.actions.accept(this.current(offer)) } }, "Accept", h("kbd", { "aria-hidden": "true" }, "A")),
-        h("button", { class: "button", type: "button", "data-part": "decline", on: { click: () => this.actions.decline(this.current(offer)) } }, "Decline", h("kbd", { "aria-hidden": "true" }, "D")),
+        h(
+          "button",
+          {
+            class: "button primary",
+            type: "button",
+            "data-part": "accept",
+            on: { click: () => this.actions.accept(this.current(offer)) },
+          },
+          "Accept",
+          h("kbd", { "aria-hidden": "true" }, "A"),
+        ),
+        h(
+          "button",
+          {
+            class: "button",
+            type: "button",
+            "data-part": "decline",
+            on: { click: () => this.actions.decline(this.current(offer)) },
+          },
+          "Decline",
+          h("kbd", { "aria-hidden": "true" }, "D"),
+        ),
       ),
     );
   }
@@ -89,7 +133,10 @@ export class Offers {
       part(element, "ring").setAttribute("stroke-dashoffset", String(ROUND * (1 - share)));
       element.classList.toggle("urgent", left < 8000);
       const since = timeOf(offer.contact.enqueued_at);
-      say(part(element, "age"), since === null ? channelWord(offer.contact.channel ?? "") : `waiting ${duration(now() - since)}`);
+      say(
+        part(element, "age"),
+        since === null ? channelWord(offer.contact.channel ?? "") : `waiting ${duration(now() - since)}`,
+      );
     }
   }
 
@@ -105,7 +152,12 @@ export class Offers {
           ? "New offers come when your wrap-up is over."
           : "You are available. The next contact for you appears here."
         : "You get no offers now. Set yourself to Available when you are ready.";
-    if (area.textContent !== words) fill(area, h("span", { class: presence === "available" ? "beacon on" : "beacon", "aria-hidden": "true" }), h("p", {}, words));
+    if (area.textContent !== words)
+      fill(
+        area,
+        h("span", { class: presence === "available" ? "beacon on" : "beacon", "aria-hidden": "true" }),
+        h("p", {}, words),
+      );
   }
 
   /** Says each offer once, with what a person needs to decide. @param {import("./model.js").Offer[]} offers */

@@ -23,11 +23,14 @@ export function tokenFromAddress() {
  */
 export function readToken(token) {
   const parts = token.trim().split(".");
-  if (parts.length !== 3) throw new Error("This is not a sign-in token: it should have three parts, separated by dots.");
+  if (parts.length !== 3)
+    throw new Error("This is not a sign-in token: it should have three parts, separated by dots.");
   let claims;
   try {
     const text = atob(parts[1].replace(/-/g, "+").replace(/_/g, "/"));
-    claims = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(text, (c) => c.charCodeAt(0))));
+    claims = JSON.parse(
+      new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(text, (c) => c.charCodeAt(0))),
+    );
   } catch {
     throw new Error("This token cannot be read; was it copied whole?");
   }
@@ -35,7 +38,8 @@ export function readToken(token) {
   const role = claims.role ?? "agent";
   if (role !== "agent") throw new Error(`This token is for the role “${role}”; the desk needs an agent's.`);
   const expires = typeof claims.exp === "number" ? claims.exp * 1000 : null;
-  if (expires !== null && expires < Date.now() - 60_000) throw new Error("This token has expired; ask your operator for a new one.");
+  if (expires !== null && expires < Date.now() - 60_000)
+    throw new Error("This token has expired; ask your operator for a new one.");
   return { token: token.trim(), agent: claims.sub, workspace: String(claims.ws ?? ""), expires };
 }
 

@@ -22,7 +22,8 @@ export function listenForKeys(model, actions, page) {
     const offer = model.offers.find((one) => one.id === card?.getAttribute("data-offer")) ?? model.offers[0];
 
     if (event.key === "Enter") {
-      const neutral = target === document.body || target === card || target === byId("lists") || target === byId("conversation");
+      const neutral =
+        target === document.body || target === card || target === byId("lists") || target === byId("conversation");
       if (neutral && offer && settled(model, offer.id)) {
         event.preventDefault();
         void actions.accept(offer);

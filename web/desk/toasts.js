@@ -7,8 +7,18 @@ import { icon } from "../lib/icons.js";
 
 /** @param {string} text @param {"bad" | "accent" | "amber"} [tone] */
 export function toast(text, tone = "bad") {
-  const close = h("button", { class: "button quiet small icon", type: "button", "aria-label": "Dismiss" }, icon("close", 16));
-  const element = h("div", { class: `notice toast ${tone}`, role: tone === "bad" ? "alert" : "status" }, icon(tone === "accent" ? "check" : "alert", 18), h("p", {}, text), close);
+  const close = h(
+    "button",
+    { class: "button quiet small icon", type: "button", "aria-label": "Dismiss" },
+    icon("close", 16),
+  );
+  const element = h(
+    "div",
+    { class: `notice toast ${tone}`, role: tone === "bad" ? "alert" : "status" },
+    icon(tone === "accent" ? "check" : "alert", 18),
+    h("p", {}, text),
+    close,
+  );
   const gone = () => element.remove();
   close.addEventListener("click", gone);
   const area = byId("toasts");

@@ -36,12 +36,27 @@ export class WrapUp {
     if (this.shown !== key) {
       this.shown = key;
       const known = contact ? this.model.summaries.get(contact) : null;
-      const code = h("input", { name: "code", maxlength: 64, autocomplete: "off", placeholder: "Wrap-up code", "aria-label": "Wrap-up code (optional)" });
+      const code = h("input", {
+        name: "code",
+        maxlength: 64,
+        autocomplete: "off",
+        placeholder: "Wrap-up code",
+        "aria-label": "Wrap-up code (optional)",
+      });
       const form = h(
         "form",
         {},
         code,
-        h("div", { class: "wrap-up-buttons" }, h("button", { class: "button small", type: "button", on: { click: () => this.actions.wrapUp({ extend_s: 60 }) } }, "1 minute more"), h("button", { class: "button small primary", type: "submit" }, "I am done")),
+        h(
+          "div",
+          { class: "wrap-up-buttons" },
+          h(
+            "button",
+            { class: "button small", type: "button", on: { click: () => this.actions.wrapUp({ extend_s: 60 }) } },
+            "1 minute more",
+          ),
+          h("button", { class: "button small primary", type: "submit" }, "I am done"),
+        ),
       );
       form.addEventListener("submit", (event) => {
         event.preventDefault();
@@ -50,8 +65,25 @@ export class WrapUp {
       });
       fill(
         this.area,
-        h("div", { class: "wrap-up-head" }, h("h2", { id: "wrap-up-title" }, "Wrap-up"), h("span", { class: "wrap-up-clock numeric", "data-part": "clock", role: "timer" })),
-        h("p", { class: "hint" }, "No new offers until you are done.", " ", known ? h("button", { class: "link", type: "button", on: { click: () => this.show(contact) } }, `Look at ${this.model.customerName(known)} again`) : null),
+        h(
+          "div",
+          { class: "wrap-up-head" },
+          h("h2", { id: "wrap-up-title" }, "Wrap-up"),
+          h("span", { class: "wrap-up-clock numeric", "data-part": "clock", role: "timer" }),
+        ),
+        h(
+          "p",
+          { class: "hint" },
+          "No new offers until you are done.",
+          " ",
+          known
+            ? h(
+                "button",
+                { class: "link", type: "button", on: { click: () => this.show(contact) } },
+                `Look at ${this.model.customerName(known)} again`,
+              )
+            : null,
+        ),
         form,
       );
     }

@@ -105,7 +105,15 @@ export class Api {
     let response;
     let text = "";
     try {
-      response = await fetch(path, { method, headers, body, signal, cache: "no-store", credentials: "omit", redirect: "error" });
+      response = await fetch(path, {
+        method,
+        headers,
+        body,
+        signal,
+        cache: "no-store",
+        credentials: "omit",
+        redirect: "error",
+      });
       text = await response.text();
     } catch (error) {
       if (options.signal?.aborted) throw error;

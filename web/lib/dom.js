@@ -104,7 +104,7 @@ export function reconcile(parent, items, keyOf, create, update) {
     }
     update(element, item);
     if (element === place) {
-      place = place.nextElementSibling;
+      place = place?.nextElementSibling ?? null;
     } else {
       parent.insertBefore(element, place);
     }

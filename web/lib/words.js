@@ -46,7 +46,13 @@ export function presenceWord(presence) {
 }
 
 /** @type {Record<string, string>} */
-const HEALTH = { healthy: "Working", degraded: "Slower than usual", down: "Not available", recovering: "Recovering", maintenance: "Maintenance" };
+const HEALTH = {
+  healthy: "Working",
+  degraded: "Slower than usual",
+  down: "Not available",
+  recovering: "Recovering",
+  maintenance: "Maintenance",
+};
 
 /** @param {string} state */
 export function healthWord(state) {

@@ -42,15 +42,37 @@ function show(status) {
   const weak = channels.filter((/** @type {any} */ channel) => !["down", "healthy"].includes(channel.state));
   if (down.length) {
     const others = channels.length - down.length;
-    summary("bad", "alert", down.length === 1 ? `${channelWord(down[0].kind)} is not available` : `${plural(down.length, "channel")} are not available`, others ? `You can reach us on ${plural(others, "other channel")}; see below.` : "We are working on it.");
+    summary(
+      "bad",
+      "alert",
+      down.length === 1
+        ? `${channelWord(down[0].kind)} is not available`
+        : `${plural(down.length, "channel")} are not available`,
+      others ? `You can reach us on ${plural(others, "other channel")}; see below.` : "We are working on it.",
+    );
   } else if (weak.length) {
-    summary("amber", "pulse", "Some channels are slower than usual", "Your message arrives; an answer may take longer.");
+    summary(
+      "amber",
+      "pulse",
+      "Some channels are slower than usual",
+      "Your message arrives; an answer may take longer.",
+    );
   } else {
     summary("good", "check", "Everything works", "You can reach us on every channel.");
   }
 
   const notices = byId("notices");
-  fill(notices, (status.notices ?? []).map((/** @type {any} */ notice) => h("li", { class: "notice accent" }, icon("info", 18), h("span", {}, typeof notice === "string" ? notice : notice.text))));
+  fill(
+    notices,
+    (status.notices ?? []).map((/** @type {any} */ notice) =>
+      h(
+        "li",
+        { class: "notice accent" },
+        icon("info", 18),
+        h("span", {}, typeof notice === "string" ? notice : notice.text),
+      ),
+    ),
+  );
 
   byId("channels-section").hidden = channels.length === 0;
   reconcile(byId("channels"), channels, (/** @type {any} */ channel) => channel.channel, channelRow, updateChannel);
@@ -60,8 +82,13 @@ function show(status) {
   reconcile(byId("queues"), queues, (/** @type {any} */ queue) => queue.queue, queueRow, updateQueue);
 
   // Only pages of our own kind: a link from a document must not become a script.
-  const links = Object.entries(status.links ?? {}).filter(([, url]) => typeof url === "string" && /^(https?:\/\/|\/(?!\/))/.test(url));
-  fill(byId("links"), links.map(([name, url]) => h("a", { href: url, rel: "noopener noreferrer" }, capital(nameWord(name)))));
+  const links = Object.entries(status.links ?? {}).filter(
+    ([, url]) => typeof url === "string" && /^(https?:\/\/|\/(?!\/))/.test(url),
+  );
+  fill(
+    byId("links"),
+    links.map(([name, url]) => h("a", { href: url, rel: "noopener noreferrer" }, capital(nameWord(name)))),
+  );
 }
 
 /** @param {string} tone @param {string} glyph @param {string} title @param {string} more */
@@ -74,14 +101,22 @@ function summary(tone, glyph, title, more) {
 
 /** @param {any} channel */
 function channelRow(channel) {
-  return h("li", {}, icon(channelIcon(channel.kind), 22), h("div", { class: "what" }, h("p", { class: "name" }), h("p", { class: "hint" })), h("span", {}));
+  return h(
+    "li",
+    {},
+    icon(channelIcon(channel.kind), 22),
+    h("div", { class: "what" }, h("p", { class: "name" }), h("p", { class: "hint" })),
+    h("span", {}),
+  );
 }
 
 /** @param {HTMLElement} row @param {any} channel */
 function updateChannel(row, channel) {
   const [name, more] = /** @type {HTMLElement[]} */ ([...row.children[1].children]);
   say(name, `${channelWord(channel.kind)}${channel.account ? ` · ${channel.account}` : ""}`);
-  const alternatives = (channel.alternatives ?? []).map((/** @type {any} */ other) => channelWord(typeof other === "string" ? other : other.channel ?? other.kind));
+  const alternatives = (channel.alternatives ?? []).map((/** @type {any} */ other) =>
+    channelWord(typeof other === "string" ? other : (other.channel ?? other.kind)),
+  );
   const since = timeOf(channel.since);
   const parts = [];
   if (channel.state !== "healthy" && since !== null) parts.push(`for ${duration(now() - since)}`);

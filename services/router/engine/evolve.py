@@ -287,6 +287,8 @@ def _message_received(world: World, ws: Workspace, event: ev.MessageReceived, at
     contact.last_message_at = at
     if event.reach:
         contact.reach = {**contact.reach, **{reach.channel: reach for reach in event.reach}}
+        # Whoever waits on a channel that is down may have a way out now.
+        contact.considered = -1
         _know_reach(world, ws, contact.customer, event.reach)
     if event.language is not None:
         contact.language = event.language
