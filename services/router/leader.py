@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from typing import Any
 
@@ -58,9 +57,6 @@ class Leader:
         """Recover, publish everything, lead until told to stop; then save a snapshot."""
         replica = self.replica
         await replica.recover()
-        # What was recovered lives long: the collector need not walk it again and again.
-        gc.collect()
-        gc.freeze()
         await self._publisher.start(replica)
         await replica.lead()
         self.ready.set()

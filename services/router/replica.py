@@ -9,6 +9,7 @@ was read.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -119,6 +120,16 @@ class Replica:
         Raises `LogCorrupt` if the journal's beginning is gone and no snapshot reaches it, `Diverged` if it contradicts
         itself.
         """
+        gc.disable()
+        try:
+            await self._recover()
+        finally:
+            # Nothing of what was recovered is garbage: walking it while it grows would double the time, and later
+            # collections need not walk it either.
+            gc.freeze()
+            gc.enable()
+
+    async def _recover(self) -> None:
         identity = await self.log.journal.identity(self.partition)
         saved = await self.log.snapshots.load_newest_valid(self.partition, format=snapshot.FORMAT)
         start, end = await self.log.journal.bounds(self.partition)

@@ -2,8 +2,9 @@
  * A contact's facts as small labelled chips; the same on an offer, in the list and above a conversation.
  * @module
  */
-import { h } from "../lib/dom.js";
+import { fill, h } from "../lib/dom.js";
 import { icon } from "../lib/icons.js";
+import { clockTime, duration, now, timeOf } from "../lib/time.js";
 import { channelIcon, channelWord, languageWord, nameWord } from "../lib/words.js";
 
 /** @param {string | undefined} channel @param {number} [size] */
@@ -45,5 +46,50 @@ function redirectChip(contact) {
     { class: "chip amber", title: "A rule moved this contact because its channel was not available" },
     icon("redirect", 13),
     from ? `From ${channelWord(from)}` : "Redirected",
+  );
+}
+
+/**
+ * Everything that is known of a contact, as a list of terms.
+ * @param {HTMLElement} list
+ * @param {import("./model.js").Contact} contact
+ * @param {number | null} taken when the agent took it
+ */
+export function showFacts(list, contact, taken) {
+  const since = timeOf(contact.enqueued_at);
+  /** @type {[string, string][]} */
+  const facts = [
+    ["Channel", [channelWord(contact.channel ?? ""), contact.account].filter(Boolean).join(", ")],
+    ["Queue", nameWord(contact.queue ?? "")],
+    ["Language", languageWord(contact.language)],
+    [
+      "Needs",
+      Object.entries(contact.skills ?? {})
+        .map(([skill, level]) => `${nameWord(skill)} ${level}`)
+        .join(", ") || "no special skill",
+    ],
+    [
+      "Waited",
+      since !== null && taken !== null ? duration(taken - since) : since !== null ? duration(now() - since) : "–",
+    ],
+    ["With you", taken === null ? "–" : `since ${clockTime(taken)}`],
+    ...(contact.redirects ?? []).map(
+      (redirect) =>
+        /** @type {[string, string]} */ ([
+          "Moved",
+          `from ${channelWord(redirect.from)} to ${channelWord(redirect.channel)}`,
+        ]),
+    ),
+    ["Contact", contact.id],
+  ];
+  const signature = JSON.stringify(facts);
+  if (list.dataset.state === signature) return;
+  list.dataset.state = signature;
+  fill(
+    list,
+    facts.flatMap(([term, value]) => [
+      h("dt", {}, term),
+      h("dd", { class: term === "Contact" ? "id" : null, dir: "auto" }, value),
+    ]),
   );
 }

@@ -20,7 +20,7 @@ import { tab } from "../lib/storage.js";
  * @property {number} [messages]
  * @property {number} [last_message_seq]
  * @property {string | number} [last_message_at]
- * @property {{channel: string, rule?: string, at?: string | number, from?: string}[]} [redirects]
+ * @property {{from: string, channel: string}[]} [redirects]
  */
 
 /** @typedef {{id: string, contact: Contact, expires_at: string | number, made_at?: string | number}} Offer */

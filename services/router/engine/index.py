@@ -239,7 +239,7 @@ class Index:
     def requirement_of(self, contact: Contact) -> Requirement:
         """What the contact asks for at this moment, registered."""
         queue = self.workspace.policy.queues[contact.queue]
-        language = "" if contact.language == UNKNOWN_LANGUAGE else base_language(contact.language)
+        language = "" if contact.language == UNKNOWN_LANGUAGE else contact.language
         skills = contact.skills
         if queue.skills:
             merged = dict(skills)

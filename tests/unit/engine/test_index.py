@@ -1,0 +1,148 @@
+"""What is derived from the facts: kept in step, shared by class, bounded, and never looked through."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.router.engine import index as indexing
+from services.router.engine.ordered import OrderedSet
+from shared.contracts import commands as cmd
+from shared.vocabulary import AgentId
+from tests.builders import ADAPTER, SUPERVISOR, Centre, acting, agent, channel, message, policy, presence, queue
+
+
+def test_agents_of_the_same_abilities_share_a_class() -> None:
+    centre = Centre()
+    centre.staff(
+        agent("ana", languages={"fr": 3, "en": 5}, capacity=1),
+        agent("ben", languages={"en": 5, "fr": 3}, capacity=4, name="Ben"),
+        agent("cem", languages={"fr": 4, "en": 5}),
+    )
+    assert len(centre.engine.world.indexes["w"].classes) == 2
+
+
+def test_contacts_that_ask_for_the_same_share_a_requirement() -> None:
+    centre = Centre(policy([queue("general", skills={"cards": 2}), queue("other")]))
+    centre.write("c1", language="pt-BR", skills={"cards": 1})
+    centre.write("c2", language="pt-PT", priority=3, customer="kim")
+    centre.write("c3", language="pt", skills={"cards": 3})
+    centre.write("c4", language="pt", channel="email")
+    centre.write("c5", language="pt", queue="other")
+    waiting = [len(r.waiting) for r in centre.engine.world.indexes["w"].requirements.values()]
+    assert sorted(waiting) == [1, 1, 1, 2]
+
+
+def test_requirements_that_nobody_waits_under_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "MAX_IDLE_REQUIREMENTS", 5)
+    centre = Centre()
+    centre.staff(agent("ana", skills={f"s{n}": 5 for n in range(40)}))
+    centre.write("stays", skills={"nobody": 5})
+    for n in range(40):
+        centre.write(f"c{n}", skills={f"s{n}": 1})
+        centre.handle("ana", f"c{n}")
+    index = centre.engine.world.indexes["w"]
+    assert len(index.requirements) <= 6
+    assert all(len(known.requirements) <= 6 for known in index.classes.values())
+    centre.staff(agent("ben", skills={"nobody": 5}))
+    assert centre.holds("ben") == ["stays"]
+
+
+def test_requirement_that_came_back_is_served_like_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "MAX_IDLE_REQUIREMENTS", 2)
+    centre = Centre()
+    centre.staff(agent("ana", languages={"fr": 1, "en": 1, "de": 1}))
+    for n, language in enumerate(["fr", "en", "de", "fr", "en", "de"]):
+        centre.write(f"c{n}", language=language)
+        assert centre.offered_to(f"c{n}") == ["ana"]
+        centre.handle("ana", f"c{n}")
+
+
+def test_counts_of_a_queue_follow_its_contacts_and_its_people() -> None:
+    centre = Centre(policy([queue("general"), queue("cards")]))
+    counts = centre.engine.world.indexes["w"].queues
+    centre.do(agent("ana", capacity=2))
+    centre.do(agent("ben", queues=("cards",)))
+    for name in ("c1", "c2", "c3"):
+        centre.write(name)
+    general = counts["general"]
+    assert (general.waiting, general.offered, general.assigned, general.staffed, general.available) == (3, 0, 0, 0, 0)
+    centre.do(presence("ana"), by=acting("ana"))
+    centre.accept("ana", "c1")
+    assert (general.waiting, general.offered, general.assigned, general.staffed, general.available) == (1, 1, 1, 1, 1)
+    centre.do(presence("ana", "away"), by=acting("ana"))
+    assert (general.waiting, general.offered, general.assigned, general.staffed, general.available) == (2, 0, 1, 1, 0)
+    centre.do(presence("ben"), by=acting("ben"))
+    assert (general.staffed, counts["cards"].staffed) == (1, 2)
+    centre.complete("ana", "c1")
+    assert (general.assigned, len(general.pending)) == (0, 2)
+
+
+def test_oldest_pending_contact_of_a_queue_is_the_first() -> None:
+    centre = Centre()
+    centre.write("c1")
+    centre.wait(5)
+    centre.write("c2", priority=9)
+    general = centre.engine.world.indexes["w"].queues["general"]
+    assert general.pending.first()[1] == centre.id_of("c1")
+
+
+def test_indexes_of_workspaces_are_apart() -> None:
+    centre = Centre()
+    centre.staff(agent("ana"))
+    centre.move_to("v")
+    centre.write("c1")
+    assert centre.contact("c1").offers == ()
+    assert centre.engine.world.indexes["w"].queues["general"].waiting == 0
+
+
+def test_timers_of_workspaces_share_one_order() -> None:
+    centre = Centre(policy([queue(offer_timeout_s=20)]))
+    for workspace in ("w", "v"):
+        centre.move_to(workspace)
+        centre.staff(agent("ana"))
+        centre.write("c1")
+        centre.wait(5)
+    assert [timer[:3:2] for timer in centre.engine.world.timers] == [
+        (centre.now + 10_000, "w"),
+        (centre.now + 15_000, "v"),
+    ]
+
+
+def test_no_decision_walks_through_waiting_contacts_or_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Iterating over an ordered set of many is what must never happen; taking its first item is free."""
+    centre = Centre(policy([queue("general", strategy="least_active"), queue("cards", strategy="best_skill")]), checked=False)
+    for n in range(300):
+        centre.staff(agent(f"a{n}", languages={"fr": 3}, capacity=2))
+    for n in range(300):
+        centre.write(f"w{n}", language="xx")
+
+    steps = 0
+    plain = OrderedSet.__iter__
+
+    def counted(self: OrderedSet[tuple[object, ...]]) -> object:
+        nonlocal steps
+        for item in plain(self):
+            steps += 1
+            yield item
+
+    monkeypatch.setattr(OrderedSet, "__iter__", counted)
+    for n in range(50):
+        centre.do(message(f"c{n}", language="fr", queue=("general", "cards")[n % 2]), by=ADAPTER)
+        who = centre.offered_to(f"c{n}")[0]
+        if n % 3:
+            centre.decline(who, f"c{n}")
+            who = centre.offered_to(f"c{n}")[0]
+        centre.handle(who, f"c{n}")
+    centre.do(cmd.LoseLease(agent=AgentId("a7")), by=SUPERVISOR)
+    assert steps < 50 * 20
+
+
+def test_policy_that_drops_a_channel_leaves_nothing_of_it_behind() -> None:
+    centre = Centre(policy(channels=[channel("chat"), channel("email")]))
+    centre.staff(agent("ana"))
+    centre.write("c1", channel="email")
+    centre.handle("ana", "c1")
+    centre.do(cmd.AdoptPolicy(policy=policy(channels=[channel("chat")])))
+    index = centre.engine.world.indexes["w"]
+    assert index.kinds == ("chat",)
+    assert not any(index.pending_on.values())

@@ -1,0 +1,497 @@
+"""The leader's loop on a log in memory: decide, propose, read back; and everything that can go wrong between these."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from services.router.chain import Diverged, Head, build_proposal, genesis_hash
+from services.router.replica import Performed, Replica, ReplicaSettings
+from services.router.snapshot import state_hash
+from shared.contracts import commands as cmd
+from shared.contracts import events as ev
+from shared.contracts.commands import Actor, Command, Input
+from shared.log.codec import encode_input
+from shared.log.memory import Call, Faults, MemoryLog, MemoryStore
+from shared.log.port import LogCorrupt, LogUnavailable, Positions
+from shared.vocabulary import ContactState, Topic
+from tests.builders import ADAPTER, OPERATOR, START, acting, agent, message, policy, presence, queue
+
+SETTINGS = ReplicaSettings(resend_s=0.02, idle_s=0.01)
+
+
+class HandClock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self.ms = START
+        self.mono = 0.0
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic(self) -> float:
+        return self.mono
+
+    def pass_s(self, seconds: float) -> None:
+        self.ms += round(seconds * 1000)
+        self.mono += seconds
+
+
+class Told:
+    """Remembers every entry that became true."""
+
+    def __init__(self) -> None:
+        self.entries: list[Performed] = []
+
+    async def perform(self, replica: Replica, entry: Performed) -> None:
+        assert not replica.proposing, "nothing is told before it is true"
+        self.entries.append(entry)
+
+    def events(self) -> list[ev.Event]:
+        return [event for entry in self.entries for decision in entry.decisions for event in decision.events]
+
+
+@dataclass
+class Desk:
+    """One process: a replica with its own view of the log."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: HandClock = field(default_factory=HandClock)
+    faults: Faults | None = None
+    settings: ReplicaSettings = SETTINGS
+    name: str = "one"
+
+    def __post_init__(self) -> None:
+        self.told = Told()
+        self.replica = Replica(
+            partition=0,
+            name=self.name,
+            log=MemoryLog(self.store, self.faults),
+            clock=self.clock,
+            performer=self.told,
+            settings=self.settings,
+        )
+
+    async def start(self) -> Desk:
+        await self.replica.recover()
+        await self.replica.lead()
+        return self
+
+    async def work(self) -> None:
+        """Step until every input is taken and nothing is due."""
+        while (await self.replica.log.inputs.end(0)) != self.replica.positions or self.replica.engine.due(self.clock.ms):
+            await self.replica.step()
+
+    async def work_once(self) -> None:
+        """One entry's worth of inputs."""
+        seq = self.replica.head.seq
+        while self.replica.head.seq == seq:
+            await self.replica.step()
+
+    def hash(self) -> str:
+        return state_hash(self.replica.engine.state)
+
+    def states(self) -> dict[str, ContactState]:
+        return {c.source_key: c.state for c in self.replica.engine.state.workspaces["w"].contacts.values()}
+
+
+def put(store: MemoryStore, command: Command, *, by: Actor = OPERATOR, id: str | None = None) -> None:
+    """A command in its topic."""
+    topic = Topic.INBOUND if isinstance(command, cmd.ReceiveMessage) else Topic.COMMANDS
+    taken = len(store.inputs[topic, 0])
+    record = Input(id=id or f"{topic}{taken}", workspace="w", actor=by, received_at=START, command=command)
+    store.add_input(topic, 0, encode_input(record))
+
+
+def open_for_work(store: MemoryStore, *, capacity: float = 1, queues: Sequence[dict[str, object]] = ()) -> None:
+    """A workspace with a policy and one agent at their desk."""
+    put(store, cmd.CreateWorkspace(name="w"))
+    put(store, cmd.AdoptPolicy(policy=policy(queues or None)))
+    put(store, agent("ana", capacity=capacity))
+    put(store, presence("ana"), by=acting("ana"))
+
+
+# The plain way
+
+
+async def test_inputs_become_entries_and_are_told_once_they_are_true() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    put(store, message("c1"), by=ADAPTER)
+    desk = await Desk(store).start()
+    await desk.work()
+    assert desk.states() == {"c1": ContactState.OFFERED}
+    assert [type(event).__name__ for event in desk.told.events()][-3:] == ["ContactCreated", "MessageReceived", "OfferMade"]
+    assert [entry.seq for entry in desk.told.entries] == list(range(1, desk.replica.head.seq + 1))
+    assert all(entry.own for entry in desk.told.entries)
+
+
+async def test_many_inputs_share_an_entry_and_commands_come_before_messages() -> None:
+    store = MemoryStore()
+    put(store, message("c1"), by=ADAPTER)
+    open_for_work(store)
+    desk = await Desk(store).start()
+    before = desk.replica.head.seq
+    await desk.work()
+    assert desk.replica.head.seq == before + 1
+    assert desk.states() == {"c1": ContactState.OFFERED}, "the message found the workspace that a command had begun"
+
+
+async def test_input_sees_what_the_inputs_before_it_in_the_batch_did() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    put(store, message("c1"), by=ADAPTER, id="m1")
+    await desk.work()
+    put(store, cmd.AcceptOffer(offer=next(iter(desk.replica.engine.state.workspaces["w"].offers))), by=acting("ana"))
+    put(store, cmd.CompleteContact(contact=next(iter(desk.replica.engine.state.workspaces["w"].contacts))), by=acting("ana"))
+    await desk.work()
+    assert desk.states() == {"c1": ContactState.COMPLETED}
+
+
+async def test_timer_fires_without_any_input() -> None:
+    store = MemoryStore()
+    open_for_work(store, queues=[queue(offer_timeout_s=20, decline={"policy": "never"})])
+    put(store, message("c1"), by=ADAPTER)
+    desk = await Desk(store).start()
+    await desk.work()
+    desk.clock.pass_s(19.9)
+    await desk.replica.step()
+    assert desk.states() == {"c1": ContactState.OFFERED}
+    desk.clock.pass_s(0.1)
+    await desk.replica.step()
+    assert desk.states() == {"c1": ContactState.WAITING}
+
+
+async def test_nothing_to_do_makes_no_entry() -> None:
+    desk = await Desk().start()
+    seq = desk.replica.head.seq
+    await desk.replica.step()
+    assert desk.replica.head.seq == seq
+
+
+async def test_what_is_due_comes_in_entries_of_bounded_size_before_any_input() -> None:
+    store = MemoryStore()
+    rules = [queue(offer_timeout_s=20, decline={"policy": "never"})]
+    open_for_work(store, capacity=9, queues=rules)
+    for n in range(9):
+        put(store, message(f"c{n}"), by=ADAPTER)
+    desk = await Desk(store, settings=ReplicaSettings(resend_s=0.02, idle_s=0.01, max_events=4)).start()
+    await desk.work()
+    told = len(desk.told.entries)
+    desk.clock.pass_s(20)
+    put(store, message("late"), by=ADAPTER)
+    await desk.work()
+    sizes = [sum(len(d.events) for d in entry.decisions) for entry in desk.told.entries[told:]]
+    assert len(sizes) > 2
+    assert max(sizes) <= 4 + 3, "an entry is closed by the first decision that fills it"
+    expired = [number for number, entry in enumerate(desk.told.entries) for d in entry.decisions
+               for event in d.events if isinstance(event, ev.OfferExpired)]  # fmt: skip
+    arrived = [number for number, entry in enumerate(desk.told.entries) for d in entry.decisions
+               for event in d.events if isinstance(event, ev.ContactCreated) and event.source_key == "late"]  # fmt: skip
+    assert len(expired) == 9
+    assert arrived[0] >= expired[-1]
+
+
+async def test_poisoned_bytes_are_passed_over_and_told() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    store.add_input(Topic.INBOUND, 0, b'{"v":1')
+    put(store, message("c1"), by=ADAPTER)
+    desk = await Desk(store).start()
+    await desk.work()
+    assert desk.states() == {"c1": ContactState.OFFERED}
+    poisoned = [record.offset for entry in desk.told.entries for record, _ in entry.poisoned]
+    assert poisoned == [0]
+
+
+# Starting again
+
+
+async def test_new_process_folds_the_journal_to_the_same_state() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    put(store, message("c1"), by=ADAPTER)
+    desk = await Desk(store).start()
+    await desk.work()
+    other = Desk(store)
+    await other.replica.recover()
+    assert (other.hash(), other.replica.head) == (desk.hash(), desk.replica.head)
+    assert other.replica.positions == desk.replica.positions
+
+
+async def test_snapshot_and_the_journal_behind_it_give_the_same_state() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    assert await desk.replica.save_snapshot()
+    assert not await desk.replica.save_snapshot(), "nothing new to save"
+    put(store, message("c1"), by=ADAPTER)
+    await desk.work()
+    store.journal_start[0] = len(store.journal[0]) - 1
+    store.journal[0][:-1] = [b"gone"] * (len(store.journal[0]) - 1)
+    other = Desk(store)
+    await other.replica.recover()
+    assert (other.hash(), other.replica.head) == (desk.hash(), desk.replica.head)
+
+
+async def test_torn_snapshot_is_passed_over() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    await desk.replica.save_snapshot()
+    store.snapshots[-1].chunks[-1] = b"torn"
+    other = Desk(store)
+    await other.replica.recover()
+    assert other.hash() == desk.hash()
+
+
+async def test_journal_whose_beginning_is_gone_needs_a_snapshot() -> None:
+    store = MemoryStore()
+    desk = await Desk(store).start()
+    open_for_work(store)
+    await desk.work()
+    store.journal_start[0] = 1
+    with pytest.raises(LogCorrupt, match="no snapshot reaches it"):
+        await Desk(store).replica.recover()
+
+
+async def test_snapshot_from_past_the_end_of_the_journal_is_not_believed() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    await desk.replica.save_snapshot()
+    del store.journal[0][1:]
+    other = Desk(store)
+    await other.replica.recover()
+    assert other.replica.head.seq == 1
+
+
+async def test_stopping_saves_a_snapshot() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = Desk(store)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(desk.replica.run(stopping))
+    while not desk.told.entries or (await desk.replica.log.inputs.end(0)) != desk.replica.positions:
+        await asyncio.sleep(0)
+    stopping.set()
+    await asyncio.wait_for(running, 2)
+    assert store.snapshots[-1].seq == desk.replica.head.seq
+    assert not desk.replica.leading
+
+
+async def test_journal_that_contradicts_itself_stops_the_replica() -> None:
+    store = MemoryStore()
+    desk = await Desk(store).start()
+    stranger = build_proposal(Head(7, "ab"), at=1, by="x", positions=Positions(0, 0), decisions=[])
+    store.add_proposal(0, stranger.data)
+    open_for_work(store)
+    with pytest.raises(Diverged):
+        await desk.work()
+
+
+async def test_journal_of_another_log_is_refused_from_the_start() -> None:
+    store = MemoryStore()
+    foreign = build_proposal(Head(0, genesis_hash("other", 0)), at=1, by="x", positions=Positions(0, 0), decisions=[])
+    store.add_proposal(0, foreign.data)
+    with pytest.raises(Diverged):
+        await Desk(store).replica.recover()
+
+
+# Time
+
+
+async def test_gap_without_a_leader_shifts_deadlines() -> None:
+    store = MemoryStore()
+    open_for_work(store, queues=[queue(offer_timeout_s=20)])
+    put(store, message("c1"), by=ADAPTER)
+    desk = await Desk(store).start()
+    await desk.work()
+    clock = HandClock()
+    clock.ms = desk.clock.ms + 300_000
+    other = await Desk(store, clock=clock).start()
+    assert [event for event in other.told.events() if isinstance(event, ev.Resumed)] == [ev.Resumed(gap=300_000)]
+    await other.work()
+    assert other.states() == {"c1": ContactState.OFFERED}
+
+
+async def test_short_gap_shifts_nothing() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    clock = HandClock()
+    clock.ms = desk.clock.ms + 1_500
+    other = await Desk(store, clock=clock).start()
+    assert other.told.events() == []
+
+
+async def test_clock_that_jumps_ahead_is_believed_only_so_far() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    at = desk.replica.engine.state.at
+    desk.clock.ms += 86_400_000
+    desk.clock.mono += 1
+    put(store, message("c1"), by=ADAPTER)
+    await desk.work_once()
+    assert desk.replica.engine.state.at == at + 1_000 + SETTINGS.clock_slack_ms
+
+
+async def test_clock_that_goes_back_never_moves_entries_back() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    at = desk.replica.engine.state.at
+    desk.clock.ms -= 60_000
+    put(store, message("c1"), by=ADAPTER)
+    await desk.work_once()
+    assert desk.replica.engine.state.at == at
+
+
+# What goes wrong
+
+
+class LostProposals(Faults):
+    """The first so many proposals never arrive."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    async def before(self, call: Call) -> None:
+        await super().before(call)
+        if call.name == "journal.propose" and self.left:
+            self.left -= 1
+            raise LogUnavailable("lost on the way")
+
+
+class LostAcknowledgements(Faults):
+    """Proposals arrive, and nobody says so."""
+
+    async def after(self, call: Call) -> None:
+        if call.name == "journal.propose":
+            raise LogUnavailable("no answer")
+
+
+class Doubled(Faults):
+    """Everything that is sent arrives twice."""
+
+    def copies(self, call: Call) -> int:
+        return 2
+
+
+class Unreadable(Faults):
+    """Every second read of the journal or the inputs fails."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def before(self, call: Call) -> None:
+        await super().before(call)
+        if call.name in ("journal.read", "inputs.read"):
+            self.calls += 1
+            if self.calls % 2:
+                raise LogUnavailable("away")
+
+
+@pytest.mark.parametrize(
+    "faults", [LostProposals(2), LostAcknowledgements(), Doubled(), Unreadable()], ids=lambda f: type(f).__name__
+)
+async def test_every_input_is_decided_once_whatever_becomes_of_proposals(faults: Faults) -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    for n in range(3):
+        put(store, message(f"c{n}"), by=ADAPTER)
+    desk = Desk(store, faults=faults)
+    await desk.replica.recover()
+    await desk.replica.lead()
+    for n in range(3, 6):
+        put(store, message(f"c{n}"), by=ADAPTER)
+        await desk.work()
+    created = [event.source_key for event in desk.told.events() if isinstance(event, ev.ContactCreated)]
+    assert created == [f"c{n}" for n in range(6)]
+    judge = Desk(store)
+    await judge.replica.recover()
+    assert judge.hash() == desk.hash()
+
+
+async def test_lost_proposal_is_sent_again_with_the_same_bytes() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    sent: list[bytes] = []
+
+    class Watched(LostProposals):
+        async def before(self, call: Call) -> None:
+            if call.name == "journal.propose":
+                sent.append(call.data)
+            await super().before(call)
+
+    desk = await Desk(store, faults=Watched(2)).start()
+    assert len(sent) == 3
+    assert len(set(sent)) == 1
+    assert desk.replica.head.seq == 1
+
+
+async def test_loser_takes_its_decisions_back_and_folds_the_winners() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    one = await Desk(store, name="one").start()
+    await one.work()
+    two = await Desk(store, name="two").start()
+    put(store, message("c1"), by=ADAPTER)
+    await one.work()
+    assert two.states() == {}
+    await two.work()
+    assert two.replica.void_records >= 1
+    assert two.hash() == one.hash()
+    assert [entry.own for entry in two.told.entries][-1] is False
+    created = [event for event in two.told.events() if isinstance(event, ev.ContactCreated)]
+    assert len(created) == 1, "the winner's decision is told, the loser's never was"
+
+
+async def test_two_leaders_at_once_do_no_harm() -> None:
+    store = MemoryStore()
+    open_for_work(store, capacity=3)
+    desks = [await Desk(store, name=name).start() for name in ("one", "two")]
+    for n in range(40):
+        put(store, message(f"c{n}"), by=ADAPTER)
+        await asyncio.gather(*(desk.replica.step() for desk in desks))
+    await asyncio.gather(*(desk.work() for desk in desks))
+    for desk in desks:
+        while desk.replica.head.seq < max(d.replica.head.seq for d in desks):
+            put(store, message("more"), by=ADAPTER)
+            await desk.work()
+    judge = Desk(store)
+    await judge.replica.recover()
+    contacts = judge.replica.engine.state.workspaces["w"].contacts.values()
+    assert sorted(c.source_key for c in contacts if c.source_key != "more") == sorted(f"c{n}" for n in range(40))
+    assert judge.replica.void_records > 0, "they did meet"
+
+
+async def test_no_snapshot_while_a_proposal_is_out() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = Desk(store)
+    await desk.replica.recover()
+    seen: list[bool] = []
+
+    class Peeking(Faults):
+        async def before(self, call: Call) -> None:
+            if call.name == "journal.propose":
+                seen.append(await desk.replica.save_snapshot())
+
+    desk.replica.log = MemoryLog(store, Peeking())
+    await desk.replica.lead()
+    assert seen == [False]
+    assert store.snapshots == []
