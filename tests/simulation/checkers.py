@@ -61,9 +61,9 @@ class Referee:
         self.poisoned: set[tuple[str, int]] = set()
         self.trace = hashlib.sha256()
         self._max_events = max_events
-        self._positions = (0, 0)
+        self.positions = (0, 0)
         self._at = 0
-        self._ids: set[str] = set()
+        self._ids: dict[str, int] = {}
         store.on_journal = self.on_record
         store.on_snapshot = self.on_snapshot
         self._hashes = {0: snapshot.state_hash(self.engine.state)}
@@ -89,7 +89,7 @@ class Referee:
             workspace = self.ledger.workspaces.get(decision.workspace)
             sequence = workspace.sequence if workspace else 0
             require(decision.sequence == sequence, "9", f"{decision.command_id} is numbered {decision.sequence}, not {sequence}")
-            self._check_subject(decision.command_id, decision.events)
+            self._check_ids(decision.command_id, decision.events, entry.at)
             for event in decision.events:
                 self._check_offer(decision.workspace, event)
                 self.ledger.book(decision.workspace, event, decision.actor, entry.at)
@@ -108,7 +108,7 @@ class Referee:
 
     def _check_inputs(self, entry: Entry) -> None:
         """Each stored input is taken once, in order, and nothing else is."""
-        start, stop = self._positions, entry.positions
+        start, stop = self.positions, entry.positions
         end = self.store.end
         sound = start[0] <= stop[0] <= end[0] and start[1] <= stop[1] <= end[1]
         require(sound, "inputs", f"entry {entry.seq} moves the positions from {start} to {stop}, the end is {end}")
@@ -121,15 +121,15 @@ class Referee:
                     expected.append(command.id)
         found = [decision.command_id for decision in entry.decisions if decision.actor]
         require(found == expected, "inputs", f"entry {entry.seq} decides {found}, its inputs are {expected}")
-        self._positions = (stop[0], stop[1])
+        self.positions = (stop[0], stop[1])
 
     def _is_new(self, command_id: str, at: int) -> bool:
         """Answers are remembered until the day after the next begins."""
         before = self.decided.get(command_id)
         return before is None or at // DAY - before // DAY >= 2
 
-    def _check_subject(self, command_id: str, events: tuple[ev.Event, ...]) -> None:
-        """No id is ever made twice."""
+    def _check_ids(self, command_id: str, events: tuple[ev.Event, ...], at: int) -> None:
+        """No id is made twice, as long as the command or the message that it derives from is remembered."""
         for event in events:
             made = None
             if isinstance(event, ev.ContactCreated):
@@ -139,8 +139,10 @@ class Referee:
             elif isinstance(event, ev.MessageReceived | ev.ReplyQueued):
                 made = event.message
             if made is not None:
-                require(made not in self._ids, "9", f"{command_id} makes {made}, which was made before")
-                self._ids.add(made)
+                before = self._ids.get(made)
+                fresh = before is None or at // DAY - before // DAY > 8
+                require(fresh, "9", f"{command_id} makes {made}, which was made before")
+                self._ids[made] = at
 
     def _note_answer(self, command_id: str) -> None:
         answer = self.engine.state.answer_of(command_id)
@@ -256,7 +258,7 @@ class Referee:
     def finish(self, acknowledged: dict[str, str]) -> None:
         """Nothing is under way any more: everything acknowledged must have been dealt with."""
         end = self.store.end
-        require(self._positions == end, "liveness", f"inputs are read up to {self._positions}, they end at {end}")
+        require(self.positions == end, "liveness", f"inputs are read up to {self.positions}, they end at {end}")
         for command_id, kind in acknowledged.items():
             require(command_id in self.decided, "1", f"{kind} {command_id} was acknowledged and never decided")
         poison = {

@@ -27,7 +27,19 @@ class Store:
         self.snapshots: list[Snapshot] = []
         self.on_journal: Callable[[int, bytes], None] = lambda offset, data: None
         self.on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
+        self.under_way = 0
+        """Records that somebody sent and that have not landed yet."""
         self._waiting: list[asyncio.Future[None]] = []
+
+    def land_later(self, after_s: float, append: Callable[[], object]) -> None:
+        """What is on its way lands even if its sender is dead by then."""
+        self.under_way += 1
+
+        def land() -> None:
+            self.under_way -= 1
+            append()
+
+        asyncio.get_running_loop().call_later(after_s, land)
 
     def append_input(self, topic: Topic, data: bytes) -> int:
         records = self.topics[topic]
@@ -139,8 +151,7 @@ class FaultyInputs:
         weather = self._weather
         await weather.passage()
         if weather.dice.random() < weather.late:
-            later = asyncio.get_running_loop().call_later
-            later(weather.dice.expovariate(0.5), self._store.append_input, topic, data)
+            self._store.land_later(weather.dice.expovariate(0.5), lambda: self._store.append_input(topic, data))
             raise LogUnavailable("the simulated network is slow")
         offset = self._store.append_input(topic, data)
         if weather.dice.random() < weather.twice:
@@ -185,14 +196,12 @@ class FaultyJournal:
     async def propose(self, partition: int, data: bytes, *, seq: int, prev: str, entry_hash: str) -> None:
         weather = self._weather
         await weather.passage()
-        later = asyncio.get_running_loop().call_later
         if weather.dice.random() < weather.late:
-            # What is on its way lands even if its sender is dead by then.
-            later(weather.dice.expovariate(0.5), self._store.append_journal, data)
+            self._store.land_later(weather.dice.expovariate(0.5), lambda: self._store.append_journal(data))
         else:
             self._store.append_journal(data)
         if weather.dice.random() < weather.twice:
-            later(weather.dice.expovariate(0.3), self._store.append_journal, data)
+            self._store.land_later(weather.dice.expovariate(0.3), lambda: self._store.append_journal(data))
         await weather.passage()
 
     async def read(self, partition: int, offset: int, *, limit: int, wait_s: float) -> list[JournalRecord]:

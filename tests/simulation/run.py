@@ -113,7 +113,7 @@ class _World:
                 clock=VirtualClock(loop, self.start_ms, self.dice.choice((0, 0, 700, -40_000))),
                 settings=settings,
                 fail=self._fail,
-                twin_chance=self.dice.choice((0.0, 0.1)),
+                twin_chance=self.dice.choice((0.0, 0.2)),
             )
             for number in range(self.dice.choice((1, 2, 2, 3)))
         ]
@@ -231,7 +231,7 @@ class _World:
                 node.start()
         deadline = self.loop.time() + DRAIN_S
         while not self._idle():
-            require(self.loop.time() < deadline, "liveness", f"inputs are read up to {self.referee._positions} only")
+            require(self.loop.time() < deadline, "liveness", f"inputs are read up to {self.referee.positions} only")
             for node in self.nodes:
                 if not node.running:
                     node.start()
@@ -247,8 +247,10 @@ class _World:
             people.sender._inputs._weather.calm()
 
     def _idle(self) -> bool:
-        return self.referee._positions == self.store.end and any(
-            node.running and node.replica is not None and not node.replica.proposing for node in self.nodes
+        return (
+            self.store.under_way == 0
+            and self.referee.positions == self.store.end
+            and any(node.running and node.replica is not None and not node.replica.proposing for node in self.nodes)
         )
 
     async def _epilogue(self) -> None:

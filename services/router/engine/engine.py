@@ -157,7 +157,7 @@ class Engine:
         """A routing pass over everybody, for a new leader and after a rollback: notes of what is fresh live in the
         memory of the leader that made them and may have died with it."""
         decided = []
-        for number, (name, index) in enumerate(self.world.indexes.items()):
+        for number, (name, index) in enumerate(sorted(self.world.indexes.items())):
             index.fresh_contacts.clear()
             index.fresh_classes.update((known.number, known) for known in index.classes.values())
             workspace = self.state.workspaces[name]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush, heapreplace
 
 from services.router.engine.ordered import OrderedSet
-from services.router.engine.policy import QueuePolicy, base_language, spoken
+from services.router.engine.policy import QueuePolicy, spoken
 from services.router.engine.records import Agent, Contact
 from services.router.engine.state import Workspace
 from shared.vocabulary import UNKNOWN_LANGUAGE, AgentId, ChannelHealth, ContactId, ContactState, OfferId
@@ -225,6 +225,8 @@ class Index:
             self.sync_contact(contact.id)
         for offer in workspace.offers.values():
             self.sync_offer(offer.id)
+        # Whoever is free is fresh now, and that is enough: every pair has a free agent.
+        self.fresh_contacts.clear()
 
     def drop(self) -> None:
         """Take this index's timers out of the shared set, before another index takes its place."""

@@ -2,9 +2,11 @@
 
 Each agent's *best* contact is the eligible one with the lowest (queue rank, contact order). Among these bests the
 best-ordered contact goes to the best agent of those whose best it is; again, until no pair is left. An ineligible
-contact never blocks those behind it. Agents of one capability class who are free for a channel share their best, so
-the rule runs over classes: those that something fresh happened to, and those that could serve a fresh contact. No other
-class can have a pair, because there was none before.
+contact never blocks those behind it.
+
+Agents of one capability class with room for the same channels share their best, so the rule runs over such *groups*,
+never over agents: the groups of classes that something fresh happened to, and of those that could serve a fresh
+contact. No other can have a pair, because there was none before.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from services.router.engine.index import CapabilityClass, Head, Index, Order, Requirement
+from services.router.engine.index import CapabilityClass, FreeSets, Head, Index, Order, Requirement
 from services.router.engine.records import Contact
 from shared.contracts.events import DecisionRecord
 from shared.vocabulary import AgentId, ContactId
@@ -36,94 +38,89 @@ def matches(index: Index) -> Iterator[Match]:
     Consumes the index's notes of what is fresh.
     """
     contacts = [index.workspace.contacts[contact_id] for contact_id in index.fresh_contacts]
-    classes = list(index.fresh_classes.values())
+    classes = dict(index.fresh_classes)
     index.fresh_contacts.clear()
     index.fresh_classes.clear()
-    if contacts:
-        # A fresh contact may go to anybody, so the heads have to be right; a freed agent alone needs none of them.
-        index.settle_heads()
-        if len(contacts) == 1 and not classes:
-            yield from _arrived(index, contacts[0])
-        else:
-            yield from _mixed(index, contacts, classes)
+    if len(contacts) == 1 and not classes:
+        yield from _arrived(index, contacts[0])
     else:
-        yield from _freed(index, classes)
+        for requirement in {id(r): r for r in map(index.requirement_of, contacts)}.values():
+            for known in requirement.classes:
+                if known.someone_free(requirement.kind):
+                    classes[known.number] = known
+        yield from _by_groups(index, classes.values())
     index.settle_heads()
 
 
 def _arrived(index: Index, contact: Contact) -> Iterator[Match]:
     """One fresh contact and nobody fresh: whoever is free has no other contact to prefer."""
+    index.settle_heads()
     requirement = index.requirement_of(contact)
-    match = _choose(index, contact, requirement, _rank(index, contact, requirement))
+    match = _choose(index, contact, requirement, _best_free(index, contact, requirement))
     if match is not None:
         yield match
 
 
-def _freed(index: Index, classes: Iterable[CapabilityClass]) -> Iterator[Match]:
-    """Only agents are fresh: each class's best, best-ordered first, to the best agent of the classes that share it."""
-    heap: list[tuple[Order, int, CapabilityClass]] = []
+Group = tuple[CapabilityClass, tuple[str, ...]]
+"""The agents of a class who have room for exactly these channel kinds."""
+
+
+class _Bests:
+    """The bests of groups, best-ordered first; each group is in once."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._heap: list[tuple[Order, int, tuple[str, ...], CapabilityClass]] = []
+        self._inside: set[tuple[int, tuple[str, ...]]] = set()
+
+    def add(self, known: CapabilityClass, signature: tuple[str, ...]) -> None:
+        """Note the group's best, unless it is in already or has none."""
+        if (known.number, signature) in self._inside or not known.free[signature][0]:
+            return
+        order = best_of(self._index, known, signature)
+        if order is not None:
+            self._inside.add((known.number, signature))
+            heapq.heappush(self._heap, (order, known.number, signature, known))
+
+    def take(self) -> tuple[Order, list[Group]] | None:
+        """The best-ordered best, and all groups whose best it is."""
+        if not self._heap:
+            return None
+        order = self._heap[0][0]
+        groups: list[Group] = []
+        while self._heap and self._heap[0][0] == order:
+            _, number, signature, known = heapq.heappop(self._heap)
+            self._inside.discard((number, signature))
+            groups.append((known, signature))
+        return order, groups
+
+
+def _by_groups(index: Index, classes: Iterable[CapabilityClass]) -> Iterator[Match]:
+    bests = _Bests(index)
     for known in classes:
-        _push_best(index, heap, known)
-    while heap:
-        order = heap[0][0]
-        group = []
-        while heap and heap[0][0] == order:
-            group.append(heapq.heappop(heap)[2])
+        for signature in list(known.free):
+            bests.add(known, signature)
+    while (taken := bests.take()) is not None:
+        order, groups = taken
         contact = index.workspace.contacts[ContactId(order[2])]
         requirement = index.requirement_of(contact)
-        heads = sorted(head for known in group if (head := known.best_for(requirement)) is not None)
-        match = _choose(index, contact, requirement, _by_declines(index, contact, requirement, heads))
-        if match is not None:
-            yield match
-            for known in group:
-                _push_best(index, heap, known)
-
-
-def _mixed(index: Index, contacts: list[Contact], classes: list[CapabilityClass]) -> Iterator[Match]:
-    """Several contacts, or contacts and agents, are fresh: candidates in order, each to the best agent who prefers it.
-
-    A candidate whose free agents all prefer another one is put off until that one has found its agent.
-    """
-    heap = [contact.order for contact in contacts]
-    fresh = {known.number: known for known in classes}
-    for known in classes:
-        best = best_of(index, known)
-        if best is not None:
-            heap.append(best)
-    heapq.heapify(heap)
-    put_off: list[Order] = []
-    done: set[str] = set()
-    while heap:
-        order = heapq.heappop(heap)
-        if order[2] in done:
-            continue
-        contact = index.workspace.contacts[ContactId(order[2])]
-        requirement = index.requirement_of(contact)
-        ranked = _rank(index, contact, requirement, order)
+        ranked = sorted(
+            best
+            for known, signature in groups
+            if (best := _willing(index, contact, requirement, known, [known.free[signature]])) is not None
+        )
         match = _choose(index, contact, requirement, ranked)
         if match is None:
-            put_off.append(order)
             continue
-        done.add(order[2])
         yield match
-        index.settle_heads()
-        for waiting in put_off:
-            heapq.heappush(heap, waiting)
-        put_off.clear()
-        for known in fresh.values():
-            best = best_of(index, known)
-            if best is not None and best[2] not in done:
-                heapq.heappush(heap, best)
+        for known, _ in groups:
+            # Whoever took the contact may now belong to another group of the class.
+            for signature in list(known.free):
+                bests.add(known, signature)
 
 
-def _push_best(index: Index, heap: list[tuple[Order, int, CapabilityClass]], known: CapabilityClass) -> None:
-    order = best_of(index, known)
-    if order is not None:
-        heapq.heappush(heap, (order, known.number, known))
-
-
-def best_of(index: Index, known: CapabilityClass) -> Order | None:
-    """The contact that a class's free agents should get first: lowest (queue rank, contact order), if there is one.
+def best_of(index: Index, known: CapabilityClass, signature: tuple[str, ...]) -> Order | None:
+    """The contact that a group's agents should get first: lowest (queue rank, contact order), if there is one.
 
     Looks through the shorter of two lists: what the class may serve, and what is asked for at all.
     """
@@ -133,67 +130,59 @@ def best_of(index: Index, known: CapabilityClass) -> Order | None:
     else:
         asked = [r for r in known.requirements if r.waiting]
     for requirement in asked:
-        if known.someone_free(requirement.kind):
-            order = _first_for(index, known, requirement)
+        if requirement.kind in signature:
+            order = _first_for(index, known, signature, requirement)
             if order is not None and (best is None or (requirement.rank, order) < best):
                 best = (requirement.rank, order)
     return best[1] if best is not None else None
 
 
-def _first_for(index: Index, known: CapabilityClass, requirement: Requirement) -> Order | None:
-    """The first waiting contact that somebody free in the class may take, past those they all declined for good."""
+def _first_for(
+    index: Index, known: CapabilityClass, signature: tuple[str, ...], requirement: Requirement
+) -> Order | None:
+    """The first waiting contact that somebody of the group may take, past those they all declined for good."""
     if index.workspace.policy.queues[requirement.queue].decline != "never":
         return requirement.waiting.first()
     for order in requirement.waiting:
         contact = index.workspace.contacts[ContactId(order[2])]
-        if not contact.declines or _willing(index, contact, requirement, known) is not None:
+        if not contact.declines or _willing(index, contact, requirement, known, [known.free[signature]]) is not None:
             return order
     return None
 
 
 Ranked = tuple[int, Head]
+"""(how often the agent declined this contact, head); lower is better."""
 
 
-def _rank(index: Index, contact: Contact, requirement: Requirement, preferred: Order | None = None) -> list[Ranked]:
-    """The best few free agents for a contact, best first; with `preferred`, of those whose best contact it is."""
+def _best_free(index: Index, contact: Contact, requirement: Requirement) -> list[Ranked]:
+    """The best few of all who are free, one of a class: fewest declines first, then the strategy, then id."""
     declines = contact.declines
-    if not declines and preferred is None:
+    if not declines:
         return [(0, head) for head in requirement.best_heads(CONSIDERED)]
-    prefer: list[Head] = []
-
-    def wanted(head: Head) -> bool:
-        if preferred is not None and best_of(index, requirement.by_number[head[2]]) != preferred:
-            return False
-        prefer.append(head)
-        return AgentId(head[1]) not in declines
-
-    requirement.best_heads(CONSIDERED, wanted)
-    return _by_declines(index, contact, requirement, prefer)
-
-
-def _by_declines(index: Index, contact: Contact, requirement: Requirement, heads: list[Head]) -> list[Ranked]:
-    """Fewest declines of this contact first, then as the heads are ordered."""
-    if not contact.declines:
-        return [(0, head) for head in heads[:CONSIDERED]]
-    ranked: list[Ranked] = []
+    # A class whose best agent declined may have others who did not, so the heads seen on the way count as well.
+    heads = requirement.best_heads(CONSIDERED, lambda head: AgentId(head[1]) not in declines)
+    ranked = []
     for head in heads:
-        willing = _willing(index, contact, requirement, requirement.by_number[head[2]])
-        if willing is not None:
-            ranked.append(willing)
-    ranked.sort()
-    return ranked[:CONSIDERED]
+        known = requirement.by_number[head[2]]
+        best = _willing(index, contact, requirement, known, known.by_kind[requirement.kind])
+        if best is not None:
+            ranked.append(best)
+    return sorted(ranked)
 
 
-def _willing(index: Index, contact: Contact, requirement: Requirement, known: CapabilityClass) -> Ranked | None:
-    """The class's best free agent for a contact that some have declined."""
+def _willing(
+    index: Index, contact: Contact, requirement: Requirement, known: CapabilityClass, among: Iterable[FreeSets]
+) -> Ranked | None:
+    """The best free agent of a class among some of its sets, for a contact that some may have declined."""
     for_good = index.workspace.policy.queues[contact.queue].decline == "never"
     by_load = requirement.strategy == "least_active"
+    declines = contact.declines
     best: Ranked | None = None
-    for sets in known.by_kind.get(requirement.kind, ()):
+    for sets in among:
         items: Iterable[tuple[object, ...]] = sets[by_load]
         for item in items:
             agent = str(item[-1])
-            declined = contact.declines.get(AgentId(agent), 0)
+            declined = declines.get(AgentId(agent), 0) if declines else 0
             if declined and for_good:
                 continue
             ranked = (declined, (known.score(requirement, item), agent, known.number))
@@ -215,7 +204,7 @@ def _choose(index: Index, contact: Contact, requirement: Requirement, ranked: li
             step=0,
             policy_version=index.workspace.policy_version,
             strategy=requirement.strategy,
-            considered=tuple((agent, declined, *score) for declined, (score, agent, _) in ranked),
+            considered=tuple((agent, declined, *score) for declined, (score, agent, _) in ranked[:CONSIDERED]),
             excluded=requirement.excluded,
         ),
     )

@@ -47,7 +47,7 @@ def adopt_policy(ctx: Context, command: cmd.AdoptPolicy) -> list[ev.Event]:
     adopted = ev.PolicyAdopted(version=ctx.workspace.policy_version + 1, policy=command.policy)
     withdrawn = [
         ev.OfferWithdrawn(offer=offer.id, contact=offer.contact, agent=offer.agent, reason="policy")
-        for offer in ctx.workspace.offers.values()
+        for _, offer in sorted(ctx.workspace.offers.items())
         if not offer.outcome and not _still_eligible(ctx, policy, offer.agent, offer.contact)
     ]
     return [adopted, *withdrawn]
@@ -58,7 +58,7 @@ def _refuse_stranding(ctx: Context, policy: RoutingPolicy) -> None:
         stranded = counts.waiting + counts.offered + counts.assigned
         if name not in policy.queues and stranded:
             raise Refused("policy_invalid", f"queue {name!r} still has {stranded} open contacts", "queues")
-    for contact in ctx.workspace.contacts.values():
+    for _, contact in sorted(ctx.workspace.contacts.items()):
         if not contact.state.is_open:
             continue
         if contact.channel_name not in policy.channels:

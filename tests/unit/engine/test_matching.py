@@ -318,9 +318,6 @@ def test_pass_over_queues_of_different_rank_makes_the_pairs_of_the_rule(
     assert made == expected
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a class has one best contact, also when its agents have room for different channels"
-)
 def test_agents_of_one_class_with_room_for_different_channels_have_bests_of_their_own() -> None:
     shut = [queue("general", skills={"nobody": 5}), queue("cards", skills={"nobody": 5})]
     centre = Centre(policy(shut), checked=False)

@@ -286,14 +286,15 @@ async def test_each_file_has_an_identity_of_its_own(tmp_path: Path) -> None:
     assert found[0] == found[2] != found[1]
 
 
-async def test_a_damaged_file_is_not_opened(log: SqliteLog, directory: Path) -> None:
+@pytest.mark.parametrize(
+    ("place", "damage"), [(20 * 4096, b"\xff" * 2048), (36, b"\0\0\0\7")], ids=["page", "freelist"]
+)
+async def test_a_damaged_file_is_not_opened(log: SqliteLog, directory: Path, place: int, damage: bytes) -> None:
     await asyncio.gather(*(log.inputs.append(Topic.INBOUND, 0, b"x" * 500) for _ in range(500)))
     await log.close()
     path = directory / FILE_NAME
-    data = bytearray(path.read_bytes())
-    middle = len(data) // 2 // 4096 * 4096
-    data[middle : middle + 2048] = b"\xff" * 2048
-    path.write_bytes(data)
+    data = path.read_bytes()
+    path.write_bytes(data[:place] + damage + data[place + len(damage) :])
 
     with pytest.raises(LogCorrupt):
         await SqliteLog(directory).open()
