@@ -17,7 +17,7 @@ def recomputed(state: State) -> dict[str, Any]:
 
 
 def residue(world: World) -> dict[str, Any]:
-    """What is left of contacts in the facts' tables and in the indexes; all empty when the last contact is forgotten."""
+    """What is left of contacts in facts and indexes: nothing, once the last one is forgotten."""
     left: dict[str, Any] = {"timers": list(world.timers)}
     for name, ws in world.state.workspaces.items():
         index = world.indexes[name]

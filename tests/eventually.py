@@ -6,9 +6,17 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
+
+
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], *, within_s: float = 5.0, every_s: float = 0.02) -> T: ...
+
+
+@overload
+async def eventually(condition: Callable[[], T], *, within_s: float = 5.0, every_s: float = 0.02) -> T: ...
 
 
 async def eventually(condition: Callable[[], T | Awaitable[T]], *, within_s: float = 5.0, every_s: float = 0.02) -> T:

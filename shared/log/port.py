@@ -80,7 +80,8 @@ class Inputs(Protocol):
         """Up to `limit` records at and after `positions`: all commands first, inbound with the room that is left.
 
         Contiguous per topic and always from `positions` (the adapter remembers none). Waits up to `wait_s` for the
-        first record; an empty list means that none came.
+        first record; an empty list means that none came. Raises `LogCorrupt` for a position past a topic's end: records
+        that were read once are gone.
         """
         ...
 
@@ -165,7 +166,8 @@ class Log(Protocol):
     def content(self) -> Content: ...
 
     async def open(self) -> None:
-        """Raises `LogLocked` if another process owns the data, `LogCorrupt` if it cannot be trusted."""
+        """Raises `LogLocked` if another process owns the data, `LogCorrupt` if it cannot be trusted, `LogUnavailable` if
+        it cannot be used."""
         ...
 
     async def close(self) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from shared.log.port import LogCorrupt, LogUnavailable
 from shared.log.sqlite import SqliteLog
-from shared.log.sqlite_file import FILE_NAME, connect
+from shared.log.sqlite_file import FILE_NAME, connect, log_error
 
 
 class SqliteReadingLog(SqliteLog):
-    """The ports of a data directory whose writing methods never answer: open it to read only."""
+    """The ports of a data directory, to read only: writing raises `LogUnavailable`."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, exclusive=False)
@@ -36,7 +36,7 @@ class SqliteReadingLog(SqliteLog):
             with closing(connect(path, read_only=True)) as connection:
                 row = connection.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
         except sqlite3.Error as error:
-            raise LogCorrupt(f"{path} cannot be read: {error}") from error
+            raise log_error(error, f"{path} cannot be read") from error
         if row is None:
             raise LogCorrupt(f"{path} has no identity")
         return str(row[0])

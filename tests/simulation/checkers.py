@@ -1,4 +1,4 @@
-"""The referee: reads the journal as it is written, by its own simple reading of the rule, and holds every replica to it.
+"""The referee: reads the journal as it is written, by its own reading of the rule, and holds every replica to it.
 
 The invariants are those of `docs/architecture.md`; a violation names its number, or one of `time` (nothing due is early
 or forgotten), `rule` (what is an entry), `inputs` (each taken once, in order), `decide` and `liveness`.
@@ -88,7 +88,11 @@ class Referee:
         for decision in entry.decisions:
             workspace = self.ledger.workspaces.get(decision.workspace)
             sequence = workspace.sequence if workspace else 0
-            require(decision.sequence == sequence, "9", f"{decision.command_id} is numbered {decision.sequence}, not {sequence}")
+            require(
+                decision.sequence == sequence,
+                "9",
+                f"{decision.command_id} is numbered {decision.sequence}, not {sequence}",
+            )
             self._check_ids(decision.command_id, decision.events, entry.at)
             for event in decision.events:
                 self._check_offer(decision.workspace, event)
@@ -131,7 +135,7 @@ class Referee:
     def _check_ids(self, command_id: str, events: tuple[ev.Event, ...], at: int) -> None:
         """No id is made twice, as long as the command or the message that it derives from is remembered."""
         for event in events:
-            made = None
+            made: str | None = None
             if isinstance(event, ev.ContactCreated):
                 made = event.contact
             elif isinstance(event, ev.OfferMade):
@@ -178,7 +182,9 @@ class Referee:
         """The ledger and the engine's state tell the same story."""
         for name, ws in self.ledger.workspaces.items():
             open_now = sum(1 for contact in ws.contacts.values() if contact.ended_at is None)
-            require(ws.received == open_now + ws.ended, "1", f"{ws.received} received, {open_now} open, {ws.ended} ended")
+            require(
+                ws.received == open_now + ws.ended, "1", f"{ws.received} received, {open_now} open, {ws.ended} ended"
+            )
             _compare(self.engine, name, ws)
 
     def _note(self) -> _Before:
@@ -197,15 +203,17 @@ class Referee:
         for name, ws in self.ledger.workspaces.items():
             pairs = left_waiting(ws)
             require(not pairs, "8", f"entry {entry.seq} leaves {pairs} apart")
-            if not any(_of_a_turn(d.command_id, d.actor) for d in entry.decisions):
-                continue
-            due = [timer for timer in ws.timers() if timer[0] <= entry.at and timer in before.timers.get(name, ())]
-            require(not due, "time", f"entry {entry.seq} of {entry.at} leaves {due[:3]} undone")
-            left = sorted(_stranded(ws) & before.stranded.get(name, set()))
-            require(not left, "8", f"entry {entry.seq} leaves {left} on a channel that is down")
-            for agent in ws.agents.values():
-                going = agent.next_presence is not None and not agent.held and agent.wrap_up_until is None
-                require(not going, "4", f"{agent.id} is free and still waits for the presence {agent.next_presence}")
+            if any(_of_a_turn(d.command_id, d.actor) for d in entry.decisions):
+                self._check_done(name, ws, before)
+
+    def _check_done(self, name: str, ws: WorkspaceBook, before: _Before) -> None:
+        due = [timer for timer in ws.timers() if timer[0] <= self._at and timer in before.timers.get(name, ())]
+        require(not due, "time", f"the entry of {self._at} leaves {due[:3]} undone")
+        left = sorted(_stranded(ws) & before.stranded.get(name, set()))
+        require(not left, "8", f"the entry of {self._at} leaves {left} on a channel that is down")
+        for agent in ws.agents.values():
+            going = agent.next_presence is not None and not agent.held and agent.wrap_up_until is None
+            require(not going, "4", f"{agent.id} is free and still waits for the presence {agent.next_presence}")
 
     # The replicas
 
@@ -256,7 +264,13 @@ class Referee:
     # The end
 
     def finish(self, acknowledged: dict[str, str]) -> None:
-        """Nothing is under way any more: everything acknowledged must have been dealt with."""
+        """Nothing is under way any more: everything acknowledged must have been dealt with, everything due be done."""
+        before = self._note()
+        for name, ws in self.ledger.workspaces.items():
+            pairs = left_waiting(ws)
+            require(not pairs, "8", f"in the end {pairs} are apart")
+            if ws.policy:
+                self._check_done(name, ws, before)
         end = self.store.end
         require(self.positions == end, "liveness", f"inputs are read up to {self.positions}, they end at {end}")
         for command_id, kind in acknowledged.items():

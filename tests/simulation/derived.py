@@ -75,5 +75,3 @@ def _first_difference(live: Any, anew: Any, path: str) -> str:
             if live.get(key) != anew.get(key):
                 return _first_difference(live.get(key), anew.get(key), f"{path}.{key}")
     return f"{path.lstrip('.')}: live {live!r}, anew {anew!r}"
-
-

@@ -309,7 +309,9 @@ class Ledger:
 
     def _grace_ended(self, ws: WorkspaceBook, event: ev.AgentGraceEnded) -> None:
         agent = ws.agents[event.agent]
-        require(agent.grace_until is not None and agent.grace_until <= self.at, "time", f"grace of {agent.id} too early")
+        require(
+            agent.grace_until is not None and agent.grace_until <= self.at, "time", f"grace of {agent.id} too early"
+        )
         agent.grace_until = None
 
     def _wrap_up_extended(self, ws: WorkspaceBook, event: ev.WrapUpExtended) -> None:
@@ -385,7 +387,9 @@ class Ledger:
             contact.language = event.language
         chosen = event.message_kind.value in ("message", "postback") and event.thread != contact.thread
         name = f"{event.channel}:{event.account}"
-        if chosen and contact.state in OPEN and contact.state != "offered" and ws.health.get(name, "down") != "down":
+        # An offer was made for the channel where the contact then was; it stays there until the offer has ended.
+        free = contact.state in OPEN and (contact.state != "offered" or name == contact.channel_name)
+        if chosen and free and ws.health.get(name, "down") != "down":
             contact.channel = event.channel
             contact.account = event.account
             contact.thread = event.thread
@@ -428,7 +432,9 @@ class Ledger:
 
     def _requeued(self, ws: WorkspaceBook, event: ev.ContactRequeued) -> None:
         contact = self._in(ws, event.contact, "assigned")
-        require(contact.agent == event.agent, "2", f"{event.contact} is requeued from {event.agent}, not {contact.agent}")
+        require(
+            contact.agent == event.agent, "2", f"{event.contact} is requeued from {event.agent}, not {contact.agent}"
+        )
         self._release(ws.agents[event.agent], event.contact)
         if event.reason == "agent":
             contact.declines[event.agent] = contact.declines.get(event.agent, 0) + 1

@@ -67,7 +67,6 @@ class CheckedReplica(Replica):
         return any(index.fresh_contacts or index.fresh_classes for index in self.engine.world.indexes.values())
 
 
-
 def _plain(events: Sequence[ev.Event]) -> list[ev.Event]:
     """Without the counts of excluded capability classes: they depend on which classes were ever seen."""
     return [

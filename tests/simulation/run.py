@@ -230,13 +230,15 @@ class _World:
             if not node.running:
                 node.start()
         deadline = self.loop.time() + DRAIN_S
-        while not self._idle():
+        quiet, head = 0, self.referee.head
+        while quiet < 3 or self.referee.head != head:
+            head = self.referee.head
             require(self.loop.time() < deadline, "liveness", f"inputs are read up to {self.referee.positions} only")
             for node in self.nodes:
                 if not node.running:
                     node.start()
             await asyncio.sleep(1.0)
-        # Every replica must have seen one more entry before they are compared.
+            quiet = quiet + 1 if self._idle() else 0
         for node in self.nodes:
             await node.stop()
         self.referee.finish(self.sender.acknowledged)
@@ -274,7 +276,9 @@ class _World:
         replica = node.make()
         await replica.recover()
         head = self.referee.head
-        require((replica.head.seq, replica.head.hash) == head, "7", f"recovered up to {replica.head}, the end is {head}")
+        require(
+            (replica.head.seq, replica.head.hash) == head, "7", f"recovered up to {replica.head}, the end is {head}"
+        )
 
     async def _must_refuse(self, node: Node, error: type[Exception], what: str) -> None:
         node.start()
@@ -291,9 +295,11 @@ class _World:
         seq = self.referee.head[0]
         node.start()
         operator = cmd.Actor(role=Role.OPERATOR, id="last")
-        await self.sender.send("w0", operator, cmd.CreateKey(key_id="last", key_hash="h", role=Role.ADAPTER), "the-last")
+        await self.sender.send(
+            "w0", operator, cmd.CreateKey(key_id="last", key_hash="h", role=Role.ADAPTER), "the-last"
+        )
         deadline = self.loop.time() + DRAIN_S
-        while "the-last" not in self.referee.decided:
+        while "the-last" not in self.referee.decided or self.referee.positions != self.store.end:
             require(self.loop.time() < deadline, "liveness", "a cold start does not lead")
             await asyncio.sleep(1.0)
         require(self.referee.head[0] > seq, "rule", "a decision without an entry")

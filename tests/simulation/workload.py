@@ -7,6 +7,7 @@ that their command arrives. What they are told to send they send until it is ack
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -35,14 +36,21 @@ from tests.simulation.ledger import OPEN, AgentBook, Ledger, WorkspaceBook
 from tests.simulation.policies import KINDS, LANGUAGES, PRESENCES, SKILLS, random_policy
 from tests.simulation.virtual_time import VirtualClock
 
+
+def _raw(version: int, role: str, command: str) -> bytes:
+    actor = {"role": role, "id": "a"}
+    record = {"v": version, "id": "x", "workspace": "w0", "actor": actor, "received_at": 1, "type": command}
+    return json.dumps({**record, "data": {"offer": "o"}}).encode()
+
+
 POISON = (
     b"",
     b"\xff\xfe\x00",
     b"{}",
     b"[1, 2",
-    b'{"v": 99, "id": "x", "workspace": "w1", "actor": {"role": "agent", "id": "a"}, "received_at": 1, "type": "AcceptOffer", "data": {"offer": "o"}}',
-    b'{"v": 1, "id": "x", "workspace": "w1", "actor": {"role": "agent", "id": "a"}, "received_at": 1, "type": "Explode", "data": {}}',
-    b'{"v": 1, "id": "x", "workspace": "w1", "actor": {"role": "king", "id": "a"}, "received_at": 1, "type": "AcceptOffer", "data": {"offer": "o"}}',
+    _raw(99, "agent", "AcceptOffer"),
+    _raw(1, "agent", "Explode"),
+    _raw(1, "king", "AcceptOffer"),
 )
 
 
@@ -230,7 +238,9 @@ class People:
     async def _report_health(self) -> None:
         kind, account = self.dice.choice(self.channels).split(":")
         state = self.dice.choice((ChannelHealth.DOWN, ChannelHealth.DOWN, *ChannelHealth))
-        report = cmd.ReportChannelHealth(channel=kind, account=account, state=state, evidence=self.dice.choice(("", "e")))
+        report = cmd.ReportChannelHealth(
+            channel=kind, account=account, state=state, evidence=self.dice.choice(("", "e"))
+        )
         await self.sender.send(self.name, self.adapter, report)
 
     async def _lease(self) -> None:

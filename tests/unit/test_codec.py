@@ -1,4 +1,4 @@
-"""Every command and every event comes back from its bytes as it was; whatever cannot be read is refused, not guessed."""
+"""Every command and every event comes back from its bytes as it was; what cannot be read is refused, never guessed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from shared.contracts import commands, events
 from shared.log.codec import decode_event, decode_input, encode, encode_input, event_pair
 from shared.log.port import LogCorrupt
+from shared.vocabulary import Role
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NUMBERS: dict[type, st.SearchStrategy[Any]] = {
     str: TEXT,
     int: st.integers(-(2**53), 2**53),
@@ -100,7 +101,7 @@ INPUT = msgspec.json.decode(
         commands.Input(
             id="k1",
             workspace="w",
-            actor=commands.Actor(role=commands.Role.OPERATOR, id="o"),
+            actor=commands.Actor(role=Role.OPERATOR, id="o"),
             received_at=1,
             command=commands.RevokeKey(key_id="k"),
         )

@@ -33,10 +33,16 @@ class Context:
     _ids: int = field(default=0)
 
     def new_id(self) -> str:
-        """The next id that derives from the command: `{command_id}.{n}`."""
-        made = f"{self.command_id}.{self._ids}"
-        self._ids += 1
-        return made
+        """The next id that derives from the command: `{command_id}.{n}`.
+
+        A command that comes again after its answer was forgotten must not take the ids of what it made the first time.
+        """
+        while True:
+            made = f"{self.command_id}.{self._ids}"
+            self._ids += 1
+            ws = self.workspace
+            if made not in ws.contacts and made not in ws.offers and made not in ws.messages:
+                return made
 
     @property
     def index(self) -> Index:

@@ -301,7 +301,10 @@ def _follow_customer(ws: Workspace, contact: Contact, event: ev.MessageReceived)
     """Answers go where the customer last wrote, unless an offer is out that was made for the other channel."""
     if event.message_kind not in (MessageKind.MESSAGE, MessageKind.POSTBACK):
         return
-    if contact.thread == event.thread or contact.state is ContactState.OFFERED or not contact.state.is_open:
+    if contact.thread == event.thread or not contact.state.is_open:
+        return
+    elsewhere = (event.channel, event.account) != (contact.channel, contact.account)
+    if elsewhere and contact.state is ContactState.OFFERED:
         return
     channel = ws.channels.get(channel_name(event.channel, event.account))
     if channel is None or channel.state is ChannelHealth.DOWN:

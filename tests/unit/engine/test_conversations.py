@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from shared.contracts import commands as cmd
@@ -149,7 +151,7 @@ def test_contact_takes_queue_and_priority_of_its_channel() -> None:
 
 # Languages
 
-KNOWN = {"language_confidence": 0.8, "language_profile_confidence": 0.5}
+KNOWN: dict[str, Any] = {"language_confidence": 0.8, "language_profile_confidence": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -215,10 +217,10 @@ def test_customers_language_is_remembered_from_what_was_stated_or_detected_only(
 BOTH = [channel("chat", fallback=fallback("email")), channel("email")]
 
 
-def redirected(**fields: object) -> Centre:
+def redirected() -> Centre:
     """A centre whose chat is down: c1 of kim has gone on by e-mail."""
     centre = Centre(policy(channels=BOTH))
-    centre.write("c1", customer="kim", reach=(reach("email", "kim"),), **fields)
+    centre.write("c1", customer="kim", reach=(reach("email", "kim"),))
     centre.down("chat")
     assert centre.contact("c1").channel == "email"
     return centre
@@ -269,6 +271,16 @@ def test_answers_do_not_follow_while_an_offer_for_the_other_channel_is_out() -> 
     centre.staff(agent("ana"))
     assert centre.offered_to("c1") == ["ana"]
     assert centre.write("c1b", customer="kim", thread="chat-thread-of-c1").channel == "email"
+
+
+def test_answers_follow_to_the_customers_own_thread_even_while_an_offer_is_out() -> None:
+    centre = redirected()
+    centre.staff(agent("ana"))
+    centre.write("mail", channel="email", customer="kim")
+    assert centre.offered_to("c1") == ["ana"]
+    centre.accept("ana", "c1")
+    centre.reply("ana", "c1")
+    assert centre.last(ev.ReplyQueued).thread == "email-thread-of-mail"
 
 
 @pytest.mark.parametrize("kind", [MessageKind.REACTION, MessageKind.EDIT])

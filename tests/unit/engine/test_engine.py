@@ -206,7 +206,10 @@ def test_new_leader_routes_whoever_the_last_one_did_not_get_to() -> None:
     centre.do(agent("ana"))
     centre.write("c1")
     ana = centre.agent("ana").id
-    half = [ev.AgentRegained(agent=ana), ev.AgentPresenceChanged(agent=ana, presence="available", cause="agent")]
+    half: list[ev.Event] = [
+        ev.AgentRegained(agent=ana),
+        ev.AgentPresenceChanged(agent=ana, presence="available", cause="agent"),
+    ]
     centre.engine.fold("k99", "w", "agent:ana", "", half, centre.now, centre.seq + 1)
     centre.engine.settle(centre.now, (99, 0))
     assert centre.offered_to("c1") == []

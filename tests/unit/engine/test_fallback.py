@@ -176,7 +176,10 @@ def test_contact_goes_on_along_the_chain_and_never_back_in_circles() -> None:
     centre.write("c1", customer="kim", reach=reachable("email", "telegram"))
     for kind in ("chat", "telegram", "email"):
         centre.down(kind)
-    assert [hop.channel for hop in centre.contact("c1").redirects] == ["telegram:telegram-1", "email:support@example.org"]
+    assert [hop.channel for hop in centre.contact("c1").redirects] == [
+        "telegram:telegram-1",
+        "email:support@example.org",
+    ]
     assert centre.last(ev.RedirectRefused).refused == ()
     for kind in ("chat", "telegram", "email"):
         centre.up(kind)

@@ -110,7 +110,9 @@ def test_timers_of_workspaces_share_one_order() -> None:
 
 def test_no_decision_walks_through_waiting_contacts_or_agents(monkeypatch: pytest.MonkeyPatch) -> None:
     """Iterating over an ordered set of many is what must never happen; taking its first item is free."""
-    centre = Centre(policy([queue("general", strategy="least_active"), queue("cards", strategy="best_skill")]), checked=False)
+    centre = Centre(
+        policy([queue("general", strategy="least_active"), queue("cards", strategy="best_skill")]), checked=False
+    )
     for n in range(300):
         centre.staff(agent(f"a{n}", languages={"fr": 3}, capacity=2))
     for n in range(300):

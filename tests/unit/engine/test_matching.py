@@ -224,9 +224,6 @@ ROOM = st.fixed_dictionaries(
 )
 
 
-PLAIN_ROOM = st.fixed_dictionaries({"capacity": st.sampled_from([1, 2, 3])})
-
-
 @st.composite
 def staffs(draw: st.DrawFn, room: st.SearchStrategy[dict[str, Any]]) -> list[dict[str, Any]]:
     """Agents of few abilities, so that many share a class, with room that differs inside a class."""
@@ -308,7 +305,7 @@ def test_pass_over_everything_makes_the_pairs_of_the_rule(
 @settings(max_examples=200, deadline=None)
 @given(
     contacts=MANY["contacts"],
-    profiles=staffs(PLAIN_ROOM),
+    profiles=staffs(ROOM),
     queue_rules=st.lists(rules(st.integers(1, 2)), min_size=2, max_size=2),
 )
 def test_pass_over_queues_of_different_rank_makes_the_pairs_of_the_rule(

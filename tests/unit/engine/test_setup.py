@@ -193,9 +193,7 @@ def test_new_fallback_moves_contacts_that_wait_on_a_channel_that_is_down() -> No
     centre.write("c1", reach=(way,))
     centre.down("chat")
     assert centre.contact("c1").channel == "chat"
-    centre.do(
-        cmd.AdoptPolicy(policy=policy(channels=[channel("chat", fallback=fallback("email")), channel("email")]))
-    )
+    centre.do(cmd.AdoptPolicy(policy=policy(channels=[channel("chat", fallback=fallback("email")), channel("email")])))
     assert centre.contact("c1").channel == "email"
 
 

@@ -37,7 +37,11 @@ def busy() -> Centre:
     both = [channel("chat", fallback=fallback("email")), channel("email")]
     centre = Centre(policy([queue(wrap_up_s=60, retry_delay_s=600), queue("cards")], both))
     centre.do(cmd.CreateKey(key_id="k", key_hash="ab" * 32, role=ADAPTER.role, label="mail"))
-    centre.staff(agent("ana", capacity=3, languages={"fr": 4}), agent("ben", skills={"cards": 2}), agent("cem", languages={"tr": 1}))
+    centre.staff(
+        agent("ana", capacity=3, languages={"fr": 4}),
+        agent("ben", skills={"cards": 2}),
+        agent("cem", languages={"tr": 1}),
+    )
     centre.write("assigned", language="fr", customer="kim", reach=(reach("email", "kim"),))
     centre.accept("ana", "assigned")
     centre.reply("ana", "assigned")
@@ -138,5 +142,3 @@ def test_damaged_bytes_are_noticed(cut: int) -> None:
 def test_bytes_of_something_else_are_refused(inside: bytes) -> None:
     with pytest.raises(LogCorrupt):
         load(zlib.compress(inside))
-
-

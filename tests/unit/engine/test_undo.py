@@ -217,9 +217,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
         ),
     ),
     step(
-        lambda c, n: (
-            cmd.SendReply(contact=ContactId(some(c.ws.contacts, n, "c")), content_ref=f"r{n}"), SUPERVISOR
-        ),
+        lambda c, n: (cmd.SendReply(contact=ContactId(some(c.ws.contacts, n, "c")), content_ref=f"r{n}"), SUPERVISOR),
         n=pick,
     ),
     step(
@@ -312,7 +310,9 @@ def test_workspace_that_began_in_a_lost_batch_never_was(batch: list[Step]) -> No
     facts, mark = state_hash(engine.state), engine.world.mark()
     begin: list[cmd.Command] = [cmd.CreateWorkspace(name="v"), cmd.AdoptPolicy(policy=POLICIES[1]), agent("ana")]
     for number, command in enumerate(begin):
-        engine.apply(Input(id=f"v{number}", workspace="v", actor=OPERATOR, received_at=START, command=command), START, 9)
+        engine.apply(
+            Input(id=f"v{number}", workspace="v", actor=OPERATOR, received_at=START, command=command), START, 9
+        )
     centre.workspace = "v"
     for number, make in enumerate(batch):
         what = make(centre)
