@@ -166,8 +166,11 @@ class Log(Protocol):
     def content(self) -> Content: ...
 
     async def open(self) -> None:
-        """Raises `LogLocked` if another process owns the data, `LogCorrupt` if it cannot be trusted, `LogUnavailable` if
-        it cannot be used."""
+        """Take the data into use.
+
+        Raises `LogLocked` if another process owns it, `LogCorrupt` if it cannot be trusted, `LogUnavailable` if it
+        cannot be used.
+        """
         ...
 
     async def close(self) -> None:

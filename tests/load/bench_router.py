@@ -44,6 +44,8 @@ from shared.vocabulary import AgentId, Role, Topic
 from tests.faults.centre import Centre
 
 WORKSPACE = "bench"
+LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+"""Connections are kept: opening them is not what is measured."""
 OPERATOR = Actor(role=Role.OPERATOR, id="bench")
 ADAPTER = Actor(role=Role.ADAPTER, id="bench")
 POLICY = {
@@ -85,7 +87,7 @@ async def _latency_at(centre: Centre, rate: int, seconds: int) -> list[float]:
     sent: dict[str, float] = {}
     figures: list[float] = []
     async with contextlib.AsyncExitStack() as stack:
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=centre.url, timeout=10))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=centre.url, timeout=10, limits=LIMITS))
         current = (await client.get("/v1/policy", headers=headers)).raise_for_status().json()["policy"]
         for queue in current["queues"]:
             # Wrap-up would make contacts wait for people, and this is about the machine.
@@ -137,7 +139,7 @@ async def _read_offers(base: str, agent: str, token: str, sent: dict[str, float]
     seen: dict[str, float] = {}
     headers = {"Authorization": f"Bearer {token}"}
     async with (
-        httpx.AsyncClient(base_url=base, timeout=None) as client,
+        httpx.AsyncClient(base_url=base, timeout=None, limits=LIMITS) as client,
         client.stream("GET", f"/v1/agents/{agent}/events", headers=headers) as stream,
         asyncio.TaskGroup() as group,
     ):

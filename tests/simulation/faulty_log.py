@@ -26,6 +26,7 @@ class Store:
         self.journal_start = 0
         self.snapshots: list[Snapshot] = []
         self.on_journal: Callable[[int, bytes], None] = lambda offset, data: None
+        self.on_error: Callable[[Exception], None] = lambda error: None
         self.on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
         self.under_way = 0
         """Records that somebody sent and that have not landed yet."""
@@ -37,7 +38,11 @@ class Store:
 
         def land() -> None:
             self.under_way -= 1
-            append()
+            try:
+                append()
+            except Exception as error:
+                # Nobody waits for a timer's exception.
+                self.on_error(error)
 
         asyncio.get_running_loop().call_later(after_s, land)
 

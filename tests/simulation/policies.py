@@ -33,8 +33,8 @@ def random_policy(dice: random.Random, queues: list[str], channels: list[str]) -
 def _queue(dice: random.Random, name: str) -> dict[str, Any]:
     queue: dict[str, Any] = {
         "name": name,
-        "rank": dice.choice((1, 1, 2)),
-        "language_min": dice.choice((1, 1, 2, 3)),
+        "rank": dice.randint(1, 3),
+        "language_min": dice.choice((1, 1, 1, 2, 3, 5)),
         "strategy": dice.choice(("longest_idle", "least_active", "best_skill")),
         "offer_timeout_s": dice.choice((5, 10, 30)),
         "retry_delay_s": dice.choice((0, 0, 2, 6)),
@@ -54,7 +54,7 @@ def _queue(dice: random.Random, name: str) -> dict[str, Any]:
 
 def _channel(dice: random.Random, name: str, behind: list[str], queues: list[str]) -> dict[str, Any]:
     kind, account = name.split(":")
-    steps = [other for other in behind if dice.random() < 0.7][:3]
+    steps = [other for other in behind if dice.random() < 0.8][:3]
     return {
         "kind": kind,
         "account": account,

@@ -102,6 +102,7 @@ class _World:
         )
         self.referee = Referee(self.store, settings.max_events)
         self.failed: asyncio.Future[None] = loop.create_future()
+        self.store.on_error = self._fail
         self.start_ms = EPOCH_MS + self.dice.choice((9 * HOUR, DAY - 60_000))
         trouble = self.dice.choice((0.0, 0.01, 0.05))
         self.nodes = [
@@ -170,14 +171,17 @@ class _World:
 
     async def _faults(self, dice: random.Random) -> None:
         calm_s = dice.choice((1.0, 4.0, 15.0))
-        while True:
+        while not self.failed.done():
             await asyncio.sleep(dice.expovariate(1.0) * calm_s)
             node = dice.choice(self.nodes)
             what = dice.choices(
                 ("crash", "stop", "freeze", "snapshot", "outage", "step", "trim", "damage", "start", "blackout"),
                 (6, 3, 5, 8, 2, 2, 2, 2, 8, 1),
             )[0]
-            await self._fault(what, node, dice)
+            try:
+                await self._fault(what, node, dice)
+            except Exception as error:
+                self._fail(error)
 
     async def _fault(self, what: str, node: Node, dice: random.Random) -> None:
         if what == "crash":

@@ -78,7 +78,7 @@ def size_of(dice: random.Random) -> Size:
         customers=dice.randint(1, 10),
         channels=dice.randint(1, 5),
         queues=dice.randint(1, 3),
-        messages=dice.randint(5, 40),
+        messages=dice.randint(5, 50),
         actions=dice.randint(10, 60),
         pace_s=dice.choice((0.3, 1.0, 3.0)),
     )
@@ -166,7 +166,7 @@ class People:
             *([self._open()] if opening else []),
             *(self._repeatedly(self.size.actions, self._agent_acts(agent)) for agent in self.agents),
             self._repeatedly(self.size.messages, self._customer_acts),
-            self._repeatedly(max(2, self.size.messages // 2), self._operator_acts),
+            self._repeatedly(max(5, self.size.messages // 2), self._operator_acts),
         ]
 
     async def _repeatedly(self, times: int, act: Callable[[], Awaitable[None]]) -> None:
@@ -186,10 +186,10 @@ class People:
 
     async def _operator_acts(self) -> None:
         await self._one_of(
-            (6, self._report_health),
-            (2, self._adopt),
-            (3, lambda: self._put_agent(self.dice.choice(self.agents))),
-            (3, self._lease),
+            (10, self._report_health),
+            (4, self._adopt),
+            (2, lambda: self._put_agent(self.dice.choice(self.agents))),
+            (4, self._lease),
             (2, self._supervise),
             (2, self._deliver),
             (2, self.sender.repeat_something),
@@ -215,7 +215,7 @@ class People:
 
     async def _put_agent(self, agent: str) -> None:
         dice = self.dice
-        languages = {code: dice.randint(1, 5) for code in LANGUAGES if dice.random() < 0.85}
+        languages = {code: dice.randint(1, 5) if dice.random() < 0.4 else 5 for code in LANGUAGES if dice.random() < 0.85}
         if dice.random() < 0.2:
             languages["pt-BR"] = dice.randint(1, 5)
             items = list(languages.items())
@@ -237,14 +237,16 @@ class People:
 
     async def _report_health(self) -> None:
         kind, account = self.dice.choice(self.channels).split(":")
-        state = self.dice.choice((ChannelHealth.DOWN, ChannelHealth.DOWN, *ChannelHealth))
+        state = self.dice.choice((ChannelHealth.DOWN, ChannelHealth.DOWN, ChannelHealth.HEALTHY, *ChannelHealth))
         report = cmd.ReportChannelHealth(
             channel=kind, account=account, state=state, evidence=self.dice.choice(("", "e"))
         )
         await self.sender.send(self.name, self.adapter, report)
 
     async def _lease(self) -> None:
-        agent = AgentId(self.dice.choice(self.agents))
+        book = self.book
+        busy = [agent.id for agent in book.agents.values() if agent.offers] if book else []
+        agent = AgentId(self.dice.choice(busy if busy and self.dice.random() < 0.6 else self.agents))
         command = cmd.LoseLease(agent=agent) if self.dice.random() < 0.5 else cmd.RegainLease(agent=agent)
         await self.sender.send(self.name, self.adapter, command)
 
@@ -316,11 +318,11 @@ class People:
                 channel=other,
                 account="one",
                 key=address_key(self.name, other, customer),
-                verified=dice.random() < 0.8,
-                consent=dice.random() < 0.8,
+                verified=dice.random() < 0.85,
+                consent=dice.random() < 0.85,
             )
             for other in KINDS
-            if other != kind and dice.random() < 0.5
+            if other != kind and dice.random() < 0.7
         )
         stated = dice.random()
         return cmd.ReceiveMessage(
@@ -452,7 +454,7 @@ class People:
             if dice.random() < 0.5:
                 return cmd.ExtendWrapUp(agent=AgentId(agent.id), extend=dice.randint(0, 5_000))
             return cmd.FinishWrapUp(agent=AgentId(agent.id), code="c")
-        return self._presence(agent.id) if dice.random() < 0.2 else None
+        return self._presence(agent.id) if dice.random() < 0.1 else None
 
     def _presence(self, agent_id: str) -> cmd.SetPresence:
         dice = self.dice

@@ -1,0 +1,222 @@
+"""Planted bugs, one line each, which the checkers must find: what a checker never caught, it may not see.
+
+A mutant swaps the compiled code of one production function for the same source with one place changed, so that
+everybody who imported the function meets the mutant. Those of the journal's rule come from its design; the others are
+what contact routers usually get wrong.
+"""
+
+from __future__ import annotations
+
+import __future__
+
+import contextlib
+import inspect
+import textwrap
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from services.router.chain import Chain, Head
+from services.router.engine import conversations, evolve, fallback, matching, offers, presence, setup
+from services.router.engine.engine import Engine
+from services.router.engine.index import CapabilityClass, Index
+from services.router.engine.records import Agent, Contact
+from services.router.engine.state import State
+from services.router.engine.undo import Undo
+from services.router.engine.world import World
+from services.router.replica import Replica
+from tests.simulation.ledger import Violation
+from tests.simulation.run import simulate
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """`old` stands exactly once in the source of `place` and becomes `new`."""
+
+    place: Callable[..., Any]
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One planted bug. `seed` is where it was found last time: looked at first, so that the tests stay quick."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    seed: int = 0
+
+
+def _mutant(name: str, place: Callable[..., Any], old: str, new: str, *, seed: int = 0) -> Mutant:
+    return Mutant(name, (Edit(place, old, new),), seed)
+
+
+MUTANTS = (
+    # The journal's rule and its loop.
+    _mutant(
+        "an entry needs the right number only",
+        Chain.fold,
+        "header.n == self.head.seq + 1 and header.prev == self.head.hash",
+        "header.n == self.head.seq + 1",
+    ),
+    Mutant(
+        "inputs are read from the consumer's own position",
+        (
+            Edit(
+                Replica._fold,
+                "            self._pending = None",
+                "            self.own_position, self._pending = self._pending.positions, None",
+            ),
+            Edit(
+                Replica._read_inputs,
+                "self.partition, self.positions,",
+                "self.partition, max(self.positions, getattr(self, 'own_position', self.positions)),",
+            ),
+        ),
+    ),
+    _mutant(
+        "a snapshot holds what is only proposed",
+        Replica.save_snapshot,
+        "self._pending is not None or self._chain is None",
+        "self._chain is None",
+    ),
+    _mutant(
+        "an acknowledged proposal is taken for an entry",
+        Replica._send,
+        "        except LogUnavailable",
+        "            await _believe(self)\n        except LogUnavailable",
+    ),
+    _mutant(
+        "a trimmed journal without snapshot is read from its new start",
+        Replica.recover,
+        "elif start == 0:\n            self.engine = Engine()\n            self._chain = Chain(identity, self.partition)",
+        "else:\n            self.engine = Engine()\n            self._chain = Chain(identity, self.partition, offset=start)",
+    ),
+    _mutant(
+        "another's entry is folded on top of what is pending",
+        Replica._fold,
+        "self.engine.world.rollback(self._pending.mark)",
+        "pass",
+    ),
+    _mutant(
+        "time goes back with the clock",
+        Replica._now,
+        "return max(at, wall)",
+        "return wall",
+    ),
+    _mutant(
+        "nobody looks for pairs after a rollback",
+        Replica._fold,
+        "self._rematch = True",
+        "self._rematch = False",
+    ),
+    # Taking back.
+    _mutant("the undo forgets appended items", Undo.rollback, "items.pop()", "pass"),
+    _mutant("the undo forgets deleted keys", Undo.delete, "self._steps.append", "(lambda step: None)"),
+    _mutant(
+        "the undo forgets a field",
+        Undo.rollback,
+        "zip(type(record).MUTABLE, values, strict=True)",
+        "list(zip(type(record).MUTABLE, values, strict=True))[:-1]",
+    ),
+    _mutant("a release is not undone", evolve._contact_requeued, "world.change_agent(ws, event.agent)", "ws.agents[event.agent]"),
+    _mutant("the indexes are left as they were undone", World.rollback, "for kind, workspace, id in undone", "for kind, workspace, id in ()"),
+    # The state.
+    _mutant("a decline keeps the capacity", evolve._back_to_waiting, "if held != contact.id", "if True"),
+    _mutant("completing keeps the capacity", evolve._release, "if held != contact_id", "if True"),
+    _mutant(
+        "a decline loses the age",
+        evolve._offer_declined,
+        "_count_decline(contact, agent.id)",
+        "_count_decline(contact, agent.id)\n    contact.age_from = at",
+    ),
+    _mutant("capacity weights are ignored", Agent.weight, "self.capacity_weights.get(kind, 1000)", "1000"),
+    _mutant("channel limits are one too generous", Agent.has_room, ">= limit", "> limit"),
+    _mutant("source keys are not remembered", evolve.remember_source, "contact)", "contact) if False else None"),
+    _mutant("answers are not remembered", Engine._remember, "state.undo.put(", "(lambda *rest: None)("),
+    _mutant("public numbers start over with every policy", evolve._policy_adopted, "world.state.undo.save(ws)", "world.state.undo.save(ws)\n    ws.sequence = 0"),
+    _mutant(
+        "a contact is forgotten with its customer's other one",
+        evolve._contact_forgotten,
+        "undo.delete(ws.contacts, event.contact)",
+        "[undo.delete(ws.contacts, c) for c in {event.contact, *customer.contacts}]",
+    ),
+    # The indexes.
+    _mutant("an offer's timer stays behind", Index.sync_offer, "self.timers.remove(old)", "pass"),
+    _mutant("a freed agent is not fresh", Index._sync_free, "self.fresh_classes[new[0].number] = new[0]", "pass"),
+    _mutant("a fresh contact is not noted", Index.sync_contact, "self.fresh_contacts[contact_id] = None", "pass"),
+    _mutant("the language's minimum is ignored", CapabilityClass.why_not, "< requirement.language_min", "< 1"),
+    _mutant("skills are ignored", CapabilityClass.why_not, "< level", "< 0"),
+    # Deciding.
+    _mutant("anybody may accept an offer", offers._own_open_offer, "ctx.actor.id != offer.agent", "False"),
+    _mutant(
+        "leaving availability keeps the offers",
+        presence.set_presence,
+        "if command.presence != Presence.AVAILABLE",
+        "if command.presence == Presence.OFFLINE",
+    ),
+    _mutant("a lost desk keeps its offers", presence.lose_lease, "*withdraw_offers(agent, ctx.workspace, \"agent_lost\")", ""),
+    _mutant("an offer is born expired", offers.make_offer, "ctx.now + queue.offer_timeout", "ctx.now"),
+    _mutant("a contact may come back to a channel that it was moved from", fallback._why_not, "if name in visited", "if False"),
+    _mutant("customers are written to without their consent", fallback._why_not, "if not reach.consent", "if False"),
+    _mutant("one conversation opens two contacts", conversations._live_contact, "reversed(thread.contacts if thread else ())", "()"),
+    _mutant("the same message opens a contact again", conversations.receive_message, "if known is not None", "if False"),
+    _mutant("a policy leaves offers that it forbids", setup.adopt_policy, "return [adopted, *withdrawn]", "return [adopted]"),
+    _mutant("ids are made twice", offers.make_offer, "ctx.new_id()", "f'{ctx.command_id}.0'"),
+    _mutant("who waits longest is not asked for", CapabilityClass.score, "numbers: Score = item[:-1]", "numbers: Score = (0,)"),
+    _mutant("the oldest contact is not the first", Contact.order.fget, "self.age_from", "-self.age_from"),
+    _mutant("priority does not count", Contact.order.fget, "-self.priority", "0"),
+    _mutant("the rank of queues does not count", matching.best_of, "best = (requirement.rank, order)", "best = (0, order)"),
+    _mutant("declines do not count", matching._willing, "contact.declines.get(AgentId(agent), 0)", "0"),
+    _mutant("a repeat is decided again", State.answer_of, "if answer is not None", "if False"),
+)
+
+
+async def _believe(replica: Replica) -> None:
+    """What a leader does who takes the log's acknowledgement for the truth."""
+    pending, chain = replica._pending, replica._chain
+    if pending is not None and chain is not None:
+        chain._remember(Head(pending.proposal.seq, pending.proposal.hash))
+        await replica.performer.perform(replica, replica._won(pending))
+
+
+HELPERS = {"_believe": _believe}
+
+
+@contextlib.contextmanager
+def planted(mutant: Mutant) -> Iterator[None]:
+    """The mutant lives inside this context. Raises ValueError if the place that it changes is not there any more."""
+    before = [(edit.place, edit.place.__code__) for edit in mutant.edits]
+    try:
+        for edit in mutant.edits:
+            edit.place.__globals__.update(HELPERS)
+            edit.place.__code__ = _mutated(edit, mutant.name)
+        yield
+    finally:
+        for place, code in before:
+            place.__code__ = code
+            for name in HELPERS:
+                place.__globals__.pop(name, None)
+
+
+def _mutated(edit: Edit, name: str) -> types.CodeType:
+    source = inspect.getsource(edit.place)
+    if source.count(edit.old) != 1:
+        raise ValueError(f"mutant {name!r}: {edit.old!r} stands {source.count(edit.old)} times in {edit.place}")
+    changed = textwrap.dedent(source.replace(edit.old, edit.new))
+    module = compile(changed, f"<mutant {name}>", "exec", flags=__future__.annotations.compiler_flag)
+    found = [const for const in module.co_consts if isinstance(const, types.CodeType)]
+    code = next(const for const in found if const.co_name == edit.place.__name__)
+    return code
+
+
+def caught(mutant: Mutant, seeds: int = 30) -> tuple[int, str] | None:
+    """The first seed whose world shows the mutant, and what the checkers say; None if none of them does."""
+    with planted(mutant):
+        for seed in [mutant.seed, *(s for s in range(seeds) if s != mutant.seed)]:
+            try:
+                simulate(seed)
+            except Violation as violation:
+                return seed, str(violation)
+    return None
