@@ -12,8 +12,6 @@ from shared import json_logging
 from shared.service import run_service
 from shared.settings import SettingsError, config_file, printed
 
-SWITCH_INTERVAL_S = float(__import__("os").environ.get("SWI","0.0005"))
-
 
 def main(arguments: list[str]) -> int:
     try:
@@ -28,9 +26,6 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m services.embedded [config]", file=sys.stderr)
         return 2
     json_logging.configure("embedded", level=settings.log_level)
-    # The log's writer thread takes the interpreter's lock back after every statement; at the default of 5 ms a busy
-    # event loop would make each of them wait as long as a commit takes.
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
     async def run(stopping: asyncio.Event) -> None:
         await serve(settings, stopping, build_router, announce=lambda text: print(text, flush=True))

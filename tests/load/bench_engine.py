@@ -1,4 +1,4 @@
-"""What the engine alone costs on this machine: `python -m tests.load.bench_engine [--quick] [--profile] [--json]`.
+"""What the engine alone costs on this machine: `python -m tests.load.bench_engine [--quick] [--profile] [--json] …`.
 
 A *decision* is one routing decision: an arriving contact that finds an agent, or a freed agent who finds a contact. It
 is measured twice: through the whole of `Engine.apply` (decide, evolve, indexes, answer, its share of `settle`), and in
@@ -328,19 +328,23 @@ def profile(agents: int, waiting: int, rounds: int) -> None:
     for _ in range(rounds):
         round_of(floor, Measured(0, 0, 0, 0))
     profiler.disable()
-    pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
+    statistics = pstats.Stats(profiler).strip_dirs()
+    statistics.sort_stats("tottime").print_stats(25)
+    statistics.sort_stats("cumulative").print_stats(40)
 
 
 def main(arguments: list[str]) -> int:
     """Print the table, and whether the goals are met."""
     parser = argparse.ArgumentParser(prog="python -m tests.load.bench_engine")
     parser.add_argument("--quick", action="store_true", help="the smallest and a middle size, few rounds")
-    parser.add_argument("--profile", action="store_true", help="where the time goes at 1,000 agents, 1,000 waiting")
+    parser.add_argument("--profile", action="store_true", help="where the time goes at one size")
     parser.add_argument("--json", action="store_true", help="an object a line instead of a table")
+    parser.add_argument("--agents", type=int, default=1_000, help="for --profile")
+    parser.add_argument("--waiting", type=int, default=1_000, help="for --profile")
     parser.add_argument("--rounds", type=int, default=5_000)
     options = parser.parse_args(arguments)
     if options.profile:
-        profile(1_000, 1_000, options.rounds)
+        profile(options.agents, options.waiting, options.rounds)
         return 0
     rounds = 500 if options.quick else options.rounds
     if not options.json:

@@ -23,7 +23,7 @@ from shared.vocabulary import Topic
 from tests.simulation.derived import difference
 from tests.simulation.faulty_log import Store
 from tests.simulation.ledger import DAY, Ledger, Violation, WorkspaceBook, require
-from tests.simulation.slow_matching import left_waiting, next_pair, why_not
+from tests.simulation.slow_matching import left_waiting, next_pair, why_not, why_unable
 
 
 @dataclass(slots=True)
@@ -177,6 +177,10 @@ class Referee:
             for agent in ws.agents.values():
                 if agent.offers and (agent.presence != "available" or not agent.reachable):
                     raise Violation("4", f"{agent.id} is not available and still has offers {agent.offers}")
+                for offer in agent.offers:
+                    contact = ws.contacts[ws.offers[offer].contact]
+                    unable = why_unable(ws, contact, agent)
+                    require(unable is None, "4", f"{agent.id} still has the offer of {contact.id}, but {unable}")
 
     def _check_book(self) -> None:
         """The ledger and the engine's state tell the same story."""

@@ -6,14 +6,13 @@ what contact routers usually get wrong.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import contextlib
 import inspect
 import textwrap
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,19 +21,21 @@ from services.router.engine import conversations, evolve, fallback, matching, of
 from services.router.engine.engine import Engine
 from services.router.engine.index import CapabilityClass, Index
 from services.router.engine.records import Agent, Contact
-from services.router.engine.state import State
 from services.router.engine.undo import Undo
 from services.router.engine.world import World
 from services.router.replica import Replica
 from tests.simulation.ledger import Violation
 from tests.simulation.run import simulate
 
+Function = Any
+"""A function of the product, whose `__code__` can be swapped; the checker of types knows no such thing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
     """`old` stands exactly once in the source of `place` and becomes `new`."""
 
-    place: Callable[..., Any]
+    place: Function
     old: str
     new: str
 
@@ -48,9 +49,11 @@ class Mutant:
     seed: int = 0
 
 
-def _mutant(name: str, place: Callable[..., Any], old: str, new: str, *, seed: int = 0) -> Mutant:
+def _mutant(name: str, place: Function, old: str, new: str, *, seed: int = 0) -> Mutant:
     return Mutant(name, (Edit(place, old, new),), seed)
 
+
+_ORDER: Function = vars(Contact)["order"].fget
 
 MUTANTS = (
     # The journal's rule and its loop.
@@ -75,11 +78,12 @@ MUTANTS = (
             ),
         ),
     ),
-    _mutant(
+    Mutant(
         "a snapshot holds what is only proposed",
-        Replica.save_snapshot,
-        "self._pending is not None or self._chain is None",
-        "self._chain is None",
+        (
+            Edit(Replica.save_snapshot, "self._pending is not None or ", ""),
+            Edit(Replica.snapshot, "assert self._pending is None, ", "assert True, "),
+        ),
     ),
     _mutant(
         "an acknowledged proposal is taken for an entry",
@@ -87,11 +91,14 @@ MUTANTS = (
         "        except LogUnavailable",
         "            await _believe(self)\n        except LogUnavailable",
     ),
-    _mutant(
+    Mutant(
         "a trimmed journal without snapshot is read from its new start",
-        Replica.recover,
-        "elif start == 0:\n            self.engine = Engine()\n            self._chain = Chain(identity, self.partition)",
-        "else:\n            self.engine = Engine()\n            self._chain = Chain(identity, self.partition, offset=start)",
+        (
+            Edit(Replica._recover, "elif start == 0:", "elif True:"),
+            Edit(
+                Replica._recover, "Chain(identity, self.partition)\n", "Chain(identity, self.partition, offset=start)\n"
+            ),
+        ),
     ),
     _mutant(
         "another's entry is folded on top of what is pending",
@@ -120,8 +127,18 @@ MUTANTS = (
         "zip(type(record).MUTABLE, values, strict=True)",
         "list(zip(type(record).MUTABLE, values, strict=True))[:-1]",
     ),
-    _mutant("a release is not undone", evolve._contact_requeued, "world.change_agent(ws, event.agent)", "ws.agents[event.agent]"),
-    _mutant("the indexes are left as they were undone", World.rollback, "for kind, workspace, id in undone", "for kind, workspace, id in ()"),
+    _mutant(
+        "a release is not undone",
+        evolve._contact_requeued,
+        "world.change_agent(ws, event.agent)",
+        "ws.agents[event.agent]",
+    ),
+    _mutant(
+        "the indexes are left as they were undone",
+        World.rollback,
+        "for kind, workspace, id in undone",
+        "for kind, workspace, id in ()",
+    ),
     # The state.
     _mutant("a decline keeps the capacity", evolve._back_to_waiting, "if held != contact.id", "if True"),
     _mutant("completing keeps the capacity", evolve._release, "if held != contact_id", "if True"),
@@ -135,7 +152,12 @@ MUTANTS = (
     _mutant("channel limits are one too generous", Agent.has_room, ">= limit", "> limit"),
     _mutant("source keys are not remembered", evolve.remember_source, "contact)", "contact) if False else None"),
     _mutant("answers are not remembered", Engine._remember, "state.undo.put(", "(lambda *rest: None)("),
-    _mutant("public numbers start over with every policy", evolve._policy_adopted, "world.state.undo.save(ws)", "world.state.undo.save(ws)\n    ws.sequence = 0"),
+    _mutant(
+        "public numbers start over with every policy",
+        evolve._policy_adopted,
+        "world.state.undo.save(ws)",
+        "world.state.undo.save(ws)\n    ws.sequence = 0",
+    ),
     _mutant(
         "a contact is forgotten with its customer's other one",
         evolve._contact_forgotten,
@@ -156,20 +178,43 @@ MUTANTS = (
         "if command.presence != Presence.AVAILABLE",
         "if command.presence == Presence.OFFLINE",
     ),
-    _mutant("a lost desk keeps its offers", presence.lose_lease, "*withdraw_offers(agent, ctx.workspace, \"agent_lost\")", ""),
+    _mutant(
+        "a lost desk keeps its offers", presence.lose_lease, '*withdraw_offers(agent, ctx.workspace, "agent_lost")', ""
+    ),
     _mutant("an offer is born expired", offers.make_offer, "ctx.now + queue.offer_timeout", "ctx.now"),
-    _mutant("a contact may come back to a channel that it was moved from", fallback._why_not, "if name in visited", "if False"),
+    _mutant(
+        "a contact may come back to a channel that it was moved from",
+        fallback._why_not,
+        "if name in visited",
+        "if False",
+    ),
     _mutant("customers are written to without their consent", fallback._why_not, "if not reach.consent", "if False"),
-    _mutant("one conversation opens two contacts", conversations._live_contact, "reversed(thread.contacts if thread else ())", "()"),
-    _mutant("the same message opens a contact again", conversations.receive_message, "if known is not None", "if False"),
-    _mutant("a policy leaves offers that it forbids", setup.adopt_policy, "return [adopted, *withdrawn]", "return [adopted]"),
+    _mutant(
+        "one conversation opens two contacts",
+        conversations._live_contact,
+        "reversed(thread.contacts if thread else ())",
+        "()",
+    ),
+    _mutant(
+        "the same message opens a contact again", conversations.receive_message, "if known is not None", "if False"
+    ),
+    _mutant(
+        "a policy leaves offers that it forbids", setup.adopt_policy, "return [adopted, *withdrawn]", "return [adopted]"
+    ),
     _mutant("ids are made twice", offers.make_offer, "ctx.new_id()", "f'{ctx.command_id}.0'"),
-    _mutant("who waits longest is not asked for", CapabilityClass.score, "numbers: Score = item[:-1]", "numbers: Score = (0,)"),
-    _mutant("the oldest contact is not the first", Contact.order.fget, "self.age_from", "-self.age_from"),
-    _mutant("priority does not count", Contact.order.fget, "-self.priority", "0"),
-    _mutant("the rank of queues does not count", matching.best_of, "best = (requirement.rank, order)", "best = (0, order)"),
-    _mutant("declines do not count", matching._willing, "contact.declines.get(AgentId(agent), 0)", "0"),
-    _mutant("a repeat is decided again", State.answer_of, "if answer is not None", "if False"),
+    _mutant(
+        "who waits longest is not asked for",
+        CapabilityClass.score,
+        "numbers: Score = item[:-1]",
+        "numbers: Score = (0,)",
+    ),
+    _mutant("the oldest contact is not the first", _ORDER, "self.age_from", "-self.age_from"),
+    _mutant("priority does not count", _ORDER, "-self.priority", "0"),
+    _mutant(
+        "the rank of queues does not count", matching.best_of, "best = (requirement.rank, order)", "best = (0, order)"
+    ),
+    _mutant("declines are not counted", evolve._count_decline, "+ 1", "+ 0"),
+    _mutant("a repeat is decided again", Engine.apply, "if known is not None", "if False"),
 )
 
 
@@ -187,11 +232,13 @@ HELPERS = {"_believe": _believe}
 @contextlib.contextmanager
 def planted(mutant: Mutant) -> Iterator[None]:
     """The mutant lives inside this context. Raises ValueError if the place that it changes is not there any more."""
-    before = [(edit.place, edit.place.__code__) for edit in mutant.edits]
+    places = list(dict.fromkeys(edit.place for edit in mutant.edits))
+    before = [(place, place.__code__) for place in places]
+    codes = [_mutated(place, mutant) for place in places]
     try:
-        for edit in mutant.edits:
-            edit.place.__globals__.update(HELPERS)
-            edit.place.__code__ = _mutated(edit, mutant.name)
+        for place, code in zip(places, codes, strict=True):
+            place.__globals__.update(HELPERS)
+            place.__code__ = code
         yield
     finally:
         for place, code in before:
@@ -200,15 +247,20 @@ def planted(mutant: Mutant) -> Iterator[None]:
                 place.__globals__.pop(name, None)
 
 
-def _mutated(edit: Edit, name: str) -> types.CodeType:
-    source = inspect.getsource(edit.place)
-    if source.count(edit.old) != 1:
-        raise ValueError(f"mutant {name!r}: {edit.old!r} stands {source.count(edit.old)} times in {edit.place}")
-    changed = textwrap.dedent(source.replace(edit.old, edit.new))
-    module = compile(changed, f"<mutant {name}>", "exec", flags=__future__.annotations.compiler_flag)
-    found = [const for const in module.co_consts if isinstance(const, types.CodeType)]
-    code = next(const for const in found if const.co_name == edit.place.__name__)
-    return code
+def _mutated(place: Function, mutant: Mutant) -> types.CodeType:
+    source = inspect.getsource(place)
+    for edit in mutant.edits:
+        if edit.place is place:
+            if source.count(edit.old) != 1:
+                raise ValueError(
+                    f"mutant {mutant.name!r}: {edit.old!r} stands {source.count(edit.old)} times in {place}"
+                )
+            source = source.replace(edit.old, edit.new)
+    compiled = compile(
+        textwrap.dedent(source), place.__code__.co_filename, "exec", __future__.annotations.compiler_flag
+    )
+    codes = [const for const in compiled.co_consts if isinstance(const, types.CodeType)]
+    return next(code for code in codes if code.co_name == place.__name__)
 
 
 def caught(mutant: Mutant, seeds: int = 30) -> tuple[int, str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import random
@@ -55,6 +56,8 @@ def simulate(seed: int) -> Outcome:
             raise Violation("liveness", f"the world stands still: {error}") from error
         finally:
             _close(loop)
+            # Replicas freeze what they recover, which is for one long life, not for many short ones.
+            gc.unfreeze()
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:

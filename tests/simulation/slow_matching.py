@@ -17,23 +17,31 @@ def why_not(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook) -> str | 
         return "the policy knows no such channel"
     if not agent.takes_offers:
         return f"the agent is {agent.presence}, or unreachable, or in wrap-up, or about to leave"
-    kind = contact.channel
-    if not agent.switch.get(kind, True) or (agent.channels and kind not in agent.channels):
+    if not agent.switch.get(contact.channel, True):
+        return "the agent has switched the channel off"
+    unable = why_unable(ws, contact, agent)
+    if unable is not None:
+        return unable
+    full = agent.why_full(contact.channel)
+    if full is not None:
+        return full
+    if ws.queues[contact.queue]["decline"]["policy"] == "never" and contact.declines.get(agent.id):
+        return "declined it"
+    return None
+
+
+def why_unable(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook) -> str | None:
+    """The first thing that the agent lacks to serve the contact at any time; None if nothing."""
+    if agent.channels and contact.channel not in agent.channels:
         return "not on this channel"
     if agent.queues and contact.queue not in agent.queues:
         return "not in this queue"
-    queue = ws.queues[contact.queue]
     language = base(contact.language)
-    if language != "und" and agent.speaks(language) < queue["language_min"]:
+    if language != "und" and agent.speaks(language) < ws.queues[contact.queue]["language_min"]:
         return "does not speak the language well enough"
     for skill, level in required(ws, contact).items():
         if agent.skills.get(skill, 0) < level:
             return f"lacks {skill}"
-    full = agent.why_full(kind)
-    if full is not None:
-        return full
-    if queue["decline"]["policy"] == "never" and contact.declines.get(agent.id):
-        return "declined it"
     return None
 
 

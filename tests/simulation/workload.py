@@ -68,19 +68,23 @@ class Size:
     actions: int
     """Things that each agent does."""
     pace_s: float
+    stormy: bool
+    """Channels go up and down all the time, policies change, and hardly an agent is there."""
 
 
 def size_of(dice: random.Random) -> Size:
     """Small worlds: few agents, some dozen contacts, because trouble needs crowding, not numbers."""
+    stormy = dice.random() < 0.15
     return Size(
         workspaces=1 if dice.random() < 0.8 else 2,
-        agents=dice.randint(1, 6),
+        agents=dice.randint(1, 2) if stormy else dice.randint(1, 6),
         customers=dice.randint(1, 10),
-        channels=dice.randint(1, 5),
+        channels=dice.randint(3, 5) if stormy else dice.randint(1, 5),
         queues=dice.randint(1, 3),
         messages=dice.randint(5, 50),
         actions=dice.randint(10, 60),
         pace_s=dice.choice((0.3, 1.0, 3.0)),
+        stormy=stormy,
     )
 
 
@@ -167,6 +171,7 @@ class People:
             *(self._repeatedly(self.size.actions, self._agent_acts(agent)) for agent in self.agents),
             self._repeatedly(self.size.messages, self._customer_acts),
             self._repeatedly(max(5, self.size.messages // 2), self._operator_acts),
+            self._repeatedly(60 if self.size.stormy else 0, self._weather_acts),
         ]
 
     async def _repeatedly(self, times: int, act: Callable[[], Awaitable[None]]) -> None:
@@ -198,6 +203,9 @@ class People:
             (1, self._nonsense),
         )
 
+    async def _weather_acts(self) -> None:
+        await self._one_of((8, self._report_health), (1, self._adopt))
+
     async def _one_of(self, *choices: tuple[int, Callable[[], Awaitable[Any]]]) -> None:
         weights = [weight for weight, _ in choices]
         await self.dice.choices([act for _, act in choices], weights)[0]()
@@ -215,7 +223,9 @@ class People:
 
     async def _put_agent(self, agent: str) -> None:
         dice = self.dice
-        languages = {code: dice.randint(1, 5) if dice.random() < 0.4 else 5 for code in LANGUAGES if dice.random() < 0.85}
+        languages = {
+            code: dice.randint(1, 5) if dice.random() < 0.4 else 5 for code in LANGUAGES if dice.random() < 0.85
+        }
         if dice.random() < 0.2:
             languages["pt-BR"] = dice.randint(1, 5)
             items = list(languages.items())

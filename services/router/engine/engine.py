@@ -134,9 +134,11 @@ class Engine:
         events = decide_due(ctx, timer)
         for event in events:
             evolve(self.world, workspace.name, event, now, seq)
-        # All timers due at one instant fire before the routing pass, so that each sees the others' effects.
+        # All timers due at one instant fire before the routing pass, so that each sees the others' effects. Presences
+        # follow at once: an entry that got too long ends between two timers, and with it the note of what was touched.
+        events += self._follow_presences(ctx, seq)
         if not timers or timers.first()[0] > now or timers.first()[2] != workspace.name:
-            events += self._follow(ctx, seq)
+            events += self._route(ctx, seq)
         return Decided(tick_id, workspace.name, "", "", sequence, tuple(events), None)
 
     def turn_day(self, now: int, seq: int) -> Decided | None:
@@ -170,12 +172,20 @@ class Engine:
 
     def _follow(self, ctx: Context, seq: int) -> list[ev.Event]:
         """Next presences that are due, then a routing pass: both over what the events touched, never over all."""
+        return self._follow_presences(ctx, seq) + self._route(ctx, seq)
+
+    def _follow_presences(self, ctx: Context, seq: int) -> list[ev.Event]:
         made: list[ev.Event] = []
         name = ctx.workspace.name
         for agent_id in self.world.touched_agents(name):
             for event in follow_next_presence(ctx.workspace.agents[agent_id]):
                 evolve(self.world, name, event, ctx.now, seq)
                 made.append(event)
+        return made
+
+    def _route(self, ctx: Context, seq: int) -> list[ev.Event]:
+        made: list[ev.Event] = []
+        name = ctx.workspace.name
         for match in matches(self.world.indexes[name]):
             offer = make_offer(ctx, match)
             evolve(self.world, name, offer, ctx.now, seq)

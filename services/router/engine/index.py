@@ -450,11 +450,12 @@ class Index:
 
     def signature(self, agent: Agent) -> tuple[str, ...]:
         """The channel kinds for which the agent could be offered one more contact."""
+        rooms = agent.rooms(self.kinds)
+        if not agent.channel_switch and not agent.channels:
+            return rooms
         switch = agent.channel_switch
         return tuple(
-            kind
-            for kind in self.kinds
-            if switch.get(kind, True) and (not agent.channels or kind in agent.channels) and agent.has_room(kind)
+            kind for kind in rooms if switch.get(kind, True) and (not agent.channels or kind in agent.channels)
         )
 
     def _sync_staff(self, agent_id: AgentId, agent: Agent | None) -> None:

@@ -6,7 +6,7 @@ inside, so that a saved record is really saved; the two lists that only grow say
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -27,6 +27,9 @@ from shared.vocabulary import (
     ThreadKey,
     channel_name,
 )
+
+UNIT = 1000
+"""Capacity counts in thousandths, so that fractions stay whole numbers."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -186,19 +189,29 @@ class Agent(Record):
 
     def weight(self, kind: str) -> int:
         """What one contact of this kind takes, in thousandths of a unit."""
-        return self.capacity_weights.get(kind, 1000)
+        return self.capacity_weights.get(kind, UNIT)
 
     @property
     def used(self) -> int:
         """Capacity in use, pending offers included, in thousandths of a unit."""
+        if not self.capacity_weights:
+            return UNIT * len(self.held)
         return sum(self.weight(kind) for kind in self.held.values())
 
     def has_room(self, kind: str) -> bool:
         """Whether one more contact of this kind fits: in total and on its channel."""
-        limit = self.capacity_per_channel.get(kind)
-        if limit is not None and sum(1 for held in self.held.values() if held == kind) >= limit:
-            return False
-        return self.used + self.weight(kind) <= self.capacity_total
+        return bool(self.rooms((kind,)))
+
+    def rooms(self, kinds: Iterable[str]) -> tuple[str, ...]:
+        """Those of `kinds` of which one more contact fits."""
+        held, limits = self.held, self.capacity_per_channel
+        left = self.capacity_total - self.used
+        counts = list(held.values()) if limits else ()
+        return tuple(
+            kind
+            for kind in kinds
+            if self.weight(kind) <= left and (kind not in limits or counts.count(kind) < limits[kind])
+        )
 
     @property
     def takes_offers(self) -> bool:

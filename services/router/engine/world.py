@@ -41,10 +41,9 @@ class World:
 
     def sync(self) -> None:
         """Bring the indexes in step with everything touched since the last call."""
-        touched = self.touched
-        while self._synced < len(touched):
-            kind, workspace, id = touched[self._synced]
-            self._synced += 1
+        fresh = self.touched[self._synced :]
+        self._synced = len(self.touched)
+        for kind, workspace, id in dict.fromkeys(fresh) if len(fresh) > 1 else fresh:
             self._sync_one(kind, workspace, id)
 
     def _sync_one(self, kind: str, workspace: str, id: str) -> None:
