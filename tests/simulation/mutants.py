@@ -148,8 +148,8 @@ MUTANTS = (
         "_count_decline(contact, agent.id)",
         "_count_decline(contact, agent.id)\n    contact.age_from = at",
     ),
-    _mutant("capacity weights are ignored", Agent.weight, "self.capacity_weights.get(kind, 1000)", "1000"),
-    _mutant("channel limits are one too generous", Agent.has_room, ">= limit", "> limit"),
+    _mutant("capacity weights are ignored", Agent.weight, "self.capacity_weights.get(kind, UNIT)", "UNIT"),
+    _mutant("channel limits are one too generous", Agent.rooms, "< limits[kind]", "<= limits[kind]"),
     _mutant("source keys are not remembered", evolve.remember_source, "contact)", "contact) if False else None"),
     _mutant("answers are not remembered", Engine._remember, "state.undo.put(", "(lambda *rest: None)("),
     _mutant(
@@ -263,7 +263,7 @@ def _mutated(place: Function, mutant: Mutant) -> types.CodeType:
     return next(code for code in codes if code.co_name == place.__name__)
 
 
-def caught(mutant: Mutant, seeds: int = 30) -> tuple[int, str] | None:
+def caught(mutant: Mutant, seeds: int = 60) -> tuple[int, str] | None:
     """The first seed whose world shows the mutant, and what the checkers say; None if none of them does."""
     with planted(mutant):
         for seed in [mutant.seed, *(s for s in range(seeds) if s != mutant.seed)]:

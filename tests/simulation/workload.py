@@ -74,7 +74,7 @@ class Size:
 
 def size_of(dice: random.Random) -> Size:
     """Small worlds: few agents, some dozen contacts, because trouble needs crowding, not numbers."""
-    stormy = dice.random() < 0.15
+    stormy = dice.random() < 0.2
     return Size(
         workspaces=1 if dice.random() < 0.8 else 2,
         agents=dice.randint(1, 2) if stormy else dice.randint(1, 6),
@@ -82,7 +82,7 @@ def size_of(dice: random.Random) -> Size:
         channels=dice.randint(3, 5) if stormy else dice.randint(1, 5),
         queues=dice.randint(1, 3),
         messages=dice.randint(5, 50),
-        actions=dice.randint(10, 60),
+        actions=dice.randint(10, 40),
         pace_s=dice.choice((0.3, 1.0, 3.0)),
         stormy=stormy,
     )
@@ -171,7 +171,7 @@ class People:
             *(self._repeatedly(self.size.actions, self._agent_acts(agent)) for agent in self.agents),
             self._repeatedly(self.size.messages, self._customer_acts),
             self._repeatedly(max(5, self.size.messages // 2), self._operator_acts),
-            self._repeatedly(60 if self.size.stormy else 0, self._weather_acts),
+            self._repeatedly(40 if self.size.stormy else 0, self._weather_acts),
         ]
 
     async def _repeatedly(self, times: int, act: Callable[[], Awaitable[None]]) -> None:
@@ -199,12 +199,12 @@ class People:
             (2, self._deliver),
             (2, self.sender.repeat_something),
             (1, self._poison),
-            (1, self._key),
+            (2, self._key),
             (1, self._nonsense),
         )
 
     async def _weather_acts(self) -> None:
-        await self._one_of((8, self._report_health), (1, self._adopt))
+        await self._one_of((8, self._report_health), (2, self._adopt))
 
     async def _one_of(self, *choices: tuple[int, Callable[[], Awaitable[Any]]]) -> None:
         weights = [weight for weight, _ in choices]
@@ -323,16 +323,17 @@ class People:
         customer = f"u{dice.randrange(self.size.customers)}"
         kind, account = dice.choice(self.channels).split(":")
         source_key = self.sender.fresh_id(f"src-{self.name}")
+        likely = 0.95 if self.size.stormy else 0.85
         ways = tuple(
             cmd.Reach(
                 channel=other,
                 account="one",
                 key=address_key(self.name, other, customer),
-                verified=dice.random() < 0.85,
-                consent=dice.random() < 0.85,
+                verified=dice.random() < likely,
+                consent=dice.random() < likely,
             )
             for other in KINDS
-            if other != kind and dice.random() < 0.7
+            if dice.random() < likely - 0.1
         )
         stated = dice.random()
         return cmd.ReceiveMessage(

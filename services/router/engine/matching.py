@@ -44,7 +44,7 @@ def matches(index: Index) -> Iterator[Match]:
     if len(contacts) == 1 and not classes:
         yield from _arrived(index, contacts[0])
     else:
-        for requirement in {id(r): r for r in map(index.requirement_of, contacts)}.values():
+        for requirement in {r.key: r for r in map(index.requirement_of, contacts)}.values():
             for known in requirement.classes:
                 if known.someone_free(requirement.kind):
                     classes[known.number] = known
@@ -205,6 +205,6 @@ def _choose(index: Index, contact: Contact, requirement: Requirement, ranked: li
             policy_version=index.workspace.policy_version,
             strategy=requirement.strategy,
             considered=tuple((agent, declined, *score) for declined, (score, agent, _) in ranked[:CONSIDERED]),
-            excluded=requirement.excluded,
+            excluded=dict(requirement.excluded),
         ),
     )

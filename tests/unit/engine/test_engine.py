@@ -235,6 +235,22 @@ def test_all_timers_of_one_instant_fire_before_the_routing_pass() -> None:
     assert centre.offered_to("c1") == ["ana"]
 
 
+def test_timers_of_one_instant_fire_by_kind_agents_first() -> None:
+    centre = Centre(policy([queue(offer_timeout_s=20, wrap_up_s=20, retry_delay_s=20)], lease={"grace_s": 20}))
+    centre.do(contact("later", channel="chat", at_s=20), by=SUPERVISOR)
+    centre.staff(agent("ana"))
+    centre.write("c1")
+    centre.decline("ana", "c1")
+    centre.write("c2")
+    centre.handle("ana", "c2")
+    centre.staff(agent("ben"))
+    centre.do(cmd.LoseLease(agent=centre.agent("ben").id), by=ADAPTER)
+    centre.staff(agent("cem"))
+    centre.write("c3")
+    happened = kinds(centre.wait(20))
+    assert happened[:5] == ["WrapUpEnded", "AgentGraceEnded", "OfferExpired", "ContactQueued", "RetryDue"]
+
+
 def test_timers_that_were_late_fire_in_the_order_in_which_they_were_due() -> None:
     centre = Centre(policy([queue(offer_timeout_s=20, retry_delay_s=5)]))
     centre.staff(agent("ana"), agent("ben"))

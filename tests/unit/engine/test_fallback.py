@@ -187,6 +187,18 @@ def test_contact_goes_on_along_the_chain_and_never_back_in_circles() -> None:
     assert len(centre.contact("c1").redirects) == 2
 
 
+def test_new_policy_that_turns_the_chain_round_sends_nobody_back() -> None:
+    centre = Centre(policy(channels=[channel("chat", fallback=fallback("email")), channel("email")]))
+    centre.write("c1", customer="kim", reach=reachable("email", "chat"))
+    centre.down("chat")
+    centre.up("chat")
+    turned = policy(channels=[channel("chat"), channel("email", fallback=fallback("chat"))])
+    centre.do(cmd.AdoptPolicy(policy=turned))
+    centre.down("email")
+    assert centre.last(ev.RedirectRefused).refused == (("chat:web", "visited"),)
+    assert centre.contact("c1").channel == "email"
+
+
 def test_contact_moved_stays_where_it_is_when_the_channel_recovers() -> None:
     centre = Centre(policy(channels=CHAIN))
     centre.write("c1", customer="kim", reach=reachable("email"))

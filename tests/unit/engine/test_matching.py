@@ -354,3 +354,13 @@ def test_channel_of_a_kind_that_no_agent_has_waits_for_ever() -> None:
     centre.wait(86_400)
     assert centre.contact("c1").age_from < centre.now
     assert centre.offered_to("c1") == []
+
+
+def test_decision_says_for_good_what_was_so_when_it_was_made() -> None:
+    centre = Centre()
+    centre.staff(agent("ana", languages={"fr": 1}), agent("tom", languages={"en": 1}))
+    centre.write("c1", language="fr")
+    record = centre.last(ev.OfferMade).decision
+    assert record.excluded == {"language": 1}
+    centre.staff(agent("eva", languages={"de": 1}))
+    assert record.excluded == {"language": 1}

@@ -448,6 +448,16 @@ def test_lease_lost_or_regained_twice_is_noted() -> None:
     assert centre.agent("ana").grace_until == until, "a repeat does not lengthen the grace"
 
 
+def test_agent_who_came_back_is_idle_from_then_on() -> None:
+    centre = Centre()
+    centre.staff(agent("ana"), agent("ben"))
+    centre.do(cmd.LoseLease(agent=ANA), by=ADAPTER)
+    centre.wait(5)
+    centre.do(cmd.RegainLease(agent=ANA), by=ADAPTER)
+    centre.write("c1")
+    assert centre.offered_to("c1") == ["ben"]
+
+
 def test_lost_agent_is_routed_around() -> None:
     centre = Centre()
     centre.staff(agent("ana"), agent("ben"))
