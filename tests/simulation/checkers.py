@@ -40,7 +40,7 @@ class _Before:
     """What was so before an entry, and must have changed by it."""
 
     timers: dict[str, set[tuple[int, str, str]]] = field(default_factory=dict)
-    stranded: dict[str, set[str]] = field(default_factory=dict)
+    stranded: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
 
 
 class Referee:
@@ -319,9 +319,10 @@ def _of_a_turn(command_id: str, actor: str) -> bool:
     return bool(actor) or command_id.rpartition(".")[2].isdigit()
 
 
-def _stranded(ws: WorkspaceBook) -> set[str]:
+def _stranded(ws: WorkspaceBook) -> set[tuple[str, int]]:
+    """Contacts on a channel that is down, with the number of their hops, that could go on by another one."""
     return {
-        contact.id
+        (contact.id, len(contact.hops))
         for contact in ws.contacts.values()
         if contact.state in ("waiting", "offered") and ws.is_down(contact.channel_name) and ws.way_out(contact)
     }

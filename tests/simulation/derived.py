@@ -31,7 +31,7 @@ def _index(index: Index) -> dict[str, Any]:
             if r.waiting
         },
         "served": {
-            _name(known): sorted(str(r.key) for r in known.requirements if r.waiting)
+            _name(known): sorted(str(r.key) for r in known.requirements.values() if r.waiting)
             for known in _in_order(index)
             if _free(known)
         },

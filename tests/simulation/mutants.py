@@ -62,6 +62,7 @@ MUTANTS = (
         Chain.fold,
         "header.n == self.head.seq + 1 and header.prev == self.head.hash",
         "header.n == self.head.seq + 1",
+        seed=1,
     ),
     Mutant(
         "inputs are read from the consumer's own position",
@@ -77,6 +78,7 @@ MUTANTS = (
                 "self.partition, max(self.positions, getattr(self, 'own_position', self.positions)),",
             ),
         ),
+        seed=4,
     ),
     Mutant(
         "a snapshot holds what is only proposed",
@@ -84,6 +86,7 @@ MUTANTS = (
             Edit(Replica.save_snapshot, "self._pending is not None or ", ""),
             Edit(Replica.snapshot, "assert self._pending is None, ", "assert True, "),
         ),
+        seed=4,
     ),
     _mutant(
         "an acknowledged proposal is taken for an entry",
@@ -105,52 +108,55 @@ MUTANTS = (
         Replica._fold,
         "self.engine.world.rollback(self._pending.mark)",
         "pass",
+        seed=1,
     ),
-    _mutant(
-        "time goes back with the clock",
-        Replica._now,
-        "return max(at, wall)",
-        "return wall",
-    ),
+    _mutant("time goes back with the clock", Replica._now, "return max(at, wall)", "return wall", seed=2),
     _mutant(
         "nobody looks for pairs after a rollback",
         Replica._fold,
         "self._rematch = True",
         "self._rematch = False",
+        seed=43,
     ),
     # Taking back.
-    _mutant("the undo forgets appended items", Undo.rollback, "items.pop()", "pass"),
-    _mutant("the undo forgets deleted keys", Undo.delete, "self._steps.append", "(lambda step: None)"),
+    _mutant("the undo forgets appended items", Undo.rollback, "items.pop()", "pass", seed=1),
+    _mutant("the undo forgets deleted keys", Undo.delete, "self._steps.append", "(lambda step: None)", seed=5),
     _mutant(
         "the undo forgets a field",
         Undo.rollback,
         "zip(type(record).MUTABLE, values, strict=True)",
         "list(zip(type(record).MUTABLE, values, strict=True))[:-1]",
+        seed=1,
     ),
     _mutant(
         "a release is not undone",
         evolve._contact_requeued,
         "world.change_agent(ws, event.agent)",
         "ws.agents[event.agent]",
+        seed=5,
     ),
     _mutant(
         "the indexes are left as they were undone",
         World.rollback,
         "for kind, workspace, id in undone",
         "for kind, workspace, id in ()",
+        seed=1,
     ),
     # The state.
     _mutant("a decline keeps the capacity", evolve._back_to_waiting, "if held != contact.id", "if True"),
-    _mutant("completing keeps the capacity", evolve._release, "if held != contact_id", "if True"),
+    _mutant("completing keeps the capacity", evolve._release, "if held != contact_id", "if True", seed=1),
     _mutant(
         "a decline loses the age",
         evolve._offer_declined,
         "_count_decline(contact, agent.id)",
         "_count_decline(contact, agent.id)\n    contact.age_from = at",
+        seed=1,
     ),
-    _mutant("capacity weights are ignored", Agent.weight, "self.capacity_weights.get(kind, UNIT)", "UNIT"),
-    _mutant("channel limits are one too generous", Agent.rooms, "< limits[kind]", "<= limits[kind]"),
-    _mutant("source keys are not remembered", evolve.remember_source, "contact)", "contact) if False else None"),
+    _mutant("capacity weights are ignored", Agent.weight, "self.capacity_weights.get(kind, UNIT)", "UNIT", seed=1),
+    _mutant("channel limits are one too generous", Agent.rooms, "< limits[kind]", "<= limits[kind]", seed=2),
+    _mutant(
+        "source keys are not remembered", evolve.remember_source, "contact)", "contact) if False else None", seed=1
+    ),
     _mutant("answers are not remembered", Engine._remember, "state.undo.put(", "(lambda *rest: None)("),
     _mutant(
         "public numbers start over with every policy",
@@ -163,15 +169,16 @@ MUTANTS = (
         evolve._contact_forgotten,
         "undo.delete(ws.contacts, event.contact)",
         "[undo.delete(ws.contacts, c) for c in {event.contact, *customer.contacts}]",
+        seed=5,
     ),
     # The indexes.
     _mutant("an offer's timer stays behind", Index.sync_offer, "self.timers.remove(old)", "pass"),
     _mutant("a freed agent is not fresh", Index._sync_free, "self.fresh_classes[new[0].number] = new[0]", "pass"),
     _mutant("a fresh contact is not noted", Index.sync_contact, "self.fresh_contacts[contact_id] = None", "pass"),
-    _mutant("the language's minimum is ignored", CapabilityClass.why_not, "< requirement.language_min", "< 1"),
+    _mutant("the language's minimum is ignored", CapabilityClass.why_not, "< requirement.language_min", "< 1", seed=1),
     _mutant("skills are ignored", CapabilityClass.why_not, "< level", "< 0"),
     # Deciding.
-    _mutant("anybody may accept an offer", offers._own_open_offer, "ctx.actor.id != offer.agent", "False"),
+    _mutant("anybody may accept an offer", offers._own_open_offer, "ctx.actor.id != offer.agent", "False", seed=6),
     _mutant(
         "leaving availability keeps the offers",
         presence.set_presence,
@@ -179,7 +186,11 @@ MUTANTS = (
         "if command.presence == Presence.OFFLINE",
     ),
     _mutant(
-        "a lost desk keeps its offers", presence.lose_lease, '*withdraw_offers(agent, ctx.workspace, "agent_lost")', ""
+        "a lost desk keeps its offers",
+        presence.lose_lease,
+        '*withdraw_offers(agent, ctx.workspace, "agent_lost")',
+        "",
+        seed=1,
     ),
     _mutant("an offer is born expired", offers.make_offer, "ctx.now + queue.offer_timeout", "ctx.now"),
     _mutant(
@@ -187,8 +198,11 @@ MUTANTS = (
         fallback._why_not,
         "if name in visited",
         "if False",
+        seed=19,
     ),
-    _mutant("customers are written to without their consent", fallback._why_not, "if not reach.consent", "if False"),
+    _mutant(
+        "customers are written to without their consent", fallback._why_not, "if not reach.consent", "if False", seed=5
+    ),
     _mutant(
         "one conversation opens two contacts",
         conversations._live_contact,
@@ -196,24 +210,33 @@ MUTANTS = (
         "()",
     ),
     _mutant(
-        "the same message opens a contact again", conversations.receive_message, "if known is not None", "if False"
+        "the same message opens a contact again",
+        conversations.receive_message,
+        "if known is not None",
+        "if False",
+        seed=1,
     ),
     _mutant(
         "a policy leaves offers that it forbids", setup.adopt_policy, "return [adopted, *withdrawn]", "return [adopted]"
     ),
-    _mutant("ids are made twice", offers.make_offer, "ctx.new_id()", "f'{ctx.command_id}.0'"),
+    _mutant("ids are made twice", offers.make_offer, "ctx.new_id()", "f'{ctx.command_id}.0'", seed=3),
     _mutant(
         "who waits longest is not asked for",
         CapabilityClass.score,
         "numbers: Score = item[:-1]",
         "numbers: Score = (0,)",
+        seed=1,
     ),
-    _mutant("the oldest contact is not the first", _ORDER, "self.age_from", "-self.age_from"),
-    _mutant("priority does not count", _ORDER, "-self.priority", "0"),
+    _mutant("the oldest contact is not the first", _ORDER, "self.age_from", "-self.age_from", seed=5),
+    _mutant("priority does not count", _ORDER, "-self.priority", "0", seed=1),
     _mutant(
-        "the rank of queues does not count", matching.best_of, "best = (requirement.rank, order)", "best = (0, order)"
+        "the rank of queues does not count",
+        matching.best_of,
+        "best = (requirement.rank, order)",
+        "best = (0, order)",
+        seed=3,
     ),
-    _mutant("declines are not counted", evolve._count_decline, "+ 1", "+ 0"),
+    _mutant("declines are not counted", evolve._count_decline, "+ 1", "+ 0", seed=1),
     _mutant("a repeat is decided again", Engine.apply, "if known is not None", "if False"),
 )
 

@@ -56,8 +56,9 @@ def simulate(seed: int) -> Outcome:
             raise Violation("liveness", f"the world stands still: {error}") from error
         finally:
             _close(loop)
-            # Replicas freeze what they recover, which is for one long life, not for many short ones.
+            # Replicas freeze what they recover, which is meant for one long life, not for many short ones.
             gc.unfreeze()
+            gc.collect()
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:

@@ -19,6 +19,7 @@ from services.router.engine.state import Workspace
 from shared.vocabulary import UNKNOWN_LANGUAGE, AgentId, ChannelHealth, ContactId, ContactState, OfferId
 
 Order = tuple[int, int, str]
+RequirementKey = tuple[str, str, str, tuple[tuple[str, int], ...]]
 Score = tuple[float, ...]
 Head = tuple[Score, str, int]
 FreeSets = tuple[OrderedSet[tuple[int, str]], OrderedSet[tuple[int, int, str]]]
@@ -53,7 +54,7 @@ class Requirement:
         "waiting",
     )
 
-    def __init__(self, key: tuple[str, str, str, tuple[tuple[str, int], ...]], queue: QueuePolicy) -> None:
+    def __init__(self, key: RequirementKey, queue: QueuePolicy) -> None:
         self.key = key
         self.queue, self.kind, self.language, self.skills = key
         self.rank = queue.rank
@@ -110,10 +111,12 @@ class CapabilityClass:
     """Agents whom no rule can tell apart but by load and idle time, and who of them is free for which channels.
 
     `free` has an ordered set for each combination of channel kinds that its agents have room for; `by_kind` lists, for
-    a kind, the sets in which an agent for it may be found.
+    a kind, the sets in which an agent for it may be found. `wants` mirrors `Requirement.heads`: a heap of (queue rank,
+    contact order, requirement) with, for each requirement that somebody waits under, at least one entry that is not
+    worse than its first contact now.
     """
 
-    __slots__ = ("by_kind", "channels", "free", "languages", "number", "queues", "requirements", "skills")
+    __slots__ = ("by_kind", "channels", "free", "languages", "number", "queues", "requirements", "skills", "wants")
 
     def __init__(self, number: int, agent: Agent) -> None:
         self.number = number
@@ -121,7 +124,8 @@ class CapabilityClass:
         self.skills = dict(agent.skills)
         self.queues = frozenset(agent.queues)
         self.channels = frozenset(agent.channels)
-        self.requirements: list[Requirement] = []
+        self.requirements: dict[RequirementKey, Requirement] = {}
+        self.wants: list[tuple[int, Order, RequirementKey]] = []
         self.free: dict[tuple[str, ...], FreeSets] = {}
         self.by_kind: dict[str, list[FreeSets]] = {}
 
@@ -157,6 +161,41 @@ class CapabilityClass:
     def someone_free(self, kind: str) -> bool:
         """Whether any agent of the class could be offered a contact of this kind."""
         return any(by_idle for by_idle, _ in self.by_kind.get(kind, ()))
+
+    def offer_want(self, requirement: Requirement) -> None:
+        """A requirement of this class may have a better first contact than before."""
+        heappush(self.wants, (requirement.rank, requirement.waiting.first(), requirement.key))
+        if len(self.wants) > 4 * len(self.requirements) + 64:
+            self.rebuild_wants()
+
+    def rebuild_wants(self) -> None:
+        """One true entry for each requirement that somebody waits under, nothing stale."""
+        self.wants = [(r.rank, r.waiting.first(), r.key) for r in self.requirements.values() if r.waiting]
+        heapify(self.wants)
+
+    def best_want(self, first_for: Callable[[Requirement], Order | None]) -> Order | None:
+        """The contact with the lowest (queue rank, contact order) of those that `first_for` names for a requirement;
+        it may pass over the first who wait there, or over all of them."""
+        best: tuple[int, Order] | None = None
+        taken: list[tuple[int, Order, RequirementKey]] = []
+        wants = self.wants
+        while wants and (best is None or wants[0][:2] < best):
+            want = wants[0]
+            requirement = self.requirements.get(want[2])
+            if requirement is None or not requirement.waiting or (taken and want in taken):
+                heappop(wants)
+                continue
+            first = requirement.waiting.first()
+            if first != want[1]:
+                heapreplace(wants, (requirement.rank, first, requirement.key))
+                continue
+            taken.append(heappop(wants))
+            order = first_for(requirement)
+            if order is not None and (best is None or (requirement.rank, order) < best):
+                best = (requirement.rank, order)
+        for want in taken:
+            heappush(wants, want)
+        return best[1] if best is not None else None
 
     def best_for(self, requirement: Requirement) -> Head | None:
         """The best free agent of the class for a requirement: (score, agent, class number); lower is better."""
@@ -205,14 +244,15 @@ class Index:
         self.workspace = workspace
         self.timers = timers
         self.kinds = tuple(sorted({channel.kind for channel in workspace.policy.channels.values()}))
-        self.requirements: dict[tuple[str, str, str, tuple[tuple[str, int], ...]], Requirement] = {}
+        self.requirements: dict[RequirementKey, Requirement] = {}
         self.classes: dict[tuple[object, ...], CapabilityClass] = {}
         self.queues: dict[str, QueueCounts] = {name: QueueCounts() for name in workspace.policy.queues}
         self.pending_on: dict[str, OrderedSet[tuple[str]]] = {}
         self.fresh_contacts: dict[ContactId, None] = {}
         self.fresh_classes: dict[int, CapabilityClass] = {}
-        self.asked: dict[tuple[str, str, str, tuple[tuple[str, int], ...]], Requirement] = {}
+        self._by_load = any(queue.strategy == "least_active" for queue in workspace.policy.queues.values())
         self._improved: dict[int, CapabilityClass] = {}
+        self._asked: dict[RequirementKey, Requirement] = {}
         self._contacts: dict[ContactId, _ContactPlace] = {}
         self._agents: dict[AgentId, _AgentPlace] = {}
         self._staff: dict[AgentId, tuple[tuple[str, ...], bool, bool]] = {}
@@ -268,14 +308,14 @@ class Index:
         idle = {key for key, requirement in self.requirements.items() if not requirement.waiting}
         self.requirements = {key: r for key, r in self.requirements.items() if key not in idle}
         for known in self.classes.values():
-            known.requirements = [r for r in known.requirements if r.key not in idle]
+            known.requirements = {key: r for key, r in known.requirements.items() if key not in idle}
 
     @staticmethod
     def _relate(known: CapabilityClass, requirement: Requirement) -> None:
         reason = known.why_not(requirement)
         if reason is None:
             requirement.by_number[known.number] = known
-            known.requirements.append(requirement)
+            known.requirements[requirement.key] = requirement
         else:
             requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
 
@@ -335,8 +375,6 @@ class Index:
         requirement, order, timer, channel, queue, age_from, state = place
         if requirement is not None and order is not None:
             requirement.waiting.remove(order)
-            if not requirement.waiting:
-                del self.asked[requirement.key]
         if timer is not None:
             self.timers.remove(timer)
         if channel is not None:
@@ -346,9 +384,9 @@ class Index:
     def _add_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
         requirement, order, timer, channel, queue, age_from, state = place
         if requirement is not None and order is not None:
-            if not requirement.waiting:
-                self.asked[requirement.key] = requirement
             requirement.waiting.add(order)
+            if requirement.waiting.first() == order:
+                self._asked[requirement.key] = requirement
         if timer is not None:
             self.timers.add(timer)
         if channel is not None:
@@ -404,6 +442,7 @@ class Index:
             capability = self.classes[key] = CapabilityClass(len(self.classes), agent)
             for requirement in self.requirements.values():
                 self._relate(capability, requirement)
+            capability.rebuild_wants()
         self._class_of[agent.id] = (abilities, capability)
         return capability
 
@@ -435,18 +474,38 @@ class Index:
         by_idle, by_load = new[0].sets_for(new[1])
         by_idle.add((new[2], agent_id))
         by_load.add((new[3], new[2], agent_id))
-        if by_idle.first()[1] == agent_id or by_load.first()[2] == agent_id:
+        if self._may_lead(agent_id, old, new):
             self._improved[new[0].number] = new[0]
         if old is None or old[0] is not new[0] or old[1] != new[1]:
             self.fresh_classes[new[0].number] = new[0]
+
+    def _may_lead(self, agent_id: AgentId, old: _AgentPlace | None, new: _AgentPlace) -> bool:
+        """Whether the agent is now the best of their set and was not as good there before: only then may a requirement
+        have missed a better head; worse ones are mended when they come to the top."""
+        by_idle, by_load = new[0].free[new[1]]
+        moved = old is None or old[0] is not new[0] or old[1] != new[1]
+        if by_idle.first()[1] == agent_id and (moved or (old is not None and new[2] < old[2])):
+            return True
+        if not self._by_load or by_load.first()[2] != agent_id:
+            return False
+        return moved or (old is not None and (new[3], new[2]) < (old[3], old[2]))
 
     def settle_heads(self) -> None:
         """Tell the requirements of classes whose best agent may have become better. Done after a routing pass, because
         most agents that become free are taken again in the same one."""
         for known in self._improved.values():
-            for requirement in known.requirements:
+            for requirement in known.requirements.values():
                 requirement.offer_head(known)
         self._improved.clear()
+
+    def settle_wants(self) -> None:
+        """Tell the classes of requirements whose first contact may have become better. Done after a routing pass,
+        because most contacts that arrive while somebody is free are taken in the same one."""
+        for requirement in self._asked.values():
+            if requirement.waiting:
+                for known in requirement.classes:
+                    known.offer_want(requirement)
+        self._asked.clear()
 
     def signature(self, agent: Agent) -> tuple[str, ...]:
         """The channel kinds for which the agent could be offered one more contact."""

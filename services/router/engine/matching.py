@@ -48,8 +48,10 @@ def matches(index: Index) -> Iterator[Match]:
             for known in requirement.classes:
                 if known.someone_free(requirement.kind):
                     classes[known.number] = known
+        index.settle_wants()
         yield from _by_groups(index, classes.values())
     index.settle_heads()
+    index.settle_wants()
 
 
 def _arrived(index: Index, contact: Contact) -> Iterator[Match]:
@@ -120,21 +122,12 @@ def _by_groups(index: Index, classes: Iterable[CapabilityClass]) -> Iterator[Mat
 
 
 def best_of(index: Index, known: CapabilityClass, signature: tuple[str, ...]) -> Order | None:
-    """The contact that a group's agents should get first: lowest (queue rank, contact order), if there is one.
+    """The contact that a group's agents should get first: lowest (queue rank, contact order), if there is one."""
 
-    Looks through the shorter of two lists: what the class may serve, and what is asked for at all.
-    """
-    best: tuple[int, Order] | None = None
-    if len(index.asked) < len(known.requirements):
-        asked = [r for r in index.asked.values() if known.number in r.by_number]
-    else:
-        asked = [r for r in known.requirements if r.waiting]
-    for requirement in asked:
-        if requirement.kind in signature:
-            order = _first_for(index, known, signature, requirement)
-            if order is not None and (best is None or (requirement.rank, order) < best):
-                best = (requirement.rank, order)
-    return best[1] if best is not None else None
+    def first_for(requirement: Requirement) -> Order | None:
+        return _first_for(index, known, signature, requirement) if requirement.kind in signature else None
+
+    return known.best_want(first_for)
 
 
 def _first_for(
