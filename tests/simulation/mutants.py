@@ -231,7 +231,7 @@ MUTANTS = (
     _mutant("priority does not count", _ORDER, "-self.priority", "0", seed=1),
     _mutant(
         "the rank of queues does not count",
-        matching.best_of,
+        CapabilityClass.best_want,
         "best = (requirement.rank, order)",
         "best = (0, order)",
         seed=3,
