@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.router.chain import Chain, Head
-from services.router.engine import conversations, evolve, fallback, matching, offers, presence, setup
+from services.router.engine import conversations, evolve, fallback, offers, presence, setup
 from services.router.engine.engine import Engine
 from services.router.engine.index import CapabilityClass, Index
 from services.router.engine.records import Agent, Contact
