@@ -95,6 +95,10 @@ def configure(service: str, *, level: str = "info", stream: IO[str] | None = Non
     root.setLevel(logging.WARNING)
     for name in _OUR_PACKAGES:
         logging.getLogger(name).setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error"):
+        # Whoever configured uvicorn before us, its words take the same road as all others.
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
     # Addresses of callers are in the access log, and of correspondents in aiosmtpd's chatter: neither is wanted.
     logging.getLogger("uvicorn.access").disabled = True
     logging.getLogger("mail").setLevel(logging.ERROR)

@@ -82,7 +82,7 @@ class Standin:
         async with self._changed:
             self._changed.notify_all()
 
-    async def contact(self, text: str, *, name: str = "Siti", **facts: Any) -> str:
+    async def contact(self, text: str, *, name: str = "Guest", **facts: Any) -> str:
         """A contact that waits, with its first message."""
         contact = f"c-{next(self._ids)}"
         self.contacts[contact] = {
@@ -104,7 +104,7 @@ class Standin:
         await self.says(contact, text, name=name)
         return contact
 
-    async def says(self, contact: str, text: str, *, name: str = "Siti", **facts: Any) -> Doc:
+    async def says(self, contact: str, text: str, *, name: str = "Guest", **facts: Any) -> Doc:
         """A customer's message on a contact."""
         return await self._line(
             contact, {"direction": "customer", "author_name": name, "text": text, "status": None} | facts

@@ -66,13 +66,13 @@ class StandinChat:
             return str(session["known"][own])
         world = self.world
         if session["contact"] is None:
-            contact = session["contact"] = await world.contact(said["text"], name=session["name"] or "Siti")
+            contact = session["contact"] = await world.contact(said["text"], name=session["name"] or "Guest")
             line = world.transcripts[contact][0]
             session["state"] = {"state": "waiting", "queue": "payments"}
             if self.offer_at_once:
                 await world.offer(contact)
         else:
-            line = await world.says(session["contact"], said["text"], name=session["name"] or "Siti")
+            line = await world.says(session["contact"], said["text"], name=session["name"] or "Guest")
         session["known"][own] = line["id"]
         self._append(session, line["id"], "customer", said["text"], line["at"], {"client_message_id": own})
         return str(line["id"])

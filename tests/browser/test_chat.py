@@ -20,24 +20,24 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 async def test_a_customer_writes_waits_is_answered_and_is_done(standin: Standin, visitor: Visitor) -> None:
     chat = await visitor.open("/chat/")
     desk = await visitor.open(f"/desk/#token={standin.token}")
-    await chat.get_by_label("Your name (optional)").fill("Siti")
+    await chat.get_by_label("Your name (optional)").fill("Guest")
     await chat.locator("#text").fill("Halo, saldo saya belum masuk.")
     await chat.keyboard.press("Enter")
     await expect(chat.locator("#where-title")).to_have_text("You are in the queue for Payments")
     await expect(chat.locator(".message.own")).to_contain_text("Received")
     await desk.get_by_role("button", name="Accept").click()
-    await expect(desk.locator("#conversation h1")).to_have_text("Siti")
+    await expect(desk.locator("#conversation h1")).to_have_text("Guest")
     await expect(chat.locator("#where-title")).to_have_text("Ana is with you")
-    await desk.locator("#reply").fill("Halo Siti, saya bantu.")
+    await desk.locator("#reply").fill("Halo Guest, saya bantu.")
     await desk.keyboard.press("Enter")
-    await expect(chat.locator(".message:not(.own) .bubble")).to_have_text("Halo Siti, saya bantu.")
+    await expect(chat.locator(".message:not(.own) .bubble")).to_have_text("Halo Guest, saya bantu.")
     await chat.locator("#text").fill("Terima kasih")
     await chat.get_by_role("button", name="Send").click()
     await expect(desk.locator(".message .text").last).to_have_text("Terima kasih")
     await desk.get_by_role("button", name="Complete").click()
     await desk.locator("dialog").get_by_role("button", name="Complete").click()
     await expect(chat.locator("#where-title")).to_have_text("This conversation has ended")
-    assert standin.chat.hellos[0] == {"token": None, "last_seq": 0, "name": "Siti", "language": "en-GB"}
+    assert standin.chat.hellos[0] == {"token": None, "last_seq": 0, "name": "Guest", "language": "en-GB"}
 
 
 async def test_resumes_behind_the_last_line_after_the_socket_drops(standin: Standin, visitor: Visitor) -> None:

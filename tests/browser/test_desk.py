@@ -171,7 +171,7 @@ async def test_a_lost_answer_does_not_send_the_reply_twice(standin: Standin, vis
     contact = await standin.contact(TEXT)
     await standin.assign(contact)
     desk = await visitor.open(f"/desk/#token={standin.token}")
-    await desk.get_by_role("button", name="Siti").click()
+    await desk.get_by_role("button", name="Guest").click()
     standin.lose_answers = 1
     await desk.locator("#reply").fill("once only")
     await desk.keyboard.press("Enter")
@@ -185,7 +185,7 @@ async def test_a_refused_reply_is_kept_and_can_be_sent_again(standin: Standin, v
     contact = await standin.contact(TEXT)
     await standin.assign(contact)
     desk = await visitor.open(f"/desk/#token={standin.token}")
-    await desk.get_by_role("button", name="Siti").click()
+    await desk.get_by_role("button", name="Guest").click()
     standin.problems[f"/v1/contacts/{contact}/messages"] = (409, "the channel is paused")
     await desk.locator("#reply").fill("worth keeping")
     await desk.keyboard.press("Enter")
@@ -199,7 +199,7 @@ async def test_a_broken_stream_resumes_where_it_was(standin: Standin, visitor: V
     contact = await standin.contact(TEXT)
     await standin.assign(contact)
     desk = await visitor.open(f"/desk/#token={standin.token}")
-    await desk.get_by_role("button", name="Siti").click()
+    await desk.get_by_role("button", name="Guest").click()
     await desk.locator("#reply").fill("kept over the break")
     await expect(desk.locator("#connection")).to_have_text("Live")
     seen = standin.seq
@@ -288,7 +288,7 @@ async def test_a_mail_shows_its_subject_and_a_moved_contact_its_way(standin: Sta
     standin.transcripts[contact][0]["subject"] = "Card blocked"
     await standin.assign(contact)
     desk = await visitor.open(f"/desk/#token={standin.token}")
-    await desk.get_by_role("button", name="Siti").click()
+    await desk.get_by_role("button", name="Guest").click()
     await expect(desk.locator(".message .subject")).to_have_text("Card blocked")
     await expect(desk.locator(".talk-head")).to_contain_text("From Chat")
 

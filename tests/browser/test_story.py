@@ -50,7 +50,7 @@ async def people(browser: Any, embedded: Embedded) -> AsyncIterator[Visitor]:
 
 async def test_a_message_reaches_the_right_agent_is_answered_and_completed(embedded: Embedded, people: Visitor) -> None:
     chat = await people.open(f"/chat/?account={embedded.facts['chat_account']}")
-    await chat.get_by_label("Your name (optional)").fill("Siti")
+    await chat.get_by_label("Your name (optional)").fill("Guest")
     await chat.locator("#text").fill(QUESTION)
     await chat.keyboard.press("Enter")
     await expect(chat.locator("#where-title")).to_contain_text("You are in the queue for")
@@ -68,11 +68,11 @@ async def test_a_message_reaches_the_right_agent_is_answered_and_completed(embed
     await desk.wait_for_timeout(450)
     await desk.keyboard.press("a")
     await expect(desk.locator(".message .text")).to_have_text([QUESTION])
-    await expect(desk.locator("#conversation h1")).to_have_text("Siti")
+    await expect(desk.locator("#conversation h1")).to_have_text("Guest")
     await expect(chat.locator("#where-title")).to_contain_text("with you")
-    await desk.locator("#reply").fill("Halo Siti, saya cek dulu transfernya.")
+    await desk.locator("#reply").fill("Halo Guest, saya cek dulu transfernya.")
     await desk.keyboard.press("Enter")
-    await expect(chat.locator(".message:not(.own) .bubble")).to_have_text("Halo Siti, saya cek dulu transfernya.")
+    await expect(chat.locator(".message:not(.own) .bubble")).to_have_text("Halo Guest, saya cek dulu transfernya.")
     await expect(desk.locator(".message.own")).to_contain_text("Delivered")
 
     # The process dies at once and comes back; both sides go on where they were.
@@ -86,7 +86,7 @@ async def test_a_message_reaches_the_right_agent_is_answered_and_completed(embed
     await expect(desk.locator("#connection")).to_have_text("Live", timeout=30_000)
     await expect(chat.locator(".message.own.unsent")).to_have_count(0, timeout=30_000)
     await expect(desk.locator(".message .text")).to_have_text(
-        [QUESTION, "Halo Siti, saya cek dulu transfernya.", "Terima kasih"], timeout=30_000
+        [QUESTION, "Halo Guest, saya cek dulu transfernya.", "Terima kasih"], timeout=30_000
     )
     await expect(desk.locator("#reply")).to_have_value("draft")
 
@@ -131,7 +131,7 @@ async def _desk(people: Visitor, embedded: Embedded, agent: str) -> Page:
 
 def _mail(host: str, port: int, to: str) -> None:
     mail = EmailMessage()
-    mail["From"] = "Priya <customer@example.net>"
+    mail["From"] = "Customer <customer@example.net>"
     mail["To"] = to
     mail["Subject"] = "Card blocked"
     mail["Message-ID"] = "<story-1@example.net>"

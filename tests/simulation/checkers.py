@@ -207,8 +207,13 @@ class Referee:
         for name, ws in self.ledger.workspaces.items():
             pairs = left_waiting(ws)
             require(not pairs, "8", f"entry {entry.seq} leaves {pairs} apart")
-            if any(_of_a_turn(d.command_id, d.actor) for d in entry.decisions):
+            if self._of_a_turn(entry):
                 self._check_done(name, ws, before)
+
+    @staticmethod
+    def _of_a_turn(entry: Entry) -> bool:
+        """Whether an entry comes from a leader's turn, which begins with what is due; taking over does not."""
+        return any(d.actor or d.command_id.rpartition(".")[2].isdigit() for d in entry.decisions)
 
     def _check_done(self, name: str, ws: WorkspaceBook, before: _Before) -> None:
         due = [timer for timer in ws.timers() if timer[0] <= self._at and timer in before.timers.get(name, ())]
@@ -273,7 +278,7 @@ class Referee:
         for name, ws in self.ledger.workspaces.items():
             pairs = left_waiting(ws)
             require(not pairs, "8", f"in the end {pairs} are apart")
-            if ws.policy:
+            if ws.policy and self._of_a_turn(self.entries[self.head[0]].entry):
                 self._check_done(name, ws, before)
         end = self.store.end
         require(self.positions == end, "liveness", f"inputs are read up to {self.positions}, they end at {end}")
@@ -312,11 +317,6 @@ def _decoded(data: bytes) -> cmd.Input | None:
         return decode_input(data)
     except LogCorrupt:
         return None
-
-
-def _of_a_turn(command_id: str, actor: str) -> bool:
-    """Whether a decision was made in a leader's turn, which begins with what is due; not when taking over."""
-    return bool(actor) or command_id.rpartition(".")[2].isdigit()
 
 
 def _stranded(ws: WorkspaceBook) -> set[tuple[str, int]]:

@@ -541,7 +541,6 @@ class Ledger:
         require(target not in contact.episode, "6", f"{contact.id} comes to {target} again: {contact.episode}")
         contact.episode.append(target)
         contact.hops.append((left, target))
-        require(len(contact.episode) <= len(ws.channels), "6", f"{contact.id} hops on and on: {contact.episode}")
         reach = contact.reach[event.channel]
         require(reach.key == event.address, "6", f"{contact.id} is moved to somebody else's address")
         contact.channel = event.channel

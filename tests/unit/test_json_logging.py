@@ -104,6 +104,24 @@ def test_what_our_own_errors_and_the_system_say_is_kept(lines: Any) -> None:
     assert "test_json_logging.py:" in said
 
 
+@pytest.fixture
+def uvicorn_spoke_first() -> Iterator[None]:
+    uvicorn = logging.getLogger("uvicorn")
+    handlers, propagate = uvicorn.handlers[:], uvicorn.propagate
+    uvicorn.addHandler(logging.StreamHandler())
+    uvicorn.propagate = False
+    yield
+    uvicorn.handlers[:] = handlers
+    uvicorn.propagate = propagate
+
+
+@pytest.mark.usefixtures("uvicorn_spoke_first")
+def test_what_uvicorn_says_takes_our_road(request: pytest.FixtureRequest) -> None:
+    lines = request.getfixturevalue("lines")
+    logging.getLogger("uvicorn.error").error("shutting down")
+    assert [line["message"] for line in lines()] == ["shutting down"]
+
+
 def test_numbers_are_rendered(lines: Any) -> None:
     logging.getLogger("uvicorn.error").error("Cancel %s running task(s)", 3)
     assert lines()[0]["message"] == "Cancel 3 running task(s)"
