@@ -55,6 +55,9 @@ class MemoryViews:
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._deleted: OrderedDict[Key, int] = OrderedDict()
         self._seqs: dict[int, int] = {}
+        self._epochs: dict[int, str] = {}
+        self._lost: set[int] = set()
+        self._claims: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._waiting: defaultdict[int, dict[asyncio.Future[bool], int]] = defaultdict(dict)
         self._watched: dict[tuple[str, str, str | None], tuple[Bell, list[MemoryWatch]]] = {}
 
@@ -63,13 +66,45 @@ class MemoryViews:
         """How many wait for a seq or watch a document or kind."""
         return sum(map(len, self._waiting.values())) + sum(len(watches) for _, watches in self._watched.values())
 
-    async def publish(self, partition: int, seq: int, changes: Sequence[Change]) -> None:
+    async def begin(self, partition: int, epoch: str) -> int:
+        if self._epochs.setdefault(partition, epoch) != epoch:
+            self._epochs[partition] = epoch
+            self._seqs.pop(partition, None)
+        return self._seqs.get(partition, 0)
+
+    def lost(self, partition: int) -> bool:
+        return partition in self._lost
+
+    async def clear(self, partition: int, workspaces: Sequence[str]) -> None:
+        of = set(workspaces)
+        for key in [key for key in self._kinds if key[0] in of]:
+            del self._kinds[key]
+        for gone in [key for key in self._deleted if key[0] in of]:
+            del self._deleted[gone]
+        self._seqs.pop(partition, None)
+        self._lost.discard(partition)
+
+    async def flush(self) -> None:
+        return None
+
+    async def claim(self, name: str, owner: str, ttl_s: float) -> bool:
+        now = asyncio.get_running_loop().time()
+        held = self._claims.get(name)
+        if held is not None and held[0] != owner and held[1] > now:
+            return False
+        self._claims[name] = (owner, now + ttl_s)
+        self._claims.move_to_end(name)
+        while self._claims and next(iter(self._claims.values()))[1] <= now:
+            self._claims.popitem(last=False)
+        return True
+
+    async def publish(self, partition: int, seq: int | None, changes: Sequence[Change]) -> None:
         hints: dict[tuple[str, str, str | None], None] = {}
         for change in changes:
             if self._write(change):
                 hints[change.workspace, change.kind, change.id] = None
                 hints[change.workspace, change.kind, None] = None
-        if seq > self._seqs.get(partition, 0):
+        if seq is not None and seq > self._seqs.get(partition, 0):
             self._seqs[partition] = seq
             self._wake(partition, seq)
         for hint in hints:
@@ -123,7 +158,9 @@ class MemoryViews:
         """Lose everything, as a view may at any moment; who watches is told."""
         self._kinds.clear()
         self._deleted.clear()
+        self._lost.update(self._seqs)
         self._seqs.clear()
+        self._claims.clear()
         for bell, _ in self._watched.values():
             bell.ring()
 

@@ -32,6 +32,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 
+class ViewsUnavailable(Exception):
+    """The views cannot be reached: nothing is known of any document. What is journaled stays true."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One document to write (`data`) or to delete (`data` is None), as of journal entry `seq`."""
@@ -52,10 +56,47 @@ class Watch(Protocol):
 
 
 class Views(Protocol):
-    """Documents and hints. Documents handed out are shared: read them, never write on them."""
+    """Documents and hints. Documents handed out are shared: read them, never write on them.
 
-    async def publish(self, partition: int, seq: int, changes: Sequence[Change]) -> None:
-        """Write the documents of entry `seq`, then hint. An older write never replaces a newer one."""
+    Whoever reads or watches may get `ViewsUnavailable`. Whoever publishes does not: publishing never waits for a store
+    that is away. It may write a little later, in order; if what was handed to it can no longer be written, or what was
+    written before is gone, `lost` says so, and the publisher writes everything anew.
+    """
+
+    async def begin(self, partition: int, epoch: str) -> int:
+        """Become the publisher of a partition. Returns the newest entry whose documents are all written, 0 for none.
+
+        `epoch` is the identity of the journal. Documents that were published under another one count as none.
+        """
+        ...
+
+    async def publish(self, partition: int, seq: int | None, changes: Sequence[Change]) -> None:
+        """Write the documents of entry `seq`, then hint. An older write never replaces a newer one.
+
+        Without `seq`, the documents are a part of what is being written anew: `seq` of the partition stays what it is.
+        """
+        ...
+
+    def lost(self, partition: int) -> bool:
+        """Whether the publisher has to `clear` the partition and write everything anew."""
+        ...
+
+    async def clear(self, partition: int, workspaces: Sequence[str]) -> None:
+        """Forget every document of these workspaces and the partition's `seq`; `lost` is False from now on.
+
+        Readers see `seq` 0 until the next `publish` with one, which ends the writing anew.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Returns when everything published so far is written, or is known to be lost."""
+        ...
+
+    async def claim(self, name: str, owner: str, ttl_s: float) -> bool:
+        """Whether `owner` now holds `name`, for `ttl_s` from now; whoever holds it may renew it.
+
+        For work that should be done once among several processes, not for safety: a claim can be lost like any view.
+        """
         ...
 
     async def get(self, workspace: str, kind: str, id: str) -> Mapping[str, Any] | None: ...

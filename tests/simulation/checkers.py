@@ -133,7 +133,8 @@ class Referee:
         return before is None or at // DAY - before // DAY >= 2
 
     def _check_ids(self, command_id: str, events: tuple[ev.Event, ...], at: int) -> None:
-        """No id is made twice, as long as the command or the message that it derives from is remembered."""
+        """No id is made twice as long as the answer of the command that it derives from is remembered. Later it may
+        be, but never while what was made first is still there: that the ledger sees."""
         for event in events:
             made: str | None = None
             if isinstance(event, ev.ContactCreated):
@@ -144,7 +145,7 @@ class Referee:
                 made = event.message
             if made is not None:
                 before = self._ids.get(made)
-                fresh = before is None or at // DAY - before // DAY > 8
+                fresh = before is None or at // DAY - before // DAY >= 2
                 require(fresh, "9", f"{command_id} makes {made}, which was made before")
                 self._ids[made] = at
 

@@ -23,19 +23,20 @@ def difference(world: World) -> str | None:
 
 
 def _index(index: Index) -> dict[str, Any]:
+    # Class numbers depend on the order in which agents came; the abilities that make a class do not.
+    names = {known.number: str(abilities) for abilities, known in index.classes.items()}
+    classes = sorted((names[known.number], known) for known in index.classes.values() if _free(known))
+    waiting = sorted((str(key), requirement) for key, requirement in index.requirements.items() if requirement.waiting)
     return {
-        "waiting": {str(key): list(r.waiting) for key, r in sorted(index.requirements.items()) if r.waiting},
+        "waiting": {key: list(requirement.waiting) for key, requirement in waiting},
         "serves": {
-            str(key): sorted(_name(known) for known in r.classes if _free(known))
-            for key, r in sorted(index.requirements.items())
-            if r.waiting
+            key: sorted(names[c.number] for c in requirement.classes if _free(c)) for key, requirement in waiting
         },
         "served": {
-            _name(known): sorted(str(r.key) for r in known.requirements.values() if r.waiting)
-            for known in _in_order(index)
-            if _free(known)
+            name: sorted(str(requirement.key) for requirement in known.requirements.values() if requirement.waiting)
+            for name, known in classes
         },
-        "free": {_name(known): _free(known) for known in _in_order(index) if _free(known)},
+        "free": {name: _free(known) for name, known in classes},
         "counts": {
             name: (
                 counts.waiting,
@@ -50,15 +51,6 @@ def _index(index: Index) -> dict[str, Any]:
         },
         "pending_on": {name: list(pending) for name, pending in sorted(index.pending_on.items()) if pending},
     }
-
-
-def _in_order(index: Index) -> list[CapabilityClass]:
-    return sorted(index.classes.values(), key=_name)
-
-
-def _name(known: CapabilityClass) -> str:
-    abilities = (known.languages.items(), known.skills.items(), known.queues, known.channels)
-    return str(tuple(sorted(ability) for ability in abilities))
 
 
 def _free(known: CapabilityClass) -> dict[tuple[str, ...], tuple[list[Any], list[Any]]]:
