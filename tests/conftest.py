@@ -7,6 +7,11 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.support.fixtures import kafka as kafka
+from tests.support.fixtures import prefix as prefix
+from tests.support.fixtures import redis_url as redis_url
+from tests.support.fixtures import three_brokers as three_brokers
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
