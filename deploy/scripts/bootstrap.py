@@ -21,6 +21,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DEBIAN_FOR_VENV = ("python3-venv", "ca-certificates")
 DEBIAN_FOR_TESTS = ("chromium", "fonts-noto-core", "fonts-wqy-zenhei")
+# Packages for commands: whoever has the command from elsewhere needs no package.
+DEBIAN_FOR_COMMANDS = {
+    "java": "default-jre-headless",
+    "mvn": "maven",
+    "redis-server": "redis-server",
+    "promtool": "prometheus",
+}
+SERVICE_POLICY = Path("/usr/sbin/policy-rc.d")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 LOCKS = {"runtime": "deploy/requirements.lock", "dev": "deploy/requirements-dev.lock"}
 
@@ -65,13 +73,15 @@ def ensure_environment(root: Path, kind: str, python: str) -> None:
 
 
 def ensure_debian_packages_for_tests() -> None:
-    """In CI the browser tests must run, not be skipped: as root, install what they need."""
+    """In CI no test may be skipped for want of a browser, a broker or a server: as root, install what they need."""
     missing = [name for name in DEBIAN_FOR_TESTS if not _is_installed(name)]
+    missing += [package for command, package in DEBIAN_FOR_COMMANDS.items() if not shutil.which(command)]
     if not missing:
         return
     if not (is_root() and shutil.which("apt-get")):
         raise CannotGoOn(f"CI=true needs these Debian packages: apt-get install -y {' '.join(missing)}")
-    _apt_install(missing)
+    with _no_service_starts(SERVICE_POLICY):
+        _apt_install(missing)
 
 
 def is_root() -> bool:
@@ -131,6 +141,23 @@ def _apt_install(packages: list[str] | tuple[str, ...]) -> None:
         done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)  # noqa: S603
         if done.returncode != 0 and command is install:
             raise CannotGoOn(f"This failed: {' '.join(install)}")
+
+
+@contextlib.contextmanager
+def _no_service_starts(policy: Path) -> Iterator[None]:
+    """Tests start the servers they need on ports of their own; Debian's must not start because they are installed.
+
+    Debian asks the file `policy` whether it may; one that somebody else put there stays in force.
+    """
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()
 
 
 def _is_installed(package: str) -> bool:

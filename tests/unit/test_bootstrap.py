@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.scripts import bootstrap
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = REPOSITORY / "deploy" / "scripts"
 
@@ -201,6 +203,52 @@ def test_a_package_that_cannot_be_installed_leaves_no_stamp(machine: Machine) ->
     assert done.returncode == 1
     assert "Trying again starts afresh" in done.stderr
     assert not list(machine.venv.glob(".complete-*"))
+
+
+@pytest.fixture
+def debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Debian:
+    return Debian(tmp_path, monkeypatch)
+
+
+class Debian:
+    """Where tests run as root in CI: all packages are installed, and of the commands those that a test names."""
+
+    def __init__(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.policy = base / "policy-rc.d"
+        self.commands = {"apt-get", *bootstrap.DEBIAN_FOR_COMMANDS}
+        self.asked: list[list[str]] = []
+        self.answer: int | None = None
+        monkeypatch.setattr(bootstrap, "SERVICE_POLICY", self.policy)
+        monkeypatch.setattr(bootstrap, "is_root", lambda: True)
+        monkeypatch.setattr(bootstrap, "_is_installed", lambda package: True)
+        monkeypatch.setattr(bootstrap, "_apt_install", self._install)
+        monkeypatch.setattr(shutil, "which", lambda command: command if command in self.commands else None)
+
+    def _install(self, packages: list[str]) -> None:
+        self.asked.append(packages)
+        self.answer = subprocess.run([self.policy], check=False).returncode
+
+
+def test_a_machine_that_has_the_commands_needs_no_packages(debian: Debian) -> None:
+    bootstrap.ensure_debian_packages_for_tests()
+    assert debian.asked == []
+
+
+def test_missing_servers_are_installed_but_not_started(debian: Debian) -> None:
+    debian.commands -= {"redis-server", "promtool"}
+    bootstrap.ensure_debian_packages_for_tests()
+    assert debian.asked == [["redis-server", "prometheus"]]
+    assert debian.answer == 101, "action forbidden by policy"
+    assert not debian.policy.exists()
+
+
+def test_a_policy_that_is_there_already_stays(debian: Debian) -> None:
+    debian.commands -= {"java"}
+    debian.policy.write_text("#!/bin/sh\nexit 104\n")
+    debian.policy.chmod(0o755)
+    bootstrap.ensure_debian_packages_for_tests()
+    assert debian.answer == 104
+    assert debian.policy.exists()
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
