@@ -36,12 +36,18 @@ def _table(union: types.UnionType) -> dict[str, msgspec.json.Decoder[Any]]:
 _COMMANDS = _table(commands.Command)
 _EVENTS = _table(events.Event)
 _encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
 _input_decoder = msgspec.json.Decoder(_InputWire)
 
 
 def encode(value: Any) -> bytes:
     """JSON bytes of anything made of records, mappings, sequences and scalars."""
     return _encoder.encode(value)
+
+
+def decode(data: bytes) -> Any:
+    """What `encode` was given, as plain dicts, lists and scalars. Raises ValueError."""
+    return _decoder.decode(data)
 
 
 def encode_input(record: commands.Input) -> bytes:

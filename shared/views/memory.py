@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import islice
 from typing import Any, Final
 
-from shared.log.bell import Bell
 from shared.views.port import Change
 from shared.views.sorted_ids import SortedIds
+from shared.views.watches import BellWatch, Watched, Watches
 
 REMEMBERED_DELETIONS: Final = 10_000
 
@@ -35,19 +35,6 @@ class _Kind:
         self.ids = SortedIds()
 
 
-class MemoryWatch:
-    """A bell and what of it was heard."""
-
-    def __init__(self, bell: Bell) -> None:
-        self._bell = bell
-        self._heard = bell.rings
-
-    async def wait(self, timeout_s: float) -> bool:
-        rang = await self._bell.wait(self._heard, timeout_s)
-        self._heard = self._bell.rings
-        return rang
-
-
 class MemoryViews:
     """The views port on dictionaries."""
 
@@ -59,12 +46,12 @@ class MemoryViews:
         self._lost: set[int] = set()
         self._claims: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._waiting: defaultdict[int, dict[asyncio.Future[bool], int]] = defaultdict(dict)
-        self._watched: dict[tuple[str, str, str | None], tuple[Bell, list[MemoryWatch]]] = {}
+        self._watches = Watches()
 
     @property
     def waiting(self) -> int:
         """How many wait for a seq or watch a document or kind."""
-        return sum(map(len, self._waiting.values())) + sum(len(watches) for _, watches in self._watched.values())
+        return sum(map(len, self._waiting.values())) + len(self._watches)
 
     async def begin(self, partition: int, epoch: str) -> int:
         if self._epochs.setdefault(partition, epoch) != epoch:
@@ -99,7 +86,7 @@ class MemoryViews:
         return True
 
     async def publish(self, partition: int, seq: int | None, changes: Sequence[Change]) -> None:
-        hints: dict[tuple[str, str, str | None], None] = {}
+        hints: dict[Watched, None] = {}
         for change in changes:
             if self._write(change):
                 hints[change.workspace, change.kind, change.id] = None
@@ -108,9 +95,7 @@ class MemoryViews:
             self._seqs[partition] = seq
             self._wake(partition, seq)
         for hint in hints:
-            watched = self._watched.get(hint)
-            if watched is not None:
-                watched[0].ring()
+            self._watches.ring(hint)
 
     async def get(self, workspace: str, kind: str, id: str) -> Document | None:
         documents = self._kinds.get((workspace, kind))
@@ -151,8 +136,8 @@ class MemoryViews:
             timer.cancel()
             waiting.pop(reached, None)
 
-    def watch(self, workspace: str, kind: str, id: str | None = None) -> AbstractAsyncContextManager[MemoryWatch]:
-        return self._watch((workspace, kind, id))
+    def watch(self, workspace: str, kind: str, id: str | None = None) -> AbstractAsyncContextManager[BellWatch]:
+        return self._watches.watch((workspace, kind, id))
 
     def forget(self) -> None:
         """Lose everything, as a view may at any moment; who watches is told."""
@@ -161,20 +146,7 @@ class MemoryViews:
         self._lost.update(self._seqs)
         self._seqs.clear()
         self._claims.clear()
-        for bell, _ in self._watched.values():
-            bell.ring()
-
-    @asynccontextmanager
-    async def _watch(self, key: tuple[str, str, str | None]) -> AsyncIterator[MemoryWatch]:
-        bell, watches = self._watched.setdefault(key, (Bell(), []))
-        watch = MemoryWatch(bell)
-        watches.append(watch)
-        try:
-            yield watch
-        finally:
-            watches.remove(watch)
-            if not watches:
-                del self._watched[key]
+        self._watches.ring_all()
 
     def _write(self, change: Change) -> bool:
         """Whether the change was news."""

@@ -1,4 +1,7 @@
-"""What every view store keeps. An adapter's test class inherits this and gives the fixture `views`, empty."""
+"""What every view store keeps. An adapter's test class inherits this and gives the fixture `views`.
+
+They are empty, and `begin` was called for partition 0 with the epoch "e1".
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 
 from shared.views.port import Change, Views
+from tests.eventually import eventually
 
 
 def change(id: str = "c1", seq: int = 1, *, kind: str = "contact", workspace: str = "w1", **data: Any) -> Change:
@@ -21,6 +25,7 @@ def deletion(id: str = "c1", seq: int = 1, *, kind: str = "contact", workspace: 
 
 async def publish(views: Views, *changes: Change, seq: int | None = None, partition: int = 0) -> None:
     await views.publish(partition, seq or max((one.seq for one in changes), default=1), changes)
+    await views.flush()
 
 
 async def ids(views: Views, **options: Any) -> list[str]:
@@ -171,3 +176,94 @@ class ViewsSuite:
 
             assert await one.wait(0)
             assert await two.wait(0)
+
+    async def test_a_publisher_goes_on_where_the_last_one_ended(self, views: Views) -> None:
+        assert await views.begin(0, "e1") == 0
+        await publish(views, change(seq=7))
+
+        assert await views.begin(0, "e1") == 7
+        assert not views.lost(0)
+        assert await views.begin(1, "e1") == 0
+
+    async def test_what_was_published_of_another_journal_counts_as_nothing(self, views: Views) -> None:
+        await publish(views, change(seq=7))
+
+        assert await views.begin(0, "e2") == 0
+        assert await views.seq(0) == 0
+        await views.clear(0, ["w1"])
+        await publish(views, change(seq=1))
+        assert await views.get("w1", "contact", "c1") == {"id": "c1", "seq": 1}
+        assert await views.begin(0, "e2") == 1
+
+    async def test_a_part_of_writing_anew_leaves_the_seq_as_it_is(self, views: Views) -> None:
+        await publish(views, change("c1", 7))
+        await views.publish(0, None, [change("c2", 3)])
+        await views.flush()
+
+        assert await views.seq(0) == 7
+        assert await ids(views) == ["c1", "c2"]
+
+    async def test_what_is_cleared_is_gone_and_may_be_written_anew_from_older_entries(self, views: Views) -> None:
+        await publish(views, change("c1", 8), change("c1", 8, workspace="w2"), deletion("c2", 9), seq=9)
+        await views.clear(0, ["w1", "w2"])
+        await views.flush()
+
+        assert await views.seq(0) == 0
+        assert await ids(views) == []
+        assert await views.get("w2", "contact", "c1") is None
+        assert not views.lost(0)
+
+        await views.publish(0, None, [change("c1", 5), change("c2", 3)])
+        await views.flush()
+        assert await views.seq(0) == 0
+        await publish(views, seq=9)
+        assert await views.seq(0) == 9
+        assert await ids(views) == ["c1", "c2"]
+
+    async def test_clearing_leaves_other_partitions_alone(self, views: Views) -> None:
+        await views.begin(1, "e1")
+        await publish(views, change("c1", 4))
+        await publish(views, change("c1", 6, workspace="w2"), partition=1)
+        await views.clear(0, ["w1"])
+        await views.flush()
+
+        assert await views.get("w2", "contact", "c1") == {"id": "c1", "seq": 6}
+        assert (await views.seq(0), await views.seq(1)) == (0, 6)
+
+    async def test_a_claim_has_one_owner_who_may_renew_it(self, views: Views) -> None:
+        assert await views.claim("rounds", "a", 60)
+        assert not await views.claim("rounds", "b", 60)
+        assert await views.claim("rounds", "a", 60)
+        assert await views.claim("sweeping", "b", 60)
+
+    async def test_a_claim_ends_by_itself(self, views: Views) -> None:
+        assert await views.claim("rounds", "a", 60)
+        assert await views.claim("rounds", "a", 0.05)
+
+        async def taken() -> bool:
+            return await views.claim("rounds", "b", 60)
+
+        await eventually(taken)
+        assert not await views.claim("rounds", "a", 60)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", " ", "{", "}{", "{w:w1}", "a\x00b", "a\nb", "ä€😀", "%7B", "*", "x" * 1000, "d:contact", "w1}:d:contact"],
+    )
+    async def test_any_text_is_a_name(self, views: Views, name: str) -> None:
+        odd = [change(name), change("c1", kind=name or "-"), change("c1", workspace=name), change("zz")]
+        async with views.watch("w1", "contact", name) as watch:
+            await publish(views, *odd)
+            assert await watch.wait(0)
+
+        for one in odd:
+            assert await views.get(one.workspace, one.kind, one.id) == one.data
+        assert await ids(views) == sorted([name, "zz"])[name == "" :]
+        assert await ids(views, after=name) == [one for one in ("zz",) if one > name]
+        assert await views.claim(name, name, 60)
+        await publish(views, deletion(name, 2), deletion("c1", 2, workspace=name))
+        assert await ids(views) == ["zz"]
+        assert await views.list(name, "contact") == []
+        await views.clear(0, ["w1", name])
+        await views.flush()
+        assert await ids(views) == []

@@ -16,8 +16,10 @@ from tests.unit.views.suite import ViewsSuite, change, deletion, publish
 
 class TestMemoryViews(ViewsSuite):
     @pytest.fixture
-    def views(self) -> Views:
-        return MemoryViews()
+    async def views(self) -> Views:
+        views = MemoryViews()
+        await views.begin(0, "e1")
+        return views
 
 
 async def test_documents_that_come_and_go_leave_no_leak() -> None:
