@@ -149,6 +149,14 @@ class RedisLink:
                 answers = await self._pipeline(commands)
             return answers
 
+    async def run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """As `run_many`, but the first error is raised after all have run."""
+        answers = await self.run_many(calls)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise self._away(f"Redis: {type(answer).__name__}") from answer
+        return answers
+
     def pubsub(self) -> PubSub:
         """A subscriber on a connection of this pool. Its errors are Redis's own."""
         return self._client.pubsub()

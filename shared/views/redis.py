@@ -123,8 +123,14 @@ class RedisViews:
         return await writer.begin(epoch)
 
     async def publish(self, partition: int, seq: int | None, changes: Sequence[Change]) -> None:
-        """After `begin`. What is handed over is written soon; `flush` waits for that."""
-        self._writers[partition].publish(seq, changes)
+        """After `begin`. What is handed over is written soon; `flush` waits for that.
+
+        A part of writing anew may wait up to 50 ms for room in the queue, if Redis answers; else nothing here waits.
+        """
+        writer = self._writers[partition]
+        if seq is None:
+            await writer.room()
+        writer.publish(seq, changes)
 
     def lost(self, partition: int) -> bool:
         """As the port says; False as long as Redis does not answer, because nothing could be written anew."""

@@ -94,6 +94,11 @@ class PartitionQueue:
     def handed(self) -> int:
         return self.settled + len(self._waiting)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether half of the room is taken."""
+        return 2 * len(self._waiting) > self._max_entries or 2 * self.bytes > self._max_bytes
+
     def put(self, seq: int | None, documents: Sequence[Document]) -> bool:
         """False if there is no room; nothing is taken then. An empty queue takes whatever comes.
 

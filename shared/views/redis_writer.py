@@ -25,6 +25,7 @@ IDLE_S: Final = 1.0
 """So often a publisher with nothing to write looks whether what it wrote is still there."""
 FIRST_PAUSE_S: Final = 0.05
 LAST_PAUSE_S: Final = 1.0
+ROOM_S: Final = 0.05
 CLEAR_AT_ONCE: Final = 100
 NAMED_CHANGES: Final = 200
 NAMED_BYTES: Final = 16 * 1024
@@ -77,6 +78,11 @@ class PartitionWriter:
             self._lost = False
             self._answering = True
             return self._last
+
+    async def room(self) -> None:
+        """Waits a moment if much is queued and Redis takes it: whoever writes anew is faster than the writing."""
+        if self.queue.crowded and self._answering:
+            await self.queue.settling.wait(self.queue.settling.rings, ROOM_S)
 
     def publish(self, seq: int | None, changes: Sequence[Change]) -> None:
         """Queue an entry. What was handed over after a loss is not needed: everything will be written anew."""
@@ -178,11 +184,9 @@ class PartitionWriter:
 
     async def _delete(self, workspaces: Sequence[str], generation: bytes) -> None:
         fences = [Call(FENCE, [self._keys.generation(one), self._keys.kinds(one)], [generation]) for one in workspaces]
-        found = await self._link.run_many(fences)
+        found = await self._link.run_all(fences)
         unlinks: list[list[str]] = []
         for workspace, kinds in zip(workspaces, found, strict=True):
-            if isinstance(kinds, Exception):
-                raise ViewsUnavailable(f"Redis: {type(kinds).__name__}") from kinds
             keys = [key for kind in kinds for key in self._keys.of_kind(workspace, text_of(kind))]
             unlinks.append(["UNLINK", self._keys.kinds(workspace), *keys])
         await self._link.call_many(unlinks)
@@ -195,8 +199,11 @@ class PartitionWriter:
         epoch, seq, generation = await self._link.call(
             "HMGET", self._keys.partition(self._partition), "epoch", "seq", "generation"
         )
-        known = epoch == member(self._epoch or "") and int(generation or 0) >= self._generation
-        if not self.queue and (not known or int(seq or 0) < self._last):
+        if epoch == member(self._epoch or "") and int(generation or 0) > self._generation:
+            # Somebody else wrote anew. Whether that concerns us, the next entry will tell, if there is one.
+            return
+        whole = epoch == member(self._epoch or "") and int(generation or 0) == self._generation
+        if not self.queue and not (whole and int(seq or 0) >= self._last):
             self._lose("what was written is gone")
 
     def _document_calls(self, documents: Sequence[Document]) -> list[Call]:
