@@ -119,8 +119,9 @@ BEGIN: Final = Script(
     + _RENEW
     + """
 -- KEYS: partition. ARGV: epoch, channel. Returns {seq, generation}; another epoch's facts are forgotten.
+-- Two who begin on nothing share a generation: which of them will publish is not known yet.
 local state = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'generation')
-if state[1] == ARGV[1] and state[2] and state[3] then return {state[2], state[3]} end
+if state[1] == ARGV[1] and state[3] then return {state[2] or '0', state[3]} end
 local generation = renew(KEYS[1], ARGV[1])
 hint(KEYS[1], ARGV[2], '0', '[]')
 return {'0', generation}

@@ -1,0 +1,426 @@
+"""Redis flushed, restored, killed, silent, and publishers that should have stopped: the views become right again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.views.port import Change, ViewsUnavailable
+from shared.views.redis import RedisViews
+from tests.eventually import eventually
+from tests.support.proxy import Proxy
+from tests.support.redis import RedisServer
+from tests.unit.views.suite import change, deletion, ids, publish
+
+AWAY_S = 1.5
+"""Within this a reader learns that Redis is away; the loaded machine gets a little more."""
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def lasting() -> Iterator[RedisServer]:
+    """One that finds its data again after a kill."""
+    with RedisServer(append_only=True) as server:
+        server.start()
+        yield server
+
+
+@asynccontextmanager
+async def opened(url: str, *, name: str = "test", **options: int) -> AsyncIterator[RedisViews]:
+    views = RedisViews(url, name=name, **options)
+    await views.open()
+    try:
+        yield views
+    finally:
+        await views.close()
+
+
+@asynccontextmanager
+async def publishing(url: str, **options: int) -> AsyncIterator[RedisViews]:
+    async with opened(url, name="publisher", **options) as views:
+        await views.begin(0, "e1")
+        yield views
+
+
+async def write_anew(views: RedisViews, changes: Sequence[Change], seq: int) -> None:
+    await views.clear(0, ["w1"])
+    for one in changes:
+        await views.publish(0, None, [one])
+    await views.publish(0, seq, [])
+    await views.flush()
+
+
+async def test_flushed_views_are_lost_with_the_next_entry_and_right_after_writing_anew(server: RedisServer) -> None:
+    async with publishing(server.url) as views:
+        await publish(views, change("c1", 5), deletion("c2", 6), seq=6)
+        server.flush()
+        await views.publish(0, 7, [change("c3", 7)])
+        await views.flush()
+        assert views.lost(0)
+        assert views.losses == 1
+
+        # Nothing that comes before the clearing is written any more.
+        await publish(views, change("c4", 8))
+        await write_anew(views, [change("c1", 5), change("c3", 7), change("c4", 8)], 8)
+        assert not views.lost(0)
+        assert await views.seq(0) == 8
+        assert await ids(views) == ["c1", "c3", "c4"]
+        assert await views.begin(0, "e1") == 8
+
+
+async def test_flushed_views_of_a_quiet_partition_are_lost_too_and_readers_learn_it(server: RedisServer) -> None:
+    async with publishing(server.url) as views, opened(server.url) as reader:
+        await publish(views, change("c1", 5))
+        assert await reader.wait_for(0, 5, 5)
+        async with reader.watch("w1", "contact", "c1") as watch:
+            server.flush()
+
+            assert await watch.wait(5)
+        assert not await reader.wait_for(0, 5, 0)
+        await eventually(lambda: views.lost(0))
+
+
+async def test_views_restored_from_an_older_copy_are_lost(lasting: RedisServer) -> None:
+    async with publishing(lasting.url) as views, Redis.from_url(lasting.url) as client:
+        await publish(views, change("c1", 5))
+        old = {key: await client.dump(key) for key in await client.keys("*")}
+        await publish(views, change("c1", 6, state="later"))
+        await client.flushall()
+        for key, value in old.items():
+            assert value is not None
+            await client.restore(key, 0, value)
+
+        await views.publish(0, 7, [change("c2", 7)])
+        await views.flush()
+        assert views.lost(0)
+
+
+async def test_redis_killed_and_back_with_its_data_has_lost_nothing(lasting: RedisServer) -> None:
+    async with publishing(lasting.url) as views, opened(lasting.url) as reader:
+        await publish(views, change("c1", 5))
+        lasting.kill()
+        for seq in range(6, 30):
+            await views.publish(0, seq, [change(f"c{seq}", seq)])
+        with pytest.raises(ViewsUnavailable):
+            await reader.get("w1", "contact", "c1")
+        assert isinstance(await eventually(lambda: reader.healthy() is not True and reader.healthy()), str)
+        lasting.start()
+        async with asyncio.timeout(10):
+            await views.flush()
+
+        assert await reader.wait_for(0, 29, 5)
+        assert len(await ids(reader)) == 25
+        assert (views.lost(0), views.losses) == (False, 0)
+        assert views.retries > 0
+        await eventually(lambda: reader.healthy() is True)
+
+
+async def test_redis_killed_and_back_empty_is_lost(server: RedisServer) -> None:
+    async with publishing(server.url) as views:
+        await publish(views, change("c1", 5))
+        server.restart()
+        await views.publish(0, 6, [change("c2", 6)])
+        async with asyncio.timeout(10):
+            await views.flush()
+
+        assert views.lost(0)
+        await write_anew(views, [change("c1", 5), change("c2", 6)], 6)
+        assert await ids(views) == ["c1", "c2"]
+
+
+async def test_a_silent_redis_is_away_for_readers_in_time_and_hints_come_back_with_it(server: RedisServer) -> None:
+    async with publishing(server.url) as views, opened(server.url) as reader:
+        await publish(views, change("c1", 1))
+        await reader.get("w1", "contact", "c1")
+        async with reader.watch("w1", "contact", "c2") as watch:
+            server.pause()
+            calls = [
+                reader.get("w1", "contact", "c1"),
+                reader.list("w1", "contact"),
+                reader.seq(0),
+                reader.wait_for(0, 9, 0),
+                reader.claim("rounds", "a", 1),
+                views.begin(0, "e1"),
+            ]
+            began = time.monotonic()
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [ViewsUnavailable] * len(calls)
+            assert time.monotonic() - began < AWAY_S
+            await eventually(lambda: reader.healthy() is not True, within_s=10)
+            await eventually(lambda: reader.reconnects == 0 and "subscription" in str(reader.healthy()), within_s=10)
+            server.resume()
+
+            # The subscription is made anew, and that alone wakes whoever watches.
+            assert await watch.wait(5)
+            await eventually(lambda: reader.healthy() is True)
+            assert reader.reconnects == 1
+            await views.begin(0, "e1")
+            await publish(views, change("c2", 2))
+            assert await watch.wait(1)
+
+
+async def test_what_is_published_while_redis_is_silent_is_written_afterwards_in_order(server: RedisServer) -> None:
+    async with publishing(server.url) as views:
+        await publish(views, change("c1", 1))
+        server.pause()
+        began = time.monotonic()
+        for seq in range(2, 502):
+            await views.publish(0, seq, [change("c1", seq), change(f"d{seq}", seq)])
+            if seq == 100:
+                await views.publish(0, seq, [deletion("d50", 100)])
+        assert time.monotonic() - began < 0.5
+        assert views.queued > 400
+        assert views.queued_bytes > 0
+        # Long enough for a time-out, whose writes may or may not have happened.
+        await eventually(lambda: views.retries >= 2, within_s=10)
+        server.resume()
+        async with asyncio.timeout(10):
+            await views.flush()
+
+        assert (views.queued, views.queued_bytes) == (0, 0)
+        assert await views.get("w1", "contact", "c1") == {"id": "c1", "seq": 501}
+        assert len(await ids(views, limit=1_000)) == 500
+        assert await views.get("w1", "contact", "d50") is None
+        assert not views.lost(0)
+
+
+@pytest.mark.parametrize("limit", [{"max_queued": 100}, {"max_queued_bytes": 50_000}], ids=["entries", "bytes"])
+async def test_a_queue_that_overflows_is_dropped_and_lost_once_redis_answers(
+    server: RedisServer, limit: dict[str, int]
+) -> None:
+    async with publishing(server.url, **limit) as views:
+        await publish(views, change("c1", 1))
+        server.pause()
+        for seq in range(2, 302):
+            await views.publish(0, seq, [change(f"c{seq}", seq)])
+        assert views.losses == 1
+        assert views.queued == 0
+        # Writing anew into an outage would only overflow again.
+        assert not views.lost(0)
+        async with asyncio.timeout(1):
+            await views.flush()
+        server.resume()
+
+        await eventually(lambda: views.lost(0))
+        await write_anew(views, [change("c9", 9)], 301)
+        assert await ids(views) == ["c9"]
+        assert not views.lost(0)
+
+
+async def test_a_publisher_that_could_not_begin_writes_anew_when_it_can(server: RedisServer) -> None:
+    server.kill()
+    async with opened(server.url) as views:
+        with pytest.raises(ViewsUnavailable):
+            await views.begin(0, "e1")
+        await views.publish(0, 3, [change("c1", 3)])
+        assert not views.lost(0)
+        server.start()
+        await eventually(lambda: views.lost(0))
+        await write_anew(views, [change("c1", 3)], 3)
+        assert await views.begin(0, "e1") == 3
+
+
+async def test_a_deposed_publisher_changes_nothing_and_loses_nothing(server: RedisServer) -> None:
+    async with publishing(server.url) as old, publishing(server.url) as new:
+        await publish(old, change("c1", 5), change("c2", 5))
+        await new.begin(0, "e1")
+        await publish(new, change("c1", 8, by="new"), deletion("c2", 8))
+
+        await publish(old, change("c1", 7, by="old"), change("c2", 7), seq=7)
+        assert await new.get("w1", "contact", "c1") == {"id": "c1", "seq": 8, "by": "new"}
+        assert await ids(new) == ["c1"]
+        assert await new.seq(0) == 8
+        assert not old.lost(0)
+        await publish(new, change("c1", 9))
+        assert not new.lost(0)
+
+
+async def test_a_deposed_publisher_brings_nothing_back_after_everything_was_written_anew(server: RedisServer) -> None:
+    async with publishing(server.url) as old, publishing(server.url) as new:
+        await publish(old, change("c1", 5), change("c2", 5))
+        await new.begin(0, "e1")
+        # `c2` has ended by now; the clearing forgets that it was ever deleted.
+        await write_anew(new, [change("c1", 8, by="new")], 8)
+
+        await publish(old, change("c1", 7, by="old"), change("c2", 7), change("c3", 7), seq=7)
+        assert await ids(new) == ["c1"]
+        assert not old.lost(0)
+
+        # If it leads again, and is ahead, it goes on from what the other wrote.
+        await publish(old, change("c3", 9), seq=9)
+        assert await ids(new) == ["c1", "c3"]
+        assert (old.lost(0), new.lost(0)) == (False, False)
+        await publish(new, change("c4", 10), seq=10)
+        assert await ids(new) == ["c1", "c3", "c4"]
+        assert (old.losses, new.losses) == (0, 0)
+
+
+async def test_who_is_cleared_away_by_an_older_publisher_notices(server: RedisServer) -> None:
+    async with publishing(server.url) as old, publishing(server.url) as new:
+        await publish(new, change("c1", 8))
+        await write_anew(old, [change("c1", 5)], 5)
+
+        await publish(new, change("c2", 9), seq=9)
+        assert new.lost(0)
+        await write_anew(new, [change("c1", 8), change("c2", 9)], 9)
+        await publish(old, change("c1", 6), change("c9", 6), seq=6)
+        assert await ids(new) == ["c1", "c2"]
+
+
+async def test_clearing_reaches_workspaces_that_nobody_remembers(server: RedisServer) -> None:
+    async with publishing(server.url) as views:
+        await publish(views, change("c1", workspace="gone"), change("c1"))
+        assert await views.begin(0, "e2") == 0
+        await views.clear(0, ["w1"])
+        await publish(views, change("c1", 1))
+
+        assert await views.get("gone", "contact", "c1") is None
+        async with Redis.from_url(server.url) as client:
+            assert not [key for key in await client.keys("*") if b"{w:gone}" in key and b":generation" not in key]
+
+
+async def test_clearing_in_an_outage_happens_afterwards_and_before_what_comes_later(server: RedisServer) -> None:
+    async with publishing(server.url) as views:
+        await publish(views, change("c1", 5), change("c2", 5))
+        server.pause()
+        await views.publish(0, 6, [change("c3", 6)])
+        await eventually(lambda: views.retries >= 1, within_s=5)
+        await views.clear(0, ["w1"])
+        await views.publish(0, None, [change("c1", 5)])
+        await views.publish(0, 7, [])
+        server.resume()
+        async with asyncio.timeout(10):
+            await views.flush()
+
+        # What was under way before the clearing may arrive behind it, and must not count.
+        assert await ids(views) == ["c1"]
+        assert await views.seq(0) == 7
+        assert not views.lost(0)
+
+
+async def test_a_lost_connection_for_hints_wakes_whoever_watches(server: RedisServer) -> None:
+    async with (
+        publishing(server.url) as views,
+        opened(server.url, name="reader") as reader,
+        Redis.from_url(server.url) as client,
+        reader.watch("w1", "contact", "c1") as watch,
+    ):
+        found = [one for one in await client.client_list() if one["name"] == "reader-hints" and one["psub"] == "1"]
+        assert len(found) == 1
+        await client.client_kill_filter(_id=found[0]["id"])
+        await publish(views, change("c1", 1))
+
+        assert await watch.wait(3)
+        await eventually(lambda: reader.reconnects == 1)
+        await publish(views, change("c1", 2))
+        assert await watch.wait(1)
+
+
+async def test_a_hint_that_was_lost_is_missed_with_the_next_beat(server: RedisServer) -> None:
+    async with publishing(server.url) as views, opened(server.url) as reader, Redis.from_url(server.url) as client:
+        await publish(views, change("c1", 1))
+        assert await reader.wait_for(0, 1, 5)
+        async with reader.watch("w1", "contact", "c1") as watch:
+            # As if one had been published while nobody was listening.
+            await client.hincrby("switchdesk:{p:0}:state", "number", 1)
+
+            assert await watch.wait(5)
+        assert reader.hints_missed == 1
+        # Its publisher listens too, and nobody is woken twice.
+        async with reader.watch("w1", "contact", "c1") as watch:
+            await publish(views, change("c1", 2))
+            assert await watch.wait(5)
+            assert not await watch.wait(0.1)
+        assert reader.hints_missed == 1
+
+
+async def test_a_seq_that_no_hint_told_of_is_found_by_looking(server: RedisServer) -> None:
+    async with opened(server.url) as reader, Redis.from_url(server.url) as client:
+
+        async def looks() -> int:
+            count = (await client.info("commandstats")).get("cmdstat_hget", {"calls": 0})["calls"]
+            return int(count)
+
+        async def all_have_looked() -> bool:
+            return await looks() >= 20
+
+        waiting = [asyncio.create_task(reader.wait_for(0, 5, 20)) for _ in range(20)]
+        await eventually(all_have_looked)
+        before = await looks()
+        await asyncio.sleep(1)
+        again = await looks() - before
+        await client.hset("switchdesk:{p:0}:state", "seq", "5")
+
+        began = time.monotonic()
+        assert all(await asyncio.gather(*waiting))
+        assert time.monotonic() - began < 1
+        # One look is for all who wait.
+        assert 2 <= again <= 6
+
+
+async def test_a_swallowed_connection_is_noticed_though_nothing_fails(server: RedisServer) -> None:
+    async with (
+        Proxy(server.port) as proxy,
+        publishing(server.url) as views,
+        opened(f"redis://127.0.0.1:{proxy.port}/0") as reader,
+    ):
+        await publish(views, change("c1", 1))
+        assert await reader.get("w1", "contact", "c1")
+        proxy.swallow()
+        began = time.monotonic()
+        with pytest.raises(ViewsUnavailable):
+            await reader.get("w1", "contact", "c1")
+        assert time.monotonic() - began < AWAY_S
+        await publish(views, change("c1", 2))
+        await eventually(lambda: reader.healthy() is not True, within_s=8)
+        proxy.cut()
+        proxy.pass_all()
+
+        assert await reader.wait_for(0, 2, 5)
+        assert await reader.get("w1", "contact", "c1") == {"id": "c1", "seq": 2}
+        await eventually(lambda: reader.healthy() is True)
+
+
+async def test_two_readers_see_the_same_and_are_both_woken(server: RedisServer) -> None:
+    async with publishing(server.url) as views, opened(server.url) as one, opened(server.url) as two:
+        async with one.watch("w1", "contact", "c1") as first, two.watch("w1", "contact") as second:
+            await publish(views, change("c1", 1))
+            assert await first.wait(5)
+            assert await second.wait(5)
+        for reader in (one, two):
+            assert await reader.wait_for(0, 1, 5)
+            assert await reader.get("w1", "contact", "c1") == {"id": "c1", "seq": 1}
+
+
+async def test_databases_and_prefixes_keep_apart(server: RedisServer) -> None:
+    plain = server.url.removesuffix("/0")
+    async with (
+        publishing(f"{plain}/0?prefix=a") as views,
+        opened(f"{plain}/0?prefix=b") as other,
+        opened(f"{plain}/1?prefix=a") as elsewhere,
+    ):
+        async with other.watch("w1", "contact") as first, elsewhere.watch("w1", "contact") as second:
+            await publish(views, change("c1", 1))
+            assert not await first.wait(0.1)
+            assert not await second.wait(0)
+        assert await other.get("w1", "contact", "c1") is None
+        assert await elsewhere.seq(0) == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h:1/0", "redis:///0", "redis://h:1/x", "redis://h:1/0?prefix=a{b", "redis://h:1/0?timeout=9"]
+)
+async def test_a_malformed_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"Redis address|prefix"):
+        RedisViews(url, name="test")
