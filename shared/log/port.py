@@ -26,6 +26,14 @@ class LogLocked(Exception):
     """Another process owns this data directory."""
 
 
+class LogMisconfigured(Exception):
+    """The log's settings contradict what safety rests on. Says which setting, what was found and what is wanted."""
+
+
+class UnknownWorkspace(KeyError):
+    """No partition is recorded for this workspace."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputRecord:
     """One stored input: its place in its topic and its bytes (`shared.log.codec` decodes them)."""

@@ -1,0 +1,7 @@
+"""The log on Kafka: bytes in an order that a quorum keeps, nothing more. The rule of the journal does the rest.
+
+`url.py` says where, `topics.py` with which settings, `cluster.py` who leads, `reader.py` and `producer.py` read and
+write; the ports are in the modules of their names, and `log.py` puts them together.
+"""
+
+from shared.log.kafka.log import KafkaLog as KafkaLog
