@@ -1,0 +1,152 @@
+"""A client of several API addresses: goes on to the next one when one fails, and repeats a change under its key until
+it is told what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from tests.faults.history import History, Operation, Outcome, Trouble
+
+ANSWER_S: Final = 9.0
+"""The API promises an answer within 5 s; this is when a client stops waiting for one from a process that hangs."""
+
+_NOT_TOLD: Final = (202, 408, 429, 500, 502, 503, 504)
+
+
+@dataclass(slots=True)
+class Stop:
+    """When clients give up: `soon` ends their work, `now` also what they are in the middle of."""
+
+    soon: asyncio.Event
+    now: asyncio.Event
+
+
+class Caller:
+    """One credential at all addresses. Two of them share no state, as two machines would."""
+
+    def __init__(
+        self, who: str, token: str, bases: Sequence[str], history: History, stop: Stop, dice: random.Random
+    ) -> None:
+        self.who = who
+        self.history = history
+        self.stop = stop
+        self.dice = dice
+        self._bases = list(bases)
+        self._at = dice.randrange(len(self._bases))
+        headers = {"Authorization": f"Bearer {token}"}
+        self.http = httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(ANSWER_S, connect=2.0))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        await self.http.aclose()
+
+    @property
+    def base(self) -> str:
+        """The address in use."""
+        return self._bases[self._at]
+
+    def turn_away(self) -> None:
+        """Use the next address from now on."""
+        self._at = (self._at + 1) % len(self._bases)
+
+    async def ask(self, method: str, path: str, **request: Any) -> httpx.Response | None:
+        """One attempt; None if no answer came. After a failure the next attempt goes to the next address."""
+        try:
+            response = await self.http.request(method, self.base + path, **request)
+        except httpx.TransportError:
+            self.turn_away()
+            return None
+        if response.status_code >= 500:
+            self.turn_away()
+            if response.status_code == 500:
+                at = self.history.now
+                self.history.add(Trouble(what="an answer 500", detail=f"{method} {path}: {response.text}"[:500], at=at))
+        return response
+
+    async def read(self, path: str, **request: Any) -> Any:
+        """The JSON of a `GET`, however often it takes; None when it is time to give up."""
+        while not self.stop.now.is_set():
+            response = await self.ask("GET", path, **request)
+            if response is not None and response.status_code == 200:
+                return response.json()
+            await self._pause()
+        return None
+
+    async def change(
+        self, kind: str, about: str, method: str, path: str, *, key: str | None = None, json: Any = None
+    ) -> Operation:
+        """Change something under one key (made up if none is given), until it is told or it is time to give up."""
+        key = key or f"{kind}-{self.dice.getrandbits(64):x}"
+        headers = {"Idempotency-Key": key}
+        start, attempts, slowest = self.history.now, 0, 0.0
+        outcome, status, told = Outcome.UNKNOWN, 0, dict[str, Any]()
+        while outcome is Outcome.UNKNOWN and not self.stop.now.is_set():
+            attempts += 1
+            asked = self.history.now
+            response = await self.ask(method, path, headers=headers, json=json)
+            if response is None:
+                self.history.attempts_failed += 1
+                await self._pause()
+                continue
+            slowest = max(slowest, self.history.now - asked)
+            status, told = response.status_code, _told(response)
+            if status in _NOT_TOLD:
+                self.history.attempts_failed += 1
+                await self._pause()
+                continue
+            outcome = Outcome.OK if response.is_success else Outcome.REFUSED
+        operation = Operation(
+            kind=kind,
+            who=self.who,
+            key=key,
+            about=about,
+            start=start,
+            end=self.history.now,
+            outcome=outcome,
+            status=status,
+            told=told,
+            attempts=attempts,
+            slowest=slowest,
+        )
+        self.history.add(operation)
+        return operation
+
+    async def again(self, first: Operation, method: str, path: str, *, json: Any = None) -> None:
+        """Repeat a change that was answered, under its key and at another address."""
+        self.turn_away()
+        await self.change("again", first.about, method, path, key=first.key, json=json)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self.dice.uniform(0.05, 0.3))
+
+
+def _told(response: httpx.Response) -> dict[str, Any]:
+    """What an answer promises, by the names that `Operation` uses."""
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    if not isinstance(body, dict):
+        return {}
+    told = {
+        "contact": body.get("contact_id"),
+        "id": body.get("id"),
+        "seq": body.get("seq"),
+        "state": body.get("state"),
+        "reason": body.get("type"),
+        "command": body.get("command_id"),
+        "duplicate": body.get("duplicate"),
+        "ignored": body.get("ignored"),
+    }
+    return {name: value for name, value in told.items() if value is not None}

@@ -1,0 +1,332 @@
+"""Judges a run: what the outside was promised against what the public outputs say, and these against themselves.
+
+The feed is booked into the simulation's ledger, which shares no code with the engine and knows the invariants of
+`docs/architecture.md`; this module adds what only the outside can know. Every finding is a sentence that begins with
+the invariant's number (or `feed`, `view`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from shared.contracts import events as ev
+from shared.times import from_datetime
+from tests.faults.history import History, Operation, Outcome
+from tests.faults.outputs import Outputs
+from tests.faults.watchers import digest_of
+from tests.simulation.ledger import Ledger, Violation, WorkspaceBook
+from tests.simulation.slow_matching import left_waiting, next_pair, why_not, why_unable
+
+WORKSPACE: Final = "w"
+MOST: Final = 200
+"""So many findings of one kind are enough."""
+
+Event = Mapping[str, Any]
+
+
+class Checker:
+    """One run's judgement; `findings` is empty if nothing is wrong.
+
+    The pairs of the matching rule are computed by trying everybody with everything, which is slow: of the offers only
+    every `every`-th is held against them.
+    """
+
+    def __init__(self, history: History, outputs: Outputs, *, every: int = 1) -> None:
+        self.history = history
+        self.outputs = outputs
+        self.findings: list[str] = []
+        self._every = every
+        self._by_kind: Counter[str] = Counter()
+        self._events = outputs.events
+
+    def check(self) -> list[str]:
+        """All findings."""
+        for trouble in self.history.troubles:
+            self._find("trouble", f"{trouble.what} at {trouble.at:.1f} s: {trouble.detail}")
+        self._check_feed()
+        book = self._book()
+        self._check_followers()
+        self._check_messages()
+        self._check_offers()
+        self._check_replies_and_ends()
+        self._check_answers()
+        self._check_readings()
+        self._check_replicas()
+        self._check_contacts(book)
+        self._check_histories()
+        return self.findings
+
+    def _find(self, invariant: str, text: str) -> None:
+        self._by_kind[invariant] += 1
+        if self._by_kind[invariant] <= MOST:
+            self.findings.append(f"[{invariant}] {text}")
+
+    # The feed by itself
+
+    def _check_feed(self) -> None:
+        """Ids rise, numbers have no gap, no id comes twice."""
+        before: tuple[int, ...] = ()
+        number: int | None = None
+        for event in self._events:
+            place = _place(event["id"])
+            if place <= before:
+                self._find("9", f"event {event['id']} comes after {':'.join(map(str, before))}")
+            if number is not None and event["sequence"] != number + 1:
+                self._find("9", f"event {event['id']} has the number {event['sequence']} after {number}")
+            before, number = place, event["sequence"]
+
+    def _book(self) -> WorkspaceBook:
+        """Every event against the ledger: states, capacity, eligibility, order, redirects."""
+        ledger = Ledger()
+        book = ledger.workspaces[WORKSPACE] = WorkspaceBook(WORKSPACE)
+        offers, entry = 0, -1
+        for event in self._events:
+            kind = getattr(ev, event["type"].removeprefix("switchdesk."), None)
+            if kind is None:
+                self._find("feed", f"event {event['id']} is of an unknown type {event['type']}")
+                continue
+            if kind in (ev.WorkspaceCreated, ev.KeyCreated, ev.KeyRevoked):
+                continue
+            seq = _place(event["id"])[1]
+            if seq != entry:
+                self._check_between_entries(book, offers)
+                entry = seq
+            data = msgspec.convert(event["data"], kind)
+            if kind is ev.OfferMade:
+                offers += 1
+                self._check_made(book, data, offers)
+            try:
+                ledger.book(WORKSPACE, data, f"agent:{event['data'].get('agent')}", _ms(event["time"]))
+            except Violation as violation:
+                self._find(violation.invariant, f"event {event['id']}: {violation}")
+            except (KeyError, ValueError) as error:
+                self._find("1", f"event {event['id']}, {event['type']}, speaks of something unknown: {error!r}")
+        self._check_between_entries(book, offers)
+        return book
+
+    def _check_made(self, book: WorkspaceBook, offer: ev.OfferMade, number: int) -> None:
+        contact, agent = book.contacts.get(offer.contact), book.agents.get(offer.agent)
+        if contact is None or agent is None:
+            return  # The ledger says so.
+        reason = why_not(book, contact, agent)
+        if reason is not None:
+            self._find("4", f"{contact.id} is offered to {agent.id}, but {reason}")
+        elif number % self._every == 0:
+            right = next_pair(book)
+            if right != (contact.id, agent.id):
+                self._find("5", f"{contact.id} is offered to {agent.id}; due is {right}")
+
+    def _check_between_entries(self, book: WorkspaceBook, offers: int) -> None:
+        """Nobody who is away has offers; nobody waits whom somebody could serve."""
+        for agent in book.agents.values():
+            if agent.offers and (agent.presence != "available" or not agent.reachable):
+                self._find("4", f"{agent.id} is not available and still has offers {agent.offers}")
+            for offer in agent.offers:
+                unable = why_unable(book, book.contacts[book.offers[offer].contact], agent)
+                if unable is not None:
+                    self._find("4", f"{agent.id} still has offer {offer}, but {unable}")
+        if book.policy and offers % self._every == 0:
+            pairs = left_waiting(book)
+            if pairs:
+                self._find("8", f"after {offers} offers an entry leaves {pairs[:3]} apart")
+
+    def _check_followers(self) -> None:
+        """Whoever followed the feed through the trouble got what it holds now: each event, once, in order."""
+        known = {event["id"]: (index, digest_of(event)) for index, event in enumerate(self._events)}
+        last: dict[str, int] = {}
+        for seen in self.history.followed:
+            if seen.id not in known:
+                self._find("9", f"{seen.follower} got event {seen.id}, which is not in the feed")
+                continue
+            index, digest = known[seen.id]
+            if digest != seen.digest:
+                self._find("9", f"{seen.follower} got event {seen.id} with another content")
+            if index != last.get(seen.follower, index - 1) + 1:
+                self._find("9", f"{seen.follower} got event {seen.id} after {self._id(last[seen.follower])}")
+            last[seen.follower] = index
+
+    def _id(self, index: int) -> str:
+        return str(self._events[index]["id"])
+
+    # What was promised
+
+    def _check_messages(self) -> None:
+        """Each acknowledged message is in exactly one contact, and nobody's message was made up."""
+        taken: dict[str, list[str]] = defaultdict(list)
+        for event in self._of("MessageReceived", "MessageIgnored"):
+            taken[event["data"]["source_key"]].append(event["data"].get("contact") or "")
+        written = {operation.key for operation in self.history.of("message", "webhook")}
+        for key, contacts in taken.items():
+            if len(contacts) > 1:
+                self._find("1", f"message {key} was taken {len(contacts)} times: {contacts}")
+            if key not in written:
+                self._find("1", f"message {key} was never written")
+        for operation in self.history.of("message", "webhook", outcome=Outcome.OK):
+            contacts = taken.get(operation.key, [])
+            if not contacts:
+                self._find("1", f"message {operation.key} was acknowledged at {operation.end:.1f} s and is lost")
+            promised = operation.told.get("contact")
+            if promised is not None and contacts and contacts[0] != promised:
+                self._find("1", f"message {operation.key} was told to be in {promised}, it is in {contacts[0]}")
+        for operation in self.history.of("message", outcome=Outcome.REFUSED):
+            if operation.key in taken:
+                self._find("9", f"message {operation.key} was refused and taken")
+
+    def _check_offers(self) -> None:
+        """An accept that was answered is in the feed once, a refused one is not, and nobody has another's offer."""
+        made = {event["data"]["offer"]: event["data"]["agent"] for event in self._of("OfferMade")}
+        accepted: dict[str, list[str]] = defaultdict(list)
+        declined: Counter[str] = Counter()
+        for event in self._of("OfferAccepted"):
+            accepted[event["data"]["offer"]].append(event["data"]["agent"])
+        for event in self._of("OfferDeclined"):
+            declined[event["data"]["offer"]] += 1
+        for offer, agents in accepted.items():
+            if len(agents) > 1:
+                self._find("2", f"offer {offer} was accepted {len(agents)} times, by {agents}")
+        for operation in self.history.of("accept"):
+            by = accepted.get(operation.about, [])
+            if operation.outcome is Outcome.OK and by != [operation.who]:
+                self._find("2", f"{operation.who} was told that {operation.about} is theirs; accepted by {by}")
+            if operation.outcome is Outcome.REFUSED and by == [operation.who]:
+                self._find("9", f"{operation.who} was refused {operation.about} and has it")
+        for operation in self.history.of("steal"):
+            if operation.outcome is Outcome.OK or accepted.get(operation.about) == [operation.who]:
+                self._find("2", f"{operation.who} got the offer {operation.about} of {made.get(operation.about)}")
+        for operation in self.history.of("reject", outcome=Outcome.OK):
+            if declined[operation.about] != 1:
+                self._find("9", f"{operation.who} was told to have declined {operation.about}")
+        for sighting in self.history.sightings.values():
+            if made.get(sighting.offer) != sighting.agent:
+                self._find("view", f"{sighting.agent} saw {sighting.offer}, made to {made.get(sighting.offer)}")
+
+    def _check_replies_and_ends(self) -> None:
+        """Replies, completions, give-backs and departures that were answered are in the feed once."""
+        replies = Counter(event["data"]["message"] for event in self._of("ReplyQueued"))
+        ends: dict[str, Counter[str]] = {
+            kind: Counter(event["data"]["contact"] for event in self._of(name))
+            for kind, name in (("complete", "ContactCompleted"), ("abandon", "ContactAbandoned"))
+        }
+        back = Counter(
+            (event["data"]["contact"], event["data"]["agent"])
+            for event in self._of("ContactRequeued")
+            if event["data"]["reason"] == "agent"
+        )
+        told = Counter[str]()
+        for operation in self.history.of("reply", outcome=Outcome.OK):
+            told[operation.told["id"]] += 1
+            if replies[operation.told["id"]] != 1:
+                times = replies[operation.told["id"]]
+                self._find("9", f"reply {operation.told['id']} was acknowledged and is there {times} times")
+        for message, times in told.items():
+            if times > 1:
+                self._find("9", f"{times} replies were told to be {message}")
+        unsure = sum(1 for _ in self.history.of("reply", outcome=Outcome.UNKNOWN))
+        if len(replies) > len(told) + unsure:
+            self._find("9", f"{len(replies)} replies, but {len(told)} acknowledged and {unsure} unknown")
+        for kind, counted in ends.items():
+            for operation in self.history.of(kind, outcome=Outcome.OK):
+                if counted[operation.about] != 1:
+                    self._find("9", f"{kind} of {operation.about} was acknowledged; there {counted[operation.about]}")
+        promised = Counter((o.about, o.who) for o in self.history.of("requeue", outcome=Outcome.OK))
+        for (contact, agent), times in promised.items():
+            if back[contact, agent] < times:
+                self._find("9", f"{agent} gave {contact} back {times} times; there {back[contact, agent]}")
+
+    def _check_answers(self) -> None:
+        """One key, one answer: repeated calls are told the same as the first."""
+        first: dict[tuple[str, str], Operation] = {}
+        for operation in self.history.operations:
+            if operation.outcome is Outcome.UNKNOWN:
+                continue
+            known = first.setdefault((operation.who, operation.key), operation)
+            if known is operation:
+                continue
+            if known.outcome is not operation.outcome:
+                words = f"{known.outcome} ({known.status}) and {operation.outcome} ({operation.status})"
+                self._find("9", f"{operation.who} was told of {operation.key}: {words}")
+            for name in ("contact", "id", "seq"):
+                if known.outcome is Outcome.OK and known.told.get(name) != operation.told.get(name):
+                    words = f"{known.told.get(name)} and {operation.told.get(name)}"
+                    self._find("9", f"{operation.who} was told of {operation.key}: {name} {words}")
+
+    def _check_readings(self) -> None:
+        for reading in self.history.readings:
+            if reading.seq < reading.min_seq:
+                words = f"of {reading.seq} after an own change in {reading.min_seq}"
+                self._find("9", f"{reading.who} read {reading.contact} {words}")
+
+    def _check_replicas(self) -> None:
+        """Equal number, equal head, equal state: over all replicas and all of the run."""
+        heads: dict[tuple[int, int], str] = {}
+        states: dict[tuple[int, int], str] = {}
+        for seen in [*self.history.replicas, *self.outputs.replicas]:
+            place = (seen.partition, seen.seq)
+            if heads.setdefault(place, seen.head) != seen.head:
+                self._find("7", f"{seen.replica} holds another entry {seen.seq} of partition {seen.partition}")
+            if seen.state_hash is not None and states.setdefault(place, seen.state_hash) != seen.state_hash:
+                self._find("7", f"{seen.replica} has another state after {seen.seq} of partition {seen.partition}")
+
+    # The views, when all is quiet
+
+    def _check_contacts(self, book: WorkspaceBook) -> None:
+        """Received = open + ended, and every contact's document says what the feed says."""
+        times = Counter(contact["id"] for contact in self.outputs.contacts)
+        for contact, count in times.items():
+            if count > 1:
+                self._find("1", f"contact {contact} is listed {count} times")
+        listed = {contact["id"]: contact for contact in self.outputs.contacts}
+        for contact in listed.keys() - book.contacts.keys():
+            self._find("1", f"contact {contact} is listed and not in the feed")
+        for contact in book.contacts.keys() - listed.keys():
+            self._find("1", f"contact {contact} is in the feed and not listed")
+        for contact in listed.keys() & book.contacts.keys():
+            known, document = book.contacts[contact], listed[contact]
+            agent = document["agent"] if document["state"] == "assigned" else known.agent
+            if (document["state"], agent) != (known.state, known.agent):
+                words = f"{document['state']} of {document['agent']}, by the feed {known.state} of {known.agent}"
+                self._find("view", f"contact {contact} is {words}")
+        still_open = [contact.id for contact in book.contacts.values() if contact.ended_at is None]
+        if book.received != len(still_open) + book.ended:
+            self._find("1", f"{book.received} received, {len(still_open)} open, {book.ended} ended")
+        if still_open:
+            self._find("8", f"{len(still_open)} contacts were not served in the time to do so: {still_open[:5]}")
+
+    def _check_histories(self) -> None:
+        """A contact's own history and the feed tell the same events."""
+        by_contact: dict[str, dict[str, Event]] = defaultdict(dict)
+        for event in self._events:
+            if event["data"].get("contact") in self.outputs.histories:
+                by_contact[event["data"]["contact"]][event["id"]] = event
+        for contact, items in self.outputs.histories.items():
+            ids = [item["id"] for item in items]
+            if ids != sorted(set(ids), key=_place):
+                self._find("9", f"the history of {contact} is not in order: {ids}")
+            if set(ids) != by_contact[contact].keys():
+                self._find("9", f"history and feed of {contact} differ in {set(ids) ^ by_contact[contact].keys()}")
+            for item in items:
+                data = by_contact[contact].get(item["id"], {"data": {}})["data"]
+                if any(item.get(name) != value for name, value in data.items()):
+                    self._find("9", f"event {item['id']} is another one in the history of {contact}")
+
+    def _of(self, *names: str) -> Iterator[Event]:
+        wanted = {f"switchdesk.{name}" for name in names}
+        return (event for event in self._events if event["type"] in wanted)
+
+
+def check(history: History, outputs: Outputs, *, every: int = 1) -> list[str]:
+    """All findings about a run; an empty list if nothing is wrong."""
+    return Checker(history, outputs, every=every).check()
+
+
+def _place(id: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in id.split(":"))
+
+
+def _ms(time: str) -> int:
+    return from_datetime(datetime.fromisoformat(time))

@@ -1,0 +1,155 @@
+"""The distributed deployment as processes: brokers, Redis, routers, APIs and ingest, each of ours behind proxies of its
+own. The one place that knows how they are started and wired.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from tests.faults.customers import Webhooks
+from tests.faults.process import REPOSITORY, Process
+from tests.support.kafka import KafkaCluster
+from tests.support.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.redis import RedisServer
+
+BOT: Final = "bot"
+WORKSPACE: Final = "shop"
+PARTITIONS: Final = 3
+
+
+class Cluster:
+    """Everything that one deployment consists of. Leaving the context ends it all.
+
+    `lanes[name]` are the proxies between the process `name` and Kafka; `ways[name]` the one between it and Redis.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        brokers: int = 3,
+        engines: int = 2,
+        apis: int = 2,
+        ingest: int = 1,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.engine_names = [f"engine-{number}" for number in range(1, engines + 1)]
+        self.api_names = [f"api-{number}" for number in range(1, apis + 1)]
+        self.ingest_names = [f"social-{number}" for number in range(1, ingest + 1)]
+        names = [*self.engine_names, *self.api_names, *self.ingest_names]
+        self.prefix = f"faults-{secrets.token_hex(3)}"
+        self.kafka = KafkaCluster(nodes=brokers, lanes=names)
+        self.redis = RedisServer()
+        self.lanes = {
+            name: [Proxy(target, port=port) for port, target in self.kafka.lane(name).ports] for name in names
+        }
+        self.ways = {name: Proxy(self.redis.port, port=free_port()) for name in names}
+        self._secret = secrets.token_hex(16)
+        self._ports = {name: free_port() for name in names}
+        self._common = {
+            "ROUTER_JWT_SECRET": secrets.token_hex(32),
+            "CHAT_SESSION_SECRET": secrets.token_hex(16),
+            "LOG_LEVEL": "info",
+            **(settings or {}),
+        }
+        self.processes: dict[str, Process] = {}
+        for name in self.engine_names:
+            self._add(name, ["services.router", "--role", "engine"])
+        for name in self.api_names:
+            self._add(name, ["services.router", "--role", "api"])
+        for name in self.ingest_names:
+            accounts = {BOT: {"workspace": WORKSPACE, "webhook_secret": self._secret}}
+            data_dir = str(folder / f"{name}-data")
+            self._add(name, ["services.ingest_social"], SOCIAL_TELEGRAM=json.dumps(accounts), SOCIAL_DATA_DIR=data_dir)
+
+    def log_url(self, bootstrap: str) -> str:
+        """The `LOG` of a process that reaches the brokers at these addresses."""
+        nodes = len(self.kafka.numbers)
+        durable = f"replication={nodes}&min_isr={nodes // 2 + 1}"
+        return f"kafka://{bootstrap}?prefix={self.prefix}&partitions={PARTITIONS}&{durable}"
+
+    @property
+    def bases(self) -> list[str]:
+        """The addresses of the APIs."""
+        return [f"http://127.0.0.1:{self._ports[name]}" for name in self.api_names]
+
+    @property
+    def hooks(self) -> Webhooks | None:
+        """Where a provider delivers to, if there is ingest."""
+        bases = [f"http://127.0.0.1:{self._ports[name]}" for name in self.ingest_names]
+        return Webhooks(bases, BOT, self._secret) if bases else None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        self.kafka.keep = self.redis.keep = kind is not None
+        await self.close()
+
+    async def start(self) -> None:
+        """Start everything and wait until every process says that it is ready."""
+        for proxy in (*(proxy for lane in self.lanes.values() for proxy in lane), *self.ways.values()):
+            await proxy.start()
+        self.redis.start()
+        await asyncio.to_thread(self.kafka.start)
+        for process in self.processes.values():
+            await process.start()
+        for process in self.processes.values():
+            await process.until_ready()
+
+    async def found(self) -> tuple[str, str]:
+        """Make the workspace; its operator's and its adapter's key."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "services.router",
+            "workspace",
+            WORKSPACE,
+            cwd=REPOSITORY,
+            env=self.processes[self.api_names[0]].environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, words = await process.communicate()
+        assert process.returncode == 0, words.decode()
+        keys = json.loads(out)
+        return keys["operator_key"], keys["adapter_key"]
+
+    async def close(self) -> None:
+        """End every process, server and proxy; idempotent."""
+        for process in self.processes.values():
+            process.resume()
+            await process.kill()
+        self.kafka.close()
+        self.redis.close()
+        for proxy in (*(proxy for lane in self.lanes.values() for proxy in lane), *self.ways.values()):
+            with contextlib.suppress(OSError):
+                await proxy.close()
+
+    def _add(self, name: str, module: Sequence[str], **env: str) -> None:
+        self.processes[name] = Process(
+            name,
+            module,
+            {
+                **self._common,
+                "LOG": self.log_url(self.kafka.lane(name).bootstrap),
+                "VIEWS": f"redis://127.0.0.1:{self.ways[name].port}/0?prefix={self.prefix}",
+                "ROUTER_NAME": name,
+                "PORT": str(self._ports[name]),
+                **env,
+            },
+            free_port(),
+            self.folder,
+        )

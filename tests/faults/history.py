@@ -1,0 +1,201 @@
+"""What the outside did, saw and was told during a run: one record a line, in the order in which things ended.
+
+The checker reads nothing of a run but this and the public outputs. Times are seconds since the run began.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+
+class Outcome(StrEnum):
+    """What a client knows of its operation in the end."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One intention of one client, tried under one key until somebody told what became of it.
+
+    `kind`: `message`, `webhook`, `accept`, `steal` (of another agent's offer), `reject`, `reply`, `complete`,
+    `requeue`, `abandon`, `presence`, `wrap_up`, `health`, and `again`: a call repeated under its key after its answer.
+    `key`: the idempotency key or source key. `about`: the offer, contact, agent or channel.
+    """
+
+    kind: str
+    who: str
+    key: str
+    about: str
+    start: float
+    end: float
+    outcome: Outcome
+    status: int
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """Of the answer: `contact`, `message`, `seq`, `reason`, `command`."""
+    attempts: int = 1
+    slowest: float = 0.0
+    """The longest that a single attempt waited for an answer that came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """An offer was on an agent's desk for the first time."""
+
+    offer: str
+    contact: str
+    agent: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A contact read with `min_seq`, after an own change of it: whose `seq` it came with."""
+
+    who: str
+    contact: str
+    min_seq: int
+    seq: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSeen:
+    """One line of `/v1/replicas`."""
+
+    replica: str
+    partition: int
+    leader: bool
+    seq: int
+    head: str
+    state_hash: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """One event as a follower of the feed got it while the run went on. `digest` is of the whole event."""
+
+    follower: str
+    id: str
+    digest: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What was done to the deployment; `until` when it was mended."""
+
+    kind: str
+    target: str
+    at: float
+    until: float
+    led: bool = False
+    """The target was the leader of the workspace's partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something that must not happen at all: an answer 500, a process that ended by itself, one that would not stop."""
+
+    what: str
+    detail: str
+    at: float
+
+
+Record = Operation | Sighting | Reading | ReplicaSeen | Followed | Fault | Trouble
+_KINDS = {
+    "operation": Operation,
+    "sighting": Sighting,
+    "reading": Reading,
+    "replica": ReplicaSeen,
+    "followed": Followed,
+    "fault": Fault,
+    "trouble": Trouble,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+class History:
+    """All records of one run; with a `file`, each is also written there as it comes."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.operations: list[Operation] = []
+        self.sightings: dict[str, Sighting] = {}
+        self.readings: list[Reading] = []
+        self.replicas: list[ReplicaSeen] = []
+        self.followed: list[Followed] = []
+        self.faults: list[Fault] = []
+        self.troubles: list[Trouble] = []
+        self.attempts_failed = 0
+        self._began = time.monotonic()
+        self._file = file.open("ab") if file is not None else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._began
+
+    def add(self, record: Record) -> None:
+        match record:
+            case Operation():
+                self.operations.append(record)
+            case Sighting():
+                if record.offer in self.sightings:
+                    return
+                self.sightings[record.offer] = record
+            case Reading():
+                self.readings.append(record)
+            case ReplicaSeen():
+                self.replicas.append(record)
+            case Followed():
+                self.followed.append(record)
+            case Fault():
+                self.faults.append(record)
+            case Trouble():
+                self.troubles.append(record)
+        if self._file is not None:
+            self._file.write(
+                msgspec.json.encode({"record": _NAMES[type(record)], **msgspec.to_builtins(record)}) + b"\n"
+            )
+
+    def of(self, *kinds: str, outcome: Outcome | None = None) -> Iterator[Operation]:
+        """Operations of these kinds (and this outcome)."""
+        for operation in self.operations:
+            if operation.kind in kinds and (outcome is None or operation.outcome is outcome):
+                yield operation
+
+    def count(self) -> Counter[str]:
+        """Operations by kind and outcome: `accept ok`."""
+        return Counter(f"{operation.kind} {operation.outcome}" for operation in self.operations)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def read_history(file: Path) -> History:
+    """The history that a run left in a file."""
+    history = History()
+    with file.open("rb") as lines:
+        for line in lines:
+            fields = msgspec.json.decode(line)
+            history.add(msgspec.convert(fields, _KINDS[fields.pop("record")]))
+    return history

@@ -1,0 +1,252 @@
+"""One run: load from outside, faults meanwhile, quiet at the end, judgement. The same seed makes the same plan."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tests.eventually import eventually
+from tests.faults.caller import Caller, Stop
+from tests.faults.checker import check
+from tests.faults.cluster import Cluster
+from tests.faults.customers import Pace, Webhooks, customer, telegram
+from tests.faults.desks import Desk, Habits, Room
+from tests.faults.gaps import Gap, gaps
+from tests.faults.history import History, Outcome
+from tests.faults.nemesis import Nemesis, Rhythm, supervise
+from tests.faults.outputs import Outputs, feed_start, read_outputs
+from tests.faults.staff import Staff, hire
+from tests.faults.watchers import flap, follow_feed, note_replicas, watch_replicas
+
+DRAIN_S: Final = 60.0
+"""After the last fault everything that waits is served within this, leases and offers that ran out included."""
+
+GAPS: Final = ("router-kill", "router-term", "router-pause", "broker-kill")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is made of. `steps` in order instead of dice, if there are any."""
+
+    seed: int
+    seconds: float
+    rhythm: Rhythm
+    per_s: float = 30.0
+    customers: int = 12
+    steps: Sequence[str] = ()
+    sample: int = 200
+    every: int = 10
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run found and measured."""
+
+    seed: int
+    seconds: float
+    operations: int = 0
+    acknowledged: int = 0
+    contacts: int = 0
+    events: int = 0
+    failed_attempts: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    worst_answer_s: float = 0.0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        """All of it in one line to read."""
+        faults = ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
+        return (
+            f"seed {self.seed}: {self.seconds:.0f} s, {self.operations} operations, {self.acknowledged} messages "
+            f"acknowledged in {self.contacts} contacts, {self.failed_attempts} attempts without an answer; "
+            f"faults: {faults or 'none'}; gaps in offers: {self.gap_words()}; "
+            f"worst answer {self.worst_answer_s:.1f} s; {len(self.findings)} violations"
+        )
+
+    def gap_words(self) -> str:
+        """By kind: every gap that had its time for itself, and how many had not."""
+        words = []
+        for kind in GAPS:
+            alone = sorted(gap.seconds for gap in self.gaps if gap.kind == kind and not gap.shadowed)
+            shadowed = sum(1 for gap in self.gaps if gap.kind == kind and gap.shadowed)
+            if alone or shadowed:
+                words.append(f"{kind} [{' '.join(f'{s:.2f}' for s in alone)}] s (+{shadowed} among others)")
+        return ", ".join(words) or "none measured"
+
+    def as_json(self) -> str:
+        """One line for a file."""
+        fields: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "gaps"}
+        fields["gaps"] = [
+            {"kind": gap.kind, "at": round(gap.at, 2), "s": round(gap.seconds, 3), "shadowed": gap.shadowed}
+            for gap in self.gaps
+        ]
+        return json.dumps(fields)
+
+
+Work = Coroutine[Any, Any, None]
+
+
+class Crowd:
+    """Everybody outside: customers, desks, watchers, an operator."""
+
+    def __init__(
+        self, bases: Sequence[str], hooks: Webhooks | None, staff: Staff, history: History, plan: Plan, after: str
+    ) -> None:
+        self.stop = Stop(asyncio.Event(), asyncio.Event())
+        self.habits = Habits()
+        self._bases = bases
+        self._hooks = hooks
+        self._staff = staff
+        self._history = history
+        self._plan = plan
+        self._after = after
+        self._writers: list[asyncio.Task[None]] = []
+
+    @contextlib.asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """They work while the context is open; the first of them that fails ends it with its error."""
+        async with contextlib.AsyncExitStack() as callers, asyncio.TaskGroup() as group:
+            self._writers = [group.create_task(work) for work in await self._customers(callers)]
+            for desk in await self._desks(callers):
+                group.create_task(desk.run())
+            watchers = [group.create_task(work) for work in await self._watchers(callers)]
+            try:
+                yield
+            finally:
+                self.stop.soon.set()
+                self.stop.now.set()
+                for watcher in watchers:
+                    watcher.cancel()
+
+    async def settle(self) -> None:
+        """Customers stop; desks go on until no contact is open, or the time for that is over."""
+        self.stop.soon.set()
+        self.habits.settle()
+        access = self._staff.access
+        await asyncio.wait(self._writers, timeout=DRAIN_S)
+        async with self._caller("supervisor", access.supervisor_key) as supervisor:
+
+            async def nothing_is_open() -> bool:
+                for state in ("assigned", "offered", "waiting"):
+                    page = await supervisor.read("/v1/contacts", params={"state": state, "limit": 1})
+                    if page["items"]:
+                        return False
+                return True
+
+            # If it never is, the checker names who was left.
+            with contextlib.suppress(AssertionError):
+                await eventually(nothing_is_open, within_s=DRAIN_S, every_s=0.25)
+
+    def _caller(self, who: str, token: str) -> Caller:
+        dice = random.Random(f"{self._plan.seed}:{who}")
+        return Caller(who, token, self._bases, self._history, self.stop, dice)
+
+    async def _customers(self, callers: contextlib.AsyncExitStack) -> list[Work]:
+        plan = self._plan
+        hooked = 2 if self._hooks is not None else 0
+        pace = Pace(plan.per_s, plan.customers + hooked)
+        work: list[Work] = []
+        for number in range(plan.customers):
+            adapter = await callers.enter_async_context(self._caller(f"customer-{number}", self._staff.adapter_key))
+            work.append(customer(number, adapter, pace))
+        if self._hooks is not None:
+            for number in range(1, hooked + 1):
+                dice = random.Random(f"{plan.seed}:telegram-{number}")
+                work.append(telegram(number, self._hooks, self._history, self.stop, dice, pace))
+        return work
+
+    async def _desks(self, callers: contextlib.AsyncExitStack) -> list[Desk]:
+        room = Room()
+        return [
+            Desk(
+                agent,
+                await callers.enter_async_context(self._caller(agent, token)),
+                self.habits,
+                room,
+                streams=number % 2 == 0,
+            )
+            for number, (agent, token) in enumerate(self._staff.tokens.items())
+        ]
+
+    async def _watchers(self, callers: contextlib.AsyncExitStack) -> list[Work]:
+        adapter, operator = self._staff.adapter_key, self._staff.access.operator_key
+        follower = await callers.enter_async_context(self._caller("follower", adapter))
+        auditor = await callers.enter_async_context(self._caller("auditor", operator))
+        flapper = await callers.enter_async_context(self._caller("flapper", adapter))
+        return [follow_feed(follower, "follower", self._after), watch_replicas(auditor), flap(flapper)]
+
+
+async def run_on_cluster(cluster: Cluster, history: History, plan: Plan) -> Report:
+    """Load and faults for `plan.seconds`, then quiet and the checks. The cluster runs already."""
+    operator_key, adapter_key = await cluster.found()
+    staff = await hire(cluster.bases[0], operator_key, adapter_key)
+    after = await feed_start(staff.access)
+    partition = int(after.split(":")[0])
+    nemesis = Nemesis(cluster, history, plan.rhythm, plan.seed, lambda: leader_of(history, partition))
+    supervisor = asyncio.ensure_future(supervise(cluster.processes, history))
+    try:
+        crowd = Crowd(cluster.bases, cluster.hooks, staff, history, plan, after)
+        async with crowd.at_work():
+            await nemesis.run(history.now + plan.seconds, steps=plan.steps)
+            await crowd.settle()
+        await agree(staff, history, partition, replicas=min(2, len(cluster.engine_names)))
+    finally:
+        supervisor.cancel()
+        await asyncio.gather(supervisor, return_exceptions=True)
+    outputs = await read_outputs(staff.access, after=after, sample=plan.sample, seed=plan.seed)
+    return judge(history, outputs, plan)
+
+
+def leader_of(history: History, partition: int) -> str | None:
+    """The replica that said last that it leads the partition."""
+    for seen in reversed(history.replicas):
+        if seen.partition == partition and seen.leader:
+            return seen.replica
+    return None
+
+
+async def agree(staff: Staff, history: History, partition: int, *, replicas: int) -> None:
+    """Ask until as many replicas were seen at one entry, so that their states can be compared.
+
+    Raises AssertionError if they never meet.
+    """
+    stop = Stop(asyncio.Event(), asyncio.Event())
+    dice = random.Random(0)
+    async with Caller("auditor", staff.access.operator_key, [staff.access.base], history, stop, dice) as caller:
+
+        async def met() -> bool:
+            await note_replicas(caller)
+            names: dict[int, set[str]] = {}
+            for seen in history.replicas[-60:]:
+                if seen.partition == partition and seen.state_hash is not None:
+                    names.setdefault(seen.seq, set()).add(seen.replica)
+            return any(len(found) >= replicas for found in names.values())
+
+        await eventually(met, within_s=30, every_s=0.1)
+
+
+def judge(history: History, outputs: Outputs, plan: Plan) -> Report:
+    """The report of a finished run."""
+    acknowledged = [o for o in history.of("message", "webhook", outcome=Outcome.OK)]
+    return Report(
+        seed=plan.seed,
+        seconds=history.now,
+        operations=len(history.operations),
+        acknowledged=len(acknowledged),
+        contacts=len(outputs.contacts),
+        events=len(outputs.events),
+        failed_attempts=history.attempts_failed,
+        faults=dict(Counter(fault.kind for fault in history.faults)),
+        gaps=gaps(history, GAPS),
+        worst_answer_s=max((operation.slowest for operation in history.operations), default=0.0),
+        outcomes=dict(sorted(history.count().items())),
+        findings=check(history, outputs, every=plan.every),
+    )

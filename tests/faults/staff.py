@@ -1,0 +1,92 @@
+"""The contact centre that a run plays in: its policy, its agents, and the credentials of everybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from tests.faults.outputs import Access
+
+AGENTS: Final = 12
+WARDEN: Final = "agent-00"
+"""An agent who never works: their presence marks the end of the feed."""
+
+_EMAIL: Final = "support@shop.example"
+
+POLICY: Final[dict[str, Any]] = {
+    "description": "The fault suite's",
+    "channels": [
+        {
+            "kind": "telegram",
+            "account": "bot",
+            "queue": "money",
+            "language": "en",
+            "fallback": [{"channel": "messenger", "account": "page"}, {"channel": "email", "account": _EMAIL}],
+        },
+        {
+            "kind": "messenger",
+            "account": "page",
+            "queue": "cards",
+            "language": "en",
+            "fallback": [{"channel": "email", "account": _EMAIL}],
+        },
+        {"kind": "email", "account": _EMAIL, "queue": "post", "language": "en"},
+    ],
+    "queues": [
+        {"name": "money", "rank": 1, "offer_timeout_s": 5, "language_min": 2, "on_miss": None},
+        {"name": "cards", "rank": 1, "offer_timeout_s": 6, "strategy": "best_skill", "retry_delay_s": 1},
+        {"name": "post", "rank": 2, "offer_timeout_s": 8, "strategy": "least_active", "wrap_up_s": 1},
+    ],
+    "lease": {"lease_s": 8, "grace_s": 6, "on_lost": {"email": "keep"}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """Tokens by agent, and the keys of the other roles."""
+
+    access: Access
+    adapter_key: str
+    tokens: dict[str, str]
+
+
+async def hire(base: str, operator_key: str, adapter_key: str) -> Staff:
+    """Adopt the policy and make the agents. Raises AssertionError with the answer if the API refuses."""
+    headers = {"Authorization": f"Bearer {operator_key}"}
+    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as http:
+        await _ask(http, "PUT", "/v1/policy", POLICY)
+        tokens = {}
+        for number in range(AGENTS + 1):
+            agent = f"agent-{number:02}"
+            await _ask(http, "PUT", f"/v1/agents/{agent}", _profile(number))
+            made = await _ask(http, "POST", f"/v1/agents/{agent}/token", {"ttl_s": 43_200})
+            tokens[agent] = made["token"]
+        supervisor = await _ask(http, "POST", "/v1/keys", {"role": "supervisor", "label": "the checker's"})
+    warden = tokens.pop(WARDEN)
+    access = Access(
+        base=base,
+        operator_key=operator_key,
+        supervisor_key=supervisor["key"],
+        agent=WARDEN,
+        agent_token=warden,
+    )
+    return Staff(access, adapter_key, tokens)
+
+
+def _profile(number: int) -> dict[str, Any]:
+    """Several capability classes; whatever the customers write, at least four of the agents can answer."""
+    languages = ({"en": 5, "id": 3}, {"id": 5, "en": 2}, {"en": 4, "id": 4})[number % 3]
+    return {
+        "name": f"Agent {number}",
+        "languages": languages,
+        "capacity": {"total": 3, "per_channel": {"email": 2}, "weights": {"messenger": 1.5}},
+    }
+
+
+async def _ask(http: httpx.AsyncClient, method: str, path: str, body: Any) -> dict[str, Any]:
+    answer = await http.request(method, path, json=body)
+    assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+    told: dict[str, Any] = answer.json()
+    return told
