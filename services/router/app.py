@@ -1,23 +1,27 @@
-"""Wiring of the router: the leader, the API in front of it, and the admin surface. The only place where they meet."""
+"""Wiring of the router: the engine, the API in front of it, and the admin surface. The only place where they meet."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
 from services.router.api.app import build_api
-from services.router.api.deps import ApiDeps, MessageIntake
+from services.router.api.deps import ApiDeps, MessageIntake, Replicas
 from services.router.api.leases import Leases
-from services.router.leader import Leader
-from services.router.metrics import RouterMetrics, admin_app
+from services.router.gauges import Gauges
+from services.router.journals import Journals
+from services.router.metrics import RouterMetrics
+from services.router.partition import PartitionRouter
 from services.router.settings import RouterSettings
 from services.router.snapshots import SnapshotKeeper, Taker
 from services.router.web import web_routes
+from shared.admin import admin_app
 from shared.clock import Clock
+from shared.leases.port import LeaseBook
 from shared.log.port import Log
 from shared.service import Part, Stage
 from shared.views.port import Views
@@ -33,7 +37,7 @@ class Router:
     admin: Any
     parts: Sequence[Part]
     ready: asyncio.Event
-    leader: Leader
+    partition: PartitionRouter
     metrics: RouterMetrics
 
 
@@ -49,18 +53,75 @@ def build_router(
     stopping: asyncio.Event,
     take_snapshot: Taker | None = None,
 ) -> Router:
-    """The router on one partition. `routes` (chat, webhooks) are served beside the API and the pages.
+    """Engine and API in one process, which has the only partition for itself. `routes` (chat, webhooks) are served
+    beside the API and the pages.
 
     Without `take_snapshot` there is one at each orderly stop only.
     """
     metrics = RouterMetrics()
-    leader = Leader(log=log, views=views, clock=clock, metrics=metrics, partition=PARTITION, name=settings.name)
+    name = settings.name or "router-1"
+    partition = PartitionRouter(log=log, views=views, clock=clock, metrics=metrics, partition=PARTITION, name=name)
 
     async def workspaces() -> list[str]:
-        await leader.ready.wait()
-        return list(leader.replica.engine.state.workspaces)
+        await partition.ready.wait()
+        return list(partition.replica.engine.state.workspaces)
 
-    leases = Leases(views=views, inputs=log.inputs, partition_of=partition_of, clock=clock, workspaces=workspaces)
+    async def replicas() -> list[dict[str, Any]]:
+        return [partition.describe()]
+
+    api, leases = build_front(
+        settings,
+        log=log,
+        views=views,
+        clock=clock,
+        intake=intake,
+        partition_of=partition_of,
+        routes=routes,
+        stopping=stopping,
+        metrics=metrics,
+        workspaces=workspaces,
+        replicas=replicas,
+    )
+    gauges = Gauges(metrics, log, clock, lambda: [partition])
+    parts = [
+        leases,
+        Part(name="gauges", run=gauges.run),
+        Part(name="router", run=partition.run, stage=Stage.CORE),
+    ]
+    if take_snapshot is not None:
+        keeper = SnapshotKeeper(log, partition.replica, take_snapshot, settings.snapshot_every)
+        parts.append(Part(name="snapshots", run=keeper.run))
+    return Router(
+        api=api,
+        admin=admin_app(metrics.registry, partition.why_not_ready),
+        parts=parts,
+        ready=partition.ready,
+        partition=partition,
+        metrics=metrics,
+    )
+
+
+def build_front(
+    settings: RouterSettings,
+    *,
+    log: Log,
+    views: Views,
+    clock: Clock,
+    intake: MessageIntake,
+    partition_of: Callable[[str], int],
+    routes: Sequence[APIRouter],
+    stopping: asyncio.Event,
+    metrics: RouterMetrics,
+    workspaces: Callable[[], Awaitable[Sequence[str]]],
+    replicas: Replicas,
+    book: LeaseBook | None = None,
+) -> tuple[FastAPI, Part]:
+    """The public application with the pages, and the part that watches over agents' leases. `book`: where several such
+    processes share them."""
+    journals = Journals(log.journal, partition_of)
+    leases = Leases(
+        views=views, inputs=log.inputs, partition_of=partition_of, clock=clock, workspaces=workspaces, book=book
+    )
     api = build_api(
         ApiDeps(
             log=log,
@@ -71,9 +132,9 @@ def build_router(
             auth=settings.auth,
             metrics=metrics,
             leases=leases,
-            history=leader.reader.history,
-            feed=leader.reader.feed,
-            replicas=leader.replicas,
+            history=journals.history,
+            feed=journals.feed,
+            replicas=replicas,
             stopping=stopping,
             wait_s=settings.wait_s,
             docs=settings.api_docs,
@@ -82,18 +143,4 @@ def build_router(
     for extra in routes:
         api.include_router(extra)
     api.router.routes.extend(web_routes())
-    parts = [
-        Part(name="leases", run=leases.run),
-        Part(name="leader", run=leader.run, stage=Stage.CORE),
-    ]
-    if take_snapshot is not None:
-        keeper = SnapshotKeeper(log, leader.replica, take_snapshot, settings.snapshot_every)
-        parts.append(Part(name="snapshots", run=keeper.run))
-    return Router(
-        api=api,
-        admin=admin_app(metrics.registry, leader.why_not_ready),
-        parts=parts,
-        ready=leader.ready,
-        leader=leader,
-        metrics=metrics,
-    )
+    return api, Part(name="leases", run=leases.run)

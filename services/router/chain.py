@@ -119,10 +119,23 @@ def genesis_hash(identity: str, partition: int) -> str:
     return hash_of(f"switchdesk-journal-{FORMAT}|{identity}|{partition}".encode())
 
 
+def encode_decision(decision: Decision) -> msgspec.Raw:
+    """A decision as it lies in an entry: encoded once, when it is made, so that its size is known at once."""
+    d = decision
+    events = [event_pair(event) for event in d.events]
+    return msgspec.Raw(encode((d.command_id, d.workspace, d.actor, d.digest, d.sequence, events)))
+
+
 def build_proposal(
-    head: Head, *, at: int, by: str, positions: Positions, decisions: Sequence[Decision], bye: bool = False
+    head: Head,
+    *,
+    at: int,
+    by: str,
+    positions: Positions,
+    decisions: Sequence[Decision | msgspec.Raw],
+    bye: bool = False,
 ) -> Proposal:
-    """The entry that would follow `head`."""
+    """The entry that would follow `head`; decisions that `encode_decision` has encoded are taken as they are."""
     data = encode(
         {
             "v": FORMAT,
@@ -131,14 +144,19 @@ def build_proposal(
             "at": at,
             "by": by,
             "inputs": positions,
-            "decisions": [
-                (d.command_id, d.workspace, d.actor, d.digest, d.sequence, [event_pair(e) for e in d.events])
-                for d in decisions
-            ],
+            "decisions": [d if isinstance(d, msgspec.Raw) else encode_decision(d) for d in decisions],
             "bye": bye,
         }
     )
     return Proposal(seq=head.seq + 1, prev=head.hash, hash=hash_of(data), data=data)
+
+
+def number_of(record: JournalRecord) -> int:
+    """The number that a record claims, entry or void. Raises `LogCorrupt`."""
+    try:
+        return _header.decode(record.data).n
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise LogCorrupt(f"journal record at offset {record.offset} cannot be read: {error}") from error
 
 
 def decode_entry(record: JournalRecord, entry_hash: str) -> Entry:

@@ -9,25 +9,13 @@ ASA, AHT, abandonment, occupancy) can be derived from them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from http import HTTPStatus
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from starlette.types import Receive, Scope, Send
+from prometheus_client import CollectorRegistry
 
 from shared.contracts import events as ev
+from shared.metrics import Catalogue, Metric, ProcessMetrics
 from shared.vocabulary import AutoClass, ChannelHealth, ChannelKind, ContactState, Delivery, Presence, Topic
 
 OTHER: Final = "other"
@@ -76,25 +64,13 @@ _REFUSED: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One line of `docs/metrics.md`."""
-
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    help: str
-
-
 class RouterMetrics:
     """The router's metrics on a registry of their own."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
-        self.catalogue: list[Metric] = []
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        self._names = Catalogue(registry)
+        self.registry = self._names.registry
+        self.process = ProcessMetrics(self._names)
         self._queues: frozenset[str] = frozenset()
         self._accounts: frozenset[str] = frozenset()
         self._presences: frozenset[str] = frozenset(presence.value for presence in Presence)
@@ -105,154 +81,178 @@ class RouterMetrics:
         self._define_channels()
         self._define_machine()
 
+    @property
+    def catalogue(self) -> list[Metric]:
+        """Everything that there is, for the page that lists it."""
+        return self._names.metrics
+
     # The names
 
     def _define_contacts(self) -> None:
         by_queue = ("channel", "queue")
-        self.contacts_received = self._counter(
+        self.contacts_received = self._names.counter(
             "switchdesk_contacts_received_total", "Contacts that came in (offered, in call centres' words).", by_queue
         )
-        self.contacts_answered = self._counter(
+        self.contacts_answered = self._names.counter(
             "switchdesk_contacts_answered_total", "Contacts that an agent accepted, each time they were.", by_queue
         )
-        self.contacts_ended = self._counter(
+        self.contacts_ended = self._names.counter(
             "switchdesk_contacts_ended_total",
             "Contacts that ended, by outcome: completed, abandoned, cancelled.",
             ("channel", "queue", "outcome"),
         )
-        self.short_abandoned = self._counter(
+        self.short_abandoned = self._names.counter(
             "switchdesk_contacts_short_abandoned_total",
             "Contacts abandoned within 5 s: also counted as abandoned; many centres leave them out of service level.",
             by_queue,
         )
-        self.contacts_queued = self._counter(
+        self.contacts_queued = self._names.counter(
             "switchdesk_contacts_queued_total", "Times a contact began to wait, by reason.", ("queue", "reason")
         )
-        self.contacts_requeued = self._counter(
+        self.contacts_requeued = self._names.counter(
             "switchdesk_contacts_requeued_total", "Assignments given back to their queue, by reason.", ("reason",)
         )
-        self.contacts_redirected = self._counter(
+        self.contacts_redirected = self._names.counter(
             "switchdesk_contacts_redirected_total",
             "Contacts that a rule moved to another channel.",
             ("from_channel", "channel"),
         )
-        self.redirects_refused = self._counter(
+        self.redirects_refused = self._names.counter(
             "switchdesk_redirects_refused_total", "Contacts that stayed on a channel that was down: no other way."
         )
-        self.wait_seconds = self._histogram(
+        self.wait_seconds = self._names.histogram(
             "switchdesk_contact_wait_seconds",
             "Time from a contact's arrival until it was answered, abandoned or cancelled while waiting.",
             ("channel", "outcome"),
             WAIT_BUCKETS,
         )
-        self.handle_seconds = self._histogram(
+        self.handle_seconds = self._names.histogram(
             "switchdesk_handle_seconds", "Time from accepting a contact to completing it.", ("channel",), WAIT_BUCKETS
         )
-        self.wrap_up_seconds = self._histogram(
+        self.wrap_up_seconds = self._names.histogram(
             "switchdesk_wrap_up_seconds", "Agents' time after a contact.", (), WAIT_BUCKETS
         )
-        self.contacts_open = self._gauge("switchdesk_contacts_open", "Open contacts now, by state.", ("state",))
-        self.queue_waiting = self._gauge("switchdesk_queue_waiting", "Contacts waiting now, by queue.", ("queue",))
-        self.queue_oldest = self._gauge(
+        self.contacts_open = self._names.gauge("switchdesk_contacts_open", "Open contacts now, by state.", ("state",))
+        self.queue_waiting = self._names.gauge(
+            "switchdesk_queue_waiting", "Contacts waiting now, by queue.", ("queue",)
+        )
+        self.queue_oldest = self._names.gauge(
             "switchdesk_queue_oldest_age_seconds", "Age of the oldest waiting contact; 0 if none waits.", ("queue",)
         )
-        self.messages_received = self._counter(
+        self.messages_received = self._names.counter(
             "switchdesk_messages_received_total", "Customers' messages that became part of a contact.", ("channel",)
         )
-        self.messages_ignored = self._counter(
+        self.messages_ignored = self._names.counter(
             "switchdesk_messages_ignored_total",
             "Messages that open nothing (automatic replies and the like).",
             ("reason",),
         )
-        self.replies = self._counter("switchdesk_replies_total", "Replies that agents sent.", ("channel",))
-        self.deliveries = self._counter(
+        self.replies = self._names.counter("switchdesk_replies_total", "Replies that agents sent.", ("channel",))
+        self.deliveries = self._names.counter(
             "switchdesk_deliveries_total", "Reports about replies on their way, by status.", ("status",)
         )
 
     def _define_agents(self) -> None:
-        self.offers = self._counter(
+        self.offers = self._names.counter(
             "switchdesk_offers_total",
             "Offers, made and by how they ended. `expired` are agents' non-responses.",
             ("outcome",),
         )
-        self.offers_withdrawn = self._counter(
+        self.offers_withdrawn = self._names.counter(
             "switchdesk_offers_withdrawn_total", "Offers taken back, by reason.", ("reason",)
         )
-        self.leases = self._counter(
+        self.leases = self._names.counter(
             "switchdesk_agent_leases_total",
             "Desks that fell silent (lost), spoke again (regained), or stayed silent past the grace (grace_ended).",
             ("change",),
         )
-        self.agents = self._gauge("switchdesk_agents", "Agents now, by declared presence.", ("presence",))
-        self.agents_reachable = self._gauge("switchdesk_agents_reachable", "Agents whose desk speaks, now.")
-        self.capacity_used = self._gauge("switchdesk_capacity_used_units", "Capacity taken by offers and assignments.")
-        self.capacity_total = self._gauge("switchdesk_capacity_total_units", "Capacity of the available agents.")
-        self.queue_staffed = self._gauge(
+        self.agents = self._names.gauge("switchdesk_agents", "Agents now, by declared presence.", ("presence",))
+        self.agents_reachable = self._names.gauge("switchdesk_agents_reachable", "Agents whose desk speaks, now.")
+        self.capacity_used = self._names.gauge(
+            "switchdesk_capacity_used_units", "Capacity taken by offers and assignments."
+        )
+        self.capacity_total = self._names.gauge("switchdesk_capacity_total_units", "Capacity of the available agents.")
+        self.queue_staffed = self._names.gauge(
             "switchdesk_queue_staffed_agents", "Agents who could serve the queue and are available.", ("queue",)
         )
 
     def _define_channels(self) -> None:
-        self.channel_state = self._gauge(
+        self.channel_state = self._names.gauge(
             "switchdesk_channel_state", "1 for the state that a channel is in, 0 for the others.", ("channel", "state")
         )
-        self.channel_changes = self._counter(
+        self.channel_changes = self._names.counter(
             "switchdesk_channel_changes_total",
             "Channels' changes of state (failovers and fail-backs).",
             ("channel", "state"),
         )
 
     def _define_machine(self) -> None:
-        self.events = self._counter("switchdesk_events_total", "Events performed by this process.")
-        self.refused = self._counter(
+        self.events = self._names.counter("switchdesk_events_total", "Events performed by this process.")
+        self.refused = self._names.counter(
             "switchdesk_commands_refused_total", "Commands answered with no, by reason.", ("reason",)
         )
-        self.rejected = self._counter(
+        self.rejected = self._names.counter(
             "switchdesk_commands_rejected_total",
             "Commands that could not be decided: a bug, or a poisoned record. Alarm.",
         )
-        self.double_assign = self._counter(
+        self.dead_letters = self._names.counter(
+            "switchdesk_dead_letters_total", "Records that could not be read and were put aside. Alarm."
+        )
+        self.double_assign = self._names.counter(
             "switchdesk_double_assign_total", "Contacts found with two live assignments. Must stay 0. Alarm."
         )
-        self.orphans = self._gauge("switchdesk_orphans", "Contacts found in no state or place. Must stay 0. Alarm.")
-        self.journal_seq = self._gauge("switchdesk_journal_seq", "Newest journal entry read back.", ("partition",))
-        self.journal_bytes = self._histogram(
+        self.orphans = self._names.gauge(
+            "switchdesk_orphans", "Contacts found in no state or place. Must stay 0. Alarm."
+        )
+        self.journal_seq = self._names.gauge(
+            "switchdesk_journal_seq", "Newest journal entry read back.", ("partition",)
+        )
+        self.journal_bytes = self._names.histogram(
             "switchdesk_journal_entry_bytes", "Size of journal entries.", (), SIZE_BUCKETS
         )
-        self.journal_seconds = self._histogram(
+        self.journal_seconds = self._names.histogram(
             "switchdesk_journal_append_seconds", "Time from proposing an entry to reading it back.", (), FAST_BUCKETS
         )
-        self.journal_void = self._counter(
+        self.journal_void = self._names.counter(
             "switchdesk_journal_void_total", "Proposals that lost to another entry, or came twice."
         )
-        self.decision_seconds = self._histogram(
+        self.decision_seconds = self._names.histogram(
             "switchdesk_decision_seconds", "Time to decide one command.", (), DECISION_BUCKETS
         )
-        self.inputs_lag = self._gauge(
+        self.inputs_lag = self._names.gauge(
             "switchdesk_inputs_lag", "Inputs that are durable and not read yet.", ("partition", "topic")
         )
-        self.leading = self._gauge("switchdesk_leading", "1 if this process leads the partition.", ("partition",))
-        self.loop_lag = self._gauge(
-            "switchdesk_loop_lag_seconds", "How late the event loop ran the last time it was asked."
-        )
-        self.http_requests = self._counter(
+        self._define_cluster()
+        self.http_requests = self._names.counter(
             "switchdesk_http_requests_total", "Requests by route template and status.", ("method", "route", "status")
         )
-        self.http_seconds = self._histogram(
+        self.http_seconds = self._names.histogram(
             "switchdesk_http_request_seconds", "Time to answer, without streams.", ("route",), FAST_BUCKETS
         )
-        self.http_streams = self._gauge("switchdesk_http_streams", "Open streams.")
+        self.http_streams = self._names.gauge("switchdesk_http_streams", "Open streams.")
 
-    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
-        self.catalogue.append(Metric(name, "counter", labels, text))
-        return Counter(name, text, labels, registry=self.registry)
-
-    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
-        self.catalogue.append(Metric(name, "gauge", labels, text))
-        return Gauge(name, text, labels, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: Iterable[float]) -> Histogram:
-        self.catalogue.append(Metric(name, "histogram", labels, text))
-        return Histogram(name, text, labels, registry=self.registry, buckets=tuple(buckets))
+    def _define_cluster(self) -> None:
+        self.leading = self._names.gauge("switchdesk_leading", "1 if this process leads the partition.", ("partition",))
+        self.leader_changes = self._names.counter(
+            "switchdesk_leader_changes_total",
+            "How this process came to lead a partition (started, timed_out, bye) or ceased to (deposed, stopped).",
+            ("partition", "how"),
+        )
+        self.replicas = self._names.gauge(
+            "switchdesk_replicas", "Replicas of a partition that this process sees alive.", ("partition",)
+        )
+        self.journal_lag = self._names.gauge(
+            "switchdesk_journal_lag_records", "Journal records that this replica has not folded yet.", ("partition",)
+        )
+        self.snapshot_age = self._names.gauge(
+            "switchdesk_snapshot_age_entries", "Entries since this process's newest snapshot.", ("partition",)
+        )
+        self.views_rebuilds = self._names.counter(
+            "switchdesk_views_rebuilds_total", "Times that a partition's views were written anew.", ("partition",)
+        )
+        self.clock_steps = self._names.counter(
+            "switchdesk_clock_steps_total", "Times that the clock stepped and deadlines were protected from it."
+        )
 
     # The closed sets
 
@@ -415,30 +415,3 @@ class RouterMetrics:
 def closed(value: object, allowed: frozenset[Any]) -> str:
     """A label's value out of its closed set."""
     return str(value) if value in allowed else OTHER
-
-
-def admin_app(
-    registry: CollectorRegistry, ready: Callable[[], bool | str]
-) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """`/metrics`, `/healthz` and `/readyz` for the admin port. `ready` says True, or False or a sentence why not."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        kind, status = "text/plain; charset=utf-8", HTTPStatus.OK
-        match scope["path"]:
-            case "/metrics":
-                kind, body = CONTENT_TYPE_LATEST, generate_latest(registry)
-            case "/healthz":
-                body = b"ok\n"
-            case "/readyz":
-                answer = ready()
-                status = HTTPStatus.OK if answer is True else HTTPStatus.SERVICE_UNAVAILABLE
-                body = b"ready\n" if answer is True else f"{answer or 'not ready'}\n".encode()
-            case _:
-                status, body = HTTPStatus.NOT_FOUND, b"not found\n"
-        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": int(status), "headers": headers})
-        await send({"type": "http.response.body", "body": body if scope["method"] != "HEAD" else b""})
-
-    return app

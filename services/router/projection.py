@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from services.router import documents
 from services.router.chain import Decision
-from services.router.engine.engine import answer_for
 from services.router.engine.state import ANSWER_DAYS, State, Workspace
 from services.router.engine.world import Touched, World
 from shared.contracts import events as ev
@@ -26,61 +25,55 @@ _STAFFING = (
 )
 
 
+Key = tuple[str, str, str]
+"""(kind, workspace, id) of a document."""
+
+
 class Projection:
-    """Turns entries into changes of documents. Keeps only the ids of remembered answers, by day."""
+    """Which documents an entry changes, and what stands in them. Keeps only the ids of remembered answers, by day."""
 
     def __init__(self) -> None:
-        self._answers: dict[int, list[tuple[str, str]]] = {}
+        self._answers: dict[int, list[Key]] = {}
 
-    def changes(
-        self, world: World, seq: int, decisions: Sequence[Decision], touched: Iterable[Touched]
-    ) -> list[Change]:
-        """All documents that entry `seq` changed."""
-        changes: list[Change] = []
-        wanted: dict[tuple[str, str, str], None] = {}
+    def changed(self, world: World, seq: int, decisions: Sequence[Decision], touched: Iterable[Touched]) -> list[Key]:
+        """The documents that entry `seq` changed. Asked for every entry, in order."""
+        wanted: dict[Key, None] = {}
         for decision in decisions:
-            self._from_events(world.state, decision, seq, wanted, changes)
+            self._from_events(world.state, decision, wanted)
         for kind, workspace, id in touched:
             ws = world.state.workspaces.get(workspace)
             if ws is not None:
                 _from_touched(ws, kind, id, wanted)
-        for kind, workspace, id in wanted:
-            changes.append(_change(world, workspace, kind, id, seq))
-        return changes
+        return list(wanted)
 
-    def everything(self, world: World, seq: int) -> list[Change]:
-        """All documents there are, for views that were lost or never written."""
-        self._answers.clear()
-        wanted: dict[tuple[str, str, str], None] = {}
-        changes: list[Change] = []
-        for ws in world.state.workspaces.values():
-            for contact in ws.contacts.values():
-                wanted["contact", ws.name, contact.id] = None
-                wanted["messages", ws.name, contact.id] = None
-            for agent in ws.agents:
-                wanted["agent", ws.name, agent] = None
-                wanted["work", ws.name, agent] = None
-            wanted.update(dict.fromkeys(("thread", ws.name, key) for key in ws.threads))
-            wanted.update(dict.fromkeys(("delivery", ws.name, message) for message in ws.messages))
-            wanted.update(dict.fromkeys(("key", ws.name, key) for key in ws.keys))
+    def documents(self, world: World, keys: Iterable[Key], seq: int) -> list[Change]:
+        """The documents as they are after entry `seq`, the newest that the state has folded."""
+        return [_change(world, workspace, kind, id, seq) for kind, workspace, id in keys]
+
+    def all_keys(self, world: World) -> Iterator[Key]:
+        """Every document that there is now, for views that were lost or never written. The state may change while this
+        is asked: what is new then is told by its own entry."""
+        self.know_answers(world.state)
+        for ws in list(world.state.workspaces.values()):
+            wanted: dict[Key, None] = {}
             _want_setup(ws, wanted)
-        for kind, workspace, id in wanted:
-            changes.append(_change(world, workspace, kind, id, seq))
-        for day, answers in world.state.answers.items():
-            for command_id, answer in answers.items():
-                self._answers.setdefault(day, []).append((answer.workspace, command_id))
-                document = documents.answer_doc(command_id, answer)
-                changes.append(Change(answer.workspace, "answer", command_id, answer.seq, document))
-        return changes
+            yield from wanted
+            yield from (("key", ws.name, key) for key in list(ws.keys))
+            yield from ((kind, ws.name, agent) for agent in list(ws.agents) for kind in ("agent", "work"))
+            yield from ((kind, ws.name, id) for id in list(ws.contacts) for kind in ("contact", "messages"))
+            yield from (("thread", ws.name, key) for key in list(ws.threads))
+            yield from (("delivery", ws.name, message) for message in list(ws.messages))
+        for answers in list(self._answers.values()):
+            yield from list(answers)
 
-    def _from_events(
-        self,
-        state: State,
-        decision: Decision,
-        seq: int,
-        wanted: dict[tuple[str, str, str], None],
-        changes: list[Change],
-    ) -> None:
+    def know_answers(self, state: State) -> None:
+        """Learn which answers the state remembers, so that their documents go when they are forgotten."""
+        self._answers = {
+            day: [("answer", answer.workspace, command_id) for command_id, answer in answers.items()]
+            for day, answers in state.answers.items()
+        }
+
+    def _from_events(self, state: State, decision: Decision, wanted: dict[Key, None]) -> None:
         workspace = decision.workspace
         for event in decision.events:
             if isinstance(event, _TRANSCRIPT):
@@ -89,20 +82,15 @@ class Projection:
                 ws = state.workspaces[workspace]
                 wanted.update(dict.fromkeys(("queue", workspace, name) for name in ws.policy.queues))
             if isinstance(event, ev.DayTurned):
-                self._drop_answers(event.day, seq, changes)
+                for old in [known for known in self._answers if known <= event.day - ANSWER_DAYS]:
+                    wanted.update(dict.fromkeys(self._answers.pop(old)))
         if decision.actor:
-            answer = answer_for(workspace, decision.actor, decision.digest, decision.events, seq)
-            document = documents.answer_doc(decision.command_id, answer)
-            changes.append(Change(workspace, "answer", decision.command_id, seq, document))
-            self._answers.setdefault(state.day, []).append((workspace, decision.command_id))
-
-    def _drop_answers(self, day: int, seq: int, changes: list[Change]) -> None:
-        for old in [known for known in self._answers if known <= day - ANSWER_DAYS]:
-            for workspace, command_id in self._answers.pop(old):
-                changes.append(Change(workspace, "answer", command_id, seq, None))
+            key = ("answer", workspace, decision.command_id)
+            wanted[key] = None
+            self._answers.setdefault(state.day, []).append(key)
 
 
-def _from_touched(ws: Workspace, kind: str, id: str, wanted: dict[tuple[str, str, str], None]) -> None:
+def _from_touched(ws: Workspace, kind: str, id: str, wanted: dict[Key, None]) -> None:
     if kind == "contact":
         wanted["contact", ws.name, id] = None
         contact = ws.contacts.get(ContactId(id))
@@ -124,7 +112,7 @@ def _from_touched(ws: Workspace, kind: str, id: str, wanted: dict[tuple[str, str
         _want_setup(ws, wanted)
 
 
-def _want_setup(ws: Workspace, wanted: dict[tuple[str, str, str], None]) -> None:
+def _want_setup(ws: Workspace, wanted: dict[Key, None]) -> None:
     wanted["workspace", ws.name, "self"] = None
     if ws.policy_document is not None:
         wanted["policy", ws.name, "current"] = None
@@ -133,6 +121,12 @@ def _want_setup(ws: Workspace, wanted: dict[tuple[str, str, str], None]) -> None
 
 
 def _change(world: World, workspace: str, kind: str, id: str, seq: int) -> Change:
+    if kind == "answer":
+        # A command may be refused because there is no such workspace, and is answered all the same.
+        answer = world.state.answer_of(id)
+        if answer is None:
+            return Change(workspace, kind, id, seq, None)
+        return Change(workspace, kind, id, answer.seq, documents.answer_doc(id, answer))
     ws = world.state.workspaces[workspace]
     document = _document(world, ws, kind, id)
     if document is not None:

@@ -1,9 +1,12 @@
-"""One partition's replica: recovers, and leads by the loop of the journal.
+"""One partition's replica: recovers, follows as a standby or leads, by the loop of the journal.
 
 Take a batch of inputs, decide each on the working state, propose one entry, read it back; only then is it true: views
 are published, answers given, metrics counted. If another entry won, the working state is taken back and the winner
 folded. A failed or timed-out proposal may still win, so the same bytes are sent again until some entry with that number
 was read.
+
+Where several processes share a log they take turns (`services/router/turns.py`): a standby folds along and takes over
+after a silence, a leader that reads another's entry steps down. Where one process owns the log it always leads.
 """
 
 from __future__ import annotations
@@ -16,9 +19,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.router import snapshot
+from services.router.batch import Batch
 from services.router.chain import Chain, Decision, Entry, Head, Proposal, build_proposal, decode_entry
-from services.router.engine.engine import Decided, Engine
+from services.router.engine.engine import Engine
 from services.router.engine.world import Touched
+from services.router.turns import Change, Pace, Turns
 from shared.clock import Clock
 from shared.contracts.commands import Input
 from shared.log.codec import decode_input
@@ -41,6 +46,7 @@ class Performed:
     at: int
     size: int
     own: bool
+    """Proposed by this replica. What others proposed, they perform."""
     decisions: Sequence[Decision]
     touched: Sequence[Touched]
     took_s: float | None = None
@@ -50,31 +56,39 @@ class Performed:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSettings:
-    """Numbers of the loop, with the measured defaults of the design. Times in seconds."""
+    """Numbers of the loop, with the measured defaults of the design. Times in seconds.
+
+    Without `pace` this replica always leads, because nobody else has the log. An entry is closed at `max_events` or
+    `max_bytes`; one decision is never split, and the engine keeps each of them small.
+    """
 
     max_inputs: int = 200
     max_events: int = 2_000
+    max_bytes: int = 512 * 1024
     resend_s: float = 2.0
     idle_s: float = 0.5
     gap_s: float = 1.5
     clock_slack_ms: int = 5_000
+    pace: Pace | None = None
+    bye_s: float = 1.0
 
 
 @dataclass(slots=True)
 class _Pending:
     proposal: Proposal
     at: int
-    positions: Positions
-    decided: list[Decided]
-    poisoned: list[tuple[InputRecord, str]]
+    batch: Batch
     mark: tuple[int, int]
     proposed_at: float
-    decided_s: Sequence[float]
 
 
 @dataclass(slots=True)
 class Replica:
-    """The state of one partition in this process. `run` keeps it true until told to stop."""
+    """The state of one partition in this process. `run` keeps it true until told to stop.
+
+    `leading` is true from the moment this replica proposes until it reads another's entry; `changes` counts how it came
+    to lead and ceased to.
+    """
 
     partition: int
     name: str
@@ -84,12 +98,17 @@ class Replica:
     settings: ReplicaSettings = field(default_factory=ReplicaSettings)
     engine: Engine = field(default_factory=Engine)
     leading: bool = False
+    hurry: bool = False
+    """Somebody waits for the next turn: do not wait for inputs in this one."""
+    changes: dict[Change, int] = field(default_factory=lambda: dict.fromkeys(Change, 0))
+    clock_steps: int = 0
     _chain: Chain | None = None
     _pending: _Pending | None = None
     snapshot_seq: int = 0
     _last_at: int = 0
     _last_mono: float = 0.0
     _rematch: bool = False
+    _turns: Turns | None = None
 
     @property
     def head(self) -> Head:
@@ -106,6 +125,11 @@ class Replica:
     def void_records(self) -> int:
         """Records read so far that the rule voided."""
         return self._chain.void_records if self._chain else 0
+
+    @property
+    def next_offset(self) -> int:
+        """Offset of the journal's next record to read."""
+        return self._chain.next_offset if self._chain else 0
 
     @property
     def proposing(self) -> bool:
@@ -138,6 +162,9 @@ class Replica:
             self._chain = Chain(identity, self.partition, head=Head(saved.seq, saved.hash), offset=saved.offset + 1)
             self.snapshot_seq = saved.seq
         elif start == 0:
+            if saved is not None and saved.offset >= end:
+                # Somebody took records away, or this is another journal: a second history must not begin here.
+                raise LogCorrupt(f"the journal ends at offset {end}, its snapshot is of offset {saved.offset}")
             self.engine = Engine()
             self._chain = Chain(identity, self.partition)
         else:
@@ -151,44 +178,94 @@ class Replica:
     # The loop
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Recover, lead until `stopping`, save a snapshot. Ends within about a second of being told."""
+        """Recover, take turns or lead until `stopping`, save a snapshot. Ends within about a second of being told."""
         await self.recover()
-        await self.lead()
+        await self.begin()
         while not stopping.is_set():
-            await self.step()
+            await self.turn()
         await self.stop()
 
-    async def lead(self) -> None:
-        """Become the one who proposes: shift deadlines by the time nobody led, then route whoever can be routed."""
+    async def begin(self) -> None:
+        """After recovery: lead at once where nobody else can, else listen first."""
+        if self.settings.pace is None:
+            await self.lead()
+        else:
+            self.listen(self.settings.pace)
+
+    def listen(self, pace: Pace, *, rank: int = 0) -> None:
+        """Be a standby from now on."""
+        self._turns = Turns(pace, self.clock.monotonic())
+        self._turns.rank = rank
+
+    def set_rank(self, rank: int) -> None:
+        """Who of several standbys should take over first: 0 before 1."""
+        if self._turns is not None:
+            self._turns.rank = rank
+
+    async def turn(self) -> None:
+        """One turn of a leader, or of a standby."""
+        if self.leading:
+            await self.step()
+        else:
+            await self.follow()
+
+    async def follow(self) -> None:
+        """A standby's turn: fold what comes; after a silence, take over."""
+        turns = self._turns
+        assert turns is not None, "listen first"
+        wait_s = turns.wait_s(self.clock.monotonic())
+        if wait_s > 0:
+            await self._read_back(wait_s=0.0 if self.hurry else min(wait_s, self.settings.idle_s), perform=True)
+            return
+        # Whatever lies there unread breaks the silence; a journal that cannot be read says nothing about it.
+        if not await self._read_back(wait_s=0.0, perform=True) and turns.wait_s(self.clock.monotonic()) <= 0:
+            await self.lead(turns.why)
+
+    async def lead(self, why: Change = Change.STARTED) -> None:
+        """Become the one who proposes: shift deadlines by the time nobody led, then route whoever can be routed.
+
+        Among several, the first entry is proposed even if it holds nothing, because the leader is the head's author. If
+        another one was faster, this replica is a standby again when this returns.
+        """
         self._last_at = 0
         self.leading = True
         now = self._now()
         seq = self.head.seq + 1
         mark = self.engine.world.mark()
+        batch = self._batch()
         turned = self.engine.turn_day(now, seq)
-        decided = [turned] if turned is not None else []
+        if turned is not None:
+            batch.add(turned)
         gap = now - self.engine.state.at
         if self.engine.state.at and gap > self.settings.gap_s * 1000:
-            decided.append(self.engine.resume(gap, now, seq))
-        decided += self.engine.rematch(now, seq)
-        if decided:
-            await self._propose(_Batch(decided, [], self.positions), now, mark)
+            batch.add(self.engine.resume(gap, now, seq))
+        for decided in self.engine.rematch(now, seq):
+            batch.add(decided)
+        if batch.decisions or self._turns is not None:
+            await self._propose(batch, now, mark)
             await self._until_known()
+        if self.leading:
+            self.changes[why] += 1
+            logger.info("leading", extra={"partition": self.partition, "seq": self.head.seq, "why": why.value})
 
     async def step(self) -> None:
-        """One turn: wait for inputs or a timer, decide, propose, read back."""
+        """A leader's turn: wait for inputs or a timer, decide, propose, read back."""
         if self._pending is not None:
             await self._until_known()
             return
-        wait_s = self._wait_s()
-        records = await self._read_inputs(wait_s)
+        records = await self._read_inputs(self._wait_s())
         now = self._now()
-        if not records and not self.engine.due(now):
+        if not records and not self.engine.due(now) and not self._must_beat():
             return
         mark = self.engine.world.mark()
         batch = self._decide(records, now)
         await self._propose(batch, now, mark)
         await self._until_known()
+
+    def _must_beat(self) -> bool:
+        """Whether it is time for an entry that says nothing but that somebody leads."""
+        turns = self._turns
+        return turns is not None and self.clock.monotonic() - self._last_mono >= turns.pace.beat_s
 
     async def _read_inputs(self, wait_s: float) -> list[InputRecord]:
         try:
@@ -201,10 +278,16 @@ class Replica:
             return []
 
     def _wait_s(self) -> float:
+        if self.hurry or self.engine.unfinished:
+            return 0.0
+        wait_s = self.settings.idle_s
+        if self._turns is not None:
+            since_s = self.clock.monotonic() - self._last_mono
+            wait_s = min(wait_s, max(0.0, self._turns.pace.beat_s - since_s))
         due = self.engine.next_due()
-        if due is None:
-            return self.settings.idle_s
-        return min(self.settings.idle_s, max(0.0, (due - self._now()) / 1000))
+        if due is not None:
+            wait_s = min(wait_s, max(0.0, (due - self._now()) / 1000))
+        return wait_s
 
     def _now(self) -> int:
         """The entry's time: never behind the previous entry, and never further ahead than a steady clock allows, so
@@ -215,35 +298,37 @@ class Replica:
             at = max(at, self._last_at)
             ceiling = at + int((mono - self._last_mono) * 1000) + self.settings.clock_slack_ms
             if wall > ceiling:
+                self.clock_steps += 1
                 logger.error("the clock stepped", extra={"step_ms": wall - at})
                 wall = ceiling
         return max(at, wall)
 
-    def _decide(self, records: list[InputRecord], now: int) -> _Batch:
+    def _batch(self) -> Batch:
+        return Batch(self.positions, self.settings.max_events, self.settings.max_bytes)
+
+    def _decide(self, records: list[InputRecord], now: int) -> Batch:
         seq = self.head.seq + 1
-        decided: list[Decided] = []
+        batch = self._batch()
         if self._rematch:
             self._rematch = False
-            decided += self.engine.rematch(now, seq)
-        poisoned: list[tuple[InputRecord, str]] = []
-        decided_s: list[float] = []
-        positions = self.positions
+            for decided in self.engine.rematch(now, seq):
+                batch.add(decided)
         # What is due comes first; if that fills the entry, the inputs wait for the next one.
-        if self._ticks(decided, now, seq):
-            events = sum(len(d.events) for d in decided)
-            for record in records:
-                if events >= self.settings.max_events:
-                    break
-                positions = _after(positions, record)
-                command = self._decode(record, poisoned)
-                if command is None:
-                    continue
-                began = self.clock.monotonic()
-                result = self.engine.apply(command, now, seq, position=f"{record.topic}:{record.offset}")
-                decided_s.append(self.clock.monotonic() - began)
-                events += len(result.events)
-                decided.append(result)
-        return _Batch(decided, poisoned, positions, decided_s)
+        self._tick(batch, now, seq)
+        for record in records:
+            if batch.full:
+                break
+            batch.passed(record)
+            command = self._decode(record, batch.poisoned)
+            if command is None:
+                continue
+            began = self.clock.monotonic()
+            decided = self.engine.apply(command, now, seq, position=f"{record.topic}:{record.offset}")
+            batch.decided_s.append(self.clock.monotonic() - began)
+            batch.add(decided)
+        if self.engine.unfinished:
+            self._tick(batch, now, seq)
+        return batch
 
     @staticmethod
     def _decode(record: InputRecord, poisoned: list[tuple[InputRecord, str]]) -> Input | None:
@@ -253,30 +338,18 @@ class Replica:
             poisoned.append((record, str(error)))
             return None
 
-    def _ticks(self, decided: list[Decided], now: int, seq: int) -> bool:
-        """Fire what is due, at most an entry's worth; whether everything due has fired."""
-        events = 0
-        while self.engine.due(now):
-            if events >= self.settings.max_events:
-                return False
-            tick = self.engine.tick(now, seq, len(decided))
-            if tick is None:
-                break
-            events += len(tick.events)
-            decided.append(tick)
-        return True
+    def _tick(self, batch: Batch, now: int, seq: int) -> None:
+        """Fire what is due and go on with what was left, at most an entry's worth."""
+        while not batch.full and self.engine.due(now):
+            tick = self.engine.tick(now, seq, batch.count)
+            if tick is not None:
+                batch.add(tick)
 
-    async def _propose(self, batch: _Batch, now: int, mark: tuple[int, int]) -> None:
+    async def _propose(self, batch: Batch, now: int, mark: tuple[int, int], *, bye: bool = False) -> None:
         proposal = build_proposal(
-            self.head,
-            at=now,
-            by=self.name,
-            positions=batch.positions,
-            decisions=[_recorded(d) for d in batch.decided if d.events],
+            self.head, at=now, by=self.name, positions=batch.positions, decisions=batch.encoded, bye=bye
         )
-        self._pending = _Pending(
-            proposal, now, batch.positions, batch.decided, batch.poisoned, mark, self.clock.monotonic(), batch.decided_s
-        )
+        self._pending = _Pending(proposal, now, batch, mark, self.clock.monotonic())
         await self._send()
 
     async def _send(self) -> None:
@@ -304,6 +377,8 @@ class Replica:
             records = await self.log.journal.read(self.partition, self._chain.next_offset, limit=500, wait_s=wait_s)
         except LogUnavailable as error:
             logger.warning("the journal cannot be read", extra={"reason": str(error)})
+            if self._turns is not None:
+                self._turns.deaf(self.clock.monotonic())
             await asyncio.sleep(min(0.2, self.settings.resend_s))
             return 0
         for record in records:
@@ -322,25 +397,33 @@ class Replica:
     def _won(self, pending: _Pending) -> Performed:
         self._pending = None
         self._mark_time(pending.at)
-        touched = self.engine.settle(pending.at, pending.positions)
+        batch = pending.batch
+        touched = self.engine.settle(pending.at, batch.positions)
         return Performed(
             seq=pending.proposal.seq,
             at=pending.at,
             size=len(pending.proposal.data),
             own=True,
-            decisions=[_recorded(d) for d in pending.decided if d.events],
+            decisions=batch.decisions,
             touched=touched,
             took_s=self.clock.monotonic() - pending.proposed_at,
-            decided_s=pending.decided_s,
-            poisoned=pending.poisoned,
+            decided_s=batch.decided_s,
+            poisoned=batch.poisoned,
         )
 
     def _fold(self, entry: Entry, size: int) -> Performed:
-        """Another's entry: take back what is pending, whole, and make the winner true."""
+        """Another's entry: take back what is pending, whole; make the winner true; step down where turns are taken."""
         if self._pending is not None:
             self.engine.world.rollback(self._pending.mark)
             self._pending = None
         self._rematch = True
+        self.engine.unfinished.clear()
+        if self._turns is not None:
+            self._turns.heard(self.clock.monotonic(), bye=entry.bye)
+            if self.leading:
+                self.leading = False
+                self.changes[Change.DEPOSED] += 1
+                logger.warning("deposed", extra={"partition": self.partition, "seq": entry.seq, "by": entry.by})
         for decision in entry.decisions:
             self.engine.fold(
                 decision.command_id,
@@ -384,30 +467,22 @@ class Replica:
         )
 
     async def stop(self) -> None:
-        """Lead no longer; save a snapshot if nothing is pending, so that the next start is quick."""
-        self.leading = False
+        """Lead no longer: say `bye`, so that a standby goes on at once, then save a snapshot for the next start."""
+        if self.leading:
+            if self._turns is not None:
+                await self._say_bye()
+            self.leading = False
+            self.changes[Change.STOPPED] += 1
         if self._pending is None:
             await self.save_snapshot()
 
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    decided: list[Decided]
-    poisoned: list[tuple[InputRecord, str]]
-    positions: Positions
-    decided_s: Sequence[float] = ()
-
-
-def _after(positions: Positions, record: InputRecord) -> Positions:
-    return positions._replace(**{record.topic.value: record.offset + 1})
-
-
-def _recorded(decided: Decided) -> Decision:
-    return Decision(
-        command_id=decided.command_id,
-        workspace=decided.workspace,
-        actor=decided.actor,
-        digest=decided.digest,
-        sequence=decided.sequence,
-        events=decided.events,
-    )
+    async def _say_bye(self) -> None:
+        """A last entry that names its end; what does not get through in time is taken over by time-out."""
+        try:
+            async with asyncio.timeout(self.settings.bye_s):
+                await self._until_known()
+                if self.leading:
+                    await self._propose(self._batch(), self._now(), self.engine.world.mark(), bye=True)
+                    await self._until_known()
+        except TimeoutError:
+            logger.warning("no time to say goodbye", extra={"partition": self.partition})

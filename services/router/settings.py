@@ -11,12 +11,20 @@ from services.router.api.auth import AuthSettings
 from shared.settings import Settings
 
 
-class RouterSettings(Settings):
-    """How tokens are checked, how long calls wait, and how the leader's loop is paced."""
+class EngineSettings(Settings):
+    """How the replicas of this process are called and kept."""
 
     model_config = SettingsConfigDict(env_prefix="ROUTER_")
 
-    name: str = Field("router-1", min_length=1, max_length=64, description="This replica in logs and `/v1/replicas`.")
+    name: str = Field(
+        "", max_length=64, description="This process in logs and `/v1/replicas`; empty: role, host and process id."
+    )
+    snapshot_every: Annotated[int, Field(ge=100)] = Field(10_000, description="Entries between two snapshots.")
+
+
+class RouterSettings(EngineSettings):
+    """How tokens are checked and how long calls wait."""
+
     jwt_secret: SecretStr = Field(min_length=32, description="Signs agents' tokens; at least 32 characters.")
     jwt_issuer: str = Field("switchdesk", description="`iss` of every token.")
     jwt_audience: str = Field("switchdesk", description="`aud` of every token.")
@@ -27,7 +35,6 @@ class RouterSettings(Settings):
         5.0, description="How long a changing call waits for its decision before it answers 202."
     )
     api_docs: bool = Field(False, description="Whether `/docs` shows the interface to read and try.")
-    snapshot_every: Annotated[int, Field(ge=100)] = Field(10_000, description="Entries between two snapshots.")
 
     @property
     def auth(self) -> AuthSettings:

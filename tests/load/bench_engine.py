@@ -207,9 +207,9 @@ class Timed:
     def __init__(self) -> None:
         self.into: Figures | None = None
 
-    def __call__(self, index: Index) -> Iterator[Match]:
+    def __call__(self, index: Index, most: int) -> Iterator[Match]:
         into = self.into
-        pairs = matches(index)
+        pairs = matches(index, most)
         while True:
             began = time.thread_time_ns()
             match = next(pairs, None)

@@ -53,6 +53,8 @@ class Referee:
         self.entries: dict[int, Accepted] = {}
         self.head = (0, _genesis(store.identity))
         self.voids = 0
+        self.said = 0
+        """The newest entry that is more than a leader's beat."""
         self.decided: dict[str, int] = {}
         self.answers: dict[str, Any] = {}
         self.refusals: dict[str, int] = {}
@@ -108,6 +110,8 @@ class Referee:
         self._check_quiet(entry, before, cut=events >= self._max_events)
         state_hash = snapshot.state_hash(self.engine.state)
         self._hashes[entry.seq] = state_hash
+        if entry.decisions or entry.bye:
+            self.said = entry.seq
         self.entries[entry.seq] = Accepted(entry.hash, state_hash, entry)
 
     def _check_inputs(self, entry: Entry) -> None:

@@ -58,13 +58,14 @@ class CheckedReplica(Replica):
             again = super()._decide(records, now)
         finally:
             self.engine, self._rematch = engine, False
-        first = [(d.command_id, d.sequence, _plain(d.events)) for d in batch.decided]
-        second = [(d.command_id, d.sequence, _plain(d.events)) for d in again.decided]
+        first = [(d.command_id, d.sequence, _plain(d.events)) for d in batch.decisions]
+        second = [(d.command_id, d.sequence, _plain(d.events)) for d in again.decisions]
         require(first == second, "7", f"the same facts are decided differently:\n  live {first}\n  anew {second}")
         return batch
 
     def _has_fresh(self) -> bool:
-        return any(index.fresh_contacts or index.fresh_classes for index in self.engine.world.indexes.values())
+        indexes = self.engine.world.indexes.values()
+        return bool(self.engine.unfinished) or any(index.fresh_contacts or index.fresh_classes for index in indexes)
 
 
 def _plain(events: Sequence[ev.Event]) -> list[ev.Event]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from services.router import snapshot
 from services.router.chain import Diverged
-from services.router.engine import index, ordered
+from services.router.engine import engine, index, ordered
 from services.router.replica import ReplicaSettings
+from services.router.turns import Pace
 from shared.contracts import commands as cmd
 from shared.log.port import LogCorrupt
 from shared.vocabulary import Role
@@ -84,13 +85,14 @@ def _quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _small_structures(dice: random.Random) -> Iterator[None]:
     """Limits that only large worlds reach are reached by small ones too."""
-    before = ordered.CHUNK, index.MAX_IDLE_REQUIREMENTS
+    before = ordered.CHUNK, index.MAX_IDLE_REQUIREMENTS, engine.MOST_OFFERS
     ordered.CHUNK = dice.choice((1, 2, 256))
     index.MAX_IDLE_REQUIREMENTS = dice.choice((1, 3, 10_000))
+    engine.MOST_OFFERS = dice.choice((1, 2, 200))
     try:
         yield
     finally:
-        ordered.CHUNK, index.MAX_IDLE_REQUIREMENTS = before
+        ordered.CHUNK, index.MAX_IDLE_REQUIREMENTS, engine.MOST_OFFERS = before
 
 
 class _World:
@@ -103,6 +105,7 @@ class _World:
             max_inputs=self.dice.choice((1, 3, 20, 200)),
             max_events=self.dice.choice((1, 4, 20, 2_000, 2_000)),
             resend_s=self.dice.choice((0.2, 1.0, 2.0)),
+            pace=self.dice.choice((None, Pace(beat_s=1.0, silence_s=3.0), Pace(beat_s=4.0, silence_s=6.0))),
         )
         self.referee = Referee(self.store, settings.max_events)
         self.failed: asyncio.Future[None] = loop.create_future()
@@ -238,9 +241,9 @@ class _World:
             if not node.running:
                 node.start()
         deadline = self.loop.time() + DRAIN_S
-        quiet, head = 0, self.referee.head
-        while quiet < 3 or self.referee.head != head:
-            head = self.referee.head
+        quiet, said = 0, self.referee.said
+        while quiet < 3 or self.referee.said != said:
+            said = self.referee.said
             require(self.loop.time() < deadline, "liveness", f"inputs are read up to {self.referee.positions} only")
             for node in self.nodes:
                 if not node.running:

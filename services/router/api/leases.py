@@ -3,7 +3,9 @@
 A lease lasts its length (30 s unless the policy says otherwise) from the agent's last call, and as long as a stream or
 poll is open. After a start every agent whom the views call reachable gets a fresh lease: our own absence is not theirs.
 
-One process holds the leases of a workspace. Several API processes would each see a part of an agent's calls.
+Where several API processes serve a workspace, each sees a part of an agent's calls. Then a book (`shared/leases/`) has
+them all: what is held here is renewed there, nobody is reported as silent whom another process hears, and one process
+at a time looks for those whose process is gone.
 """
 
 from __future__ import annotations
@@ -18,14 +20,17 @@ from typing import Any, Final
 from services.router.api.streams import Until
 from shared.clock import Clock, new_id
 from shared.contracts.commands import Actor, Input, LoseLease, RegainLease
+from shared.leases.port import LeaseBook
 from shared.log.codec import encode_input
 from shared.log.port import Inputs, LogUnavailable
-from shared.views.port import Views
+from shared.views.port import Views, ViewsUnavailable
 from shared.vocabulary import AgentId, Role, Topic
 
 log = logging.getLogger(__name__)
 
 DEFAULT_LEASE_S: Final = 30.0
+_WATCH_S: Final = 2.0
+_CLAIM: Final = "lease-watch"
 
 Workspaces = Callable[[], Awaitable[Sequence[str]]]
 """The workspaces there are, once the views have been written (it may wait for that)."""
@@ -39,6 +44,7 @@ class _Lease:
     open: int = 0
     told: bool | None = None
     told_at: float = 0.0
+    booked_at: float | None = None
 
     def held(self, now: float) -> bool:
         return self.open > 0 or self.until > now
@@ -55,6 +61,7 @@ class Leases:
         partition_of: Callable[[str], int],
         clock: Clock,
         workspaces: Workspaces,
+        book: LeaseBook | None = None,
         check_s: float = 1.0,
         reconcile_s: float = 5.0,
     ) -> None:
@@ -63,6 +70,10 @@ class Leases:
         self._partition_of = partition_of
         self._clock = clock
         self._workspaces = workspaces
+        self._book = book
+        self._me = new_id("l")
+        self._watch_at = 0.0
+        self._reconcile_at = clock.monotonic()
         self._check_s = check_s
         self._reconcile_s = reconcile_s
         self._leases: dict[tuple[str, str], _Lease] = {}
@@ -96,20 +107,55 @@ class Leases:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Tell the log who fell silent and who speaks again, until `stopping`."""
-        reconcile_at = self._clock.monotonic()
+        begun = False
         async with Until(stopping) as until:
-            await until.first(self._begin())
             while not stopping.is_set():
-                await until.first(self._wake.wait(), self._check_s)
-                self._wake.clear()
-                spoke, self._spoke = self._spoke, set()
-                now = self._clock.monotonic()
-                if now >= reconcile_at:
-                    reconcile_at = now + self._reconcile_s
-                    await self._reconcile(now)
-                silent = [key for key, lease in self._leases.items() if lease.told is not False and not lease.held(now)]
-                for key in dict.fromkeys([*spoke, *silent]):
-                    await self._settle(key)
+                try:
+                    if not begun:
+                        await until.first(self._begin())
+                        begun = True
+                    await until.first(self._wake.wait(), self._check_s)
+                    await self._look()
+                except ViewsUnavailable as error:
+                    # Who speaks is not known now; whoever was heard stays heard.
+                    log.warning("leases cannot be looked at", extra={"reason": str(error)})
+                    await until.first(asyncio.sleep(self._check_s))
+
+    async def _look(self) -> None:
+        self._wake.clear()
+        now = self._clock.monotonic()
+        if now >= self._reconcile_at:
+            self._reconcile_at = now + self._reconcile_s
+            await self._reconcile(now)
+        if self._book is not None:
+            await self._share(self._book, now)
+        silent = [key for key, lease in self._leases.items() if lease.told is not False and not lease.held(now)]
+        spoke, self._spoke = self._spoke, set()
+        try:
+            for key in dict.fromkeys([*spoke, *silent]):
+                await self._settle(key)
+        except ViewsUnavailable:
+            self._spoke |= spoke
+            raise
+
+    async def _share(self, book: LeaseBook, now: float) -> None:
+        """Book what is held here; and look, as one of all processes, for those whom nobody hears any more."""
+        due = []
+        for (workspace, agent), lease in self._leases.items():
+            length = self._lengths.get(workspace, DEFAULT_LEASE_S)
+            left = length if lease.open else lease.until - now
+            if left > 0 and (lease.booked_at is None or now - lease.booked_at >= length / 4):
+                due.append((workspace, agent, left))
+                lease.booked_at = now
+        if due:
+            await book.renew(due)
+        if now >= self._watch_at:
+            self._watch_at = now + _WATCH_S
+            if await self._views.claim(_CLAIM, self._me, 3 * _WATCH_S):
+                for workspace in await self._workspaces():
+                    for agent in await book.lapsed(workspace):
+                        self._leases.setdefault((workspace, agent), _Lease(until=0.0))
+                        await book.forget(workspace, agent)
 
     async def _begin(self) -> None:
         """A fresh lease for everybody whom the views call reachable."""
@@ -143,6 +189,10 @@ class Leases:
             return
         now = self._clock.monotonic()
         held = lease.held(now)
+        if not held and self._book is not None and await self._book.held(workspace, agent):
+            # Another process hears this desk; it is that one's to watch over.
+            del self._leases[key]
+            return
         if bool(document.get("reachable")) != held:
             command = RegainLease(agent=AgentId(agent)) if held else LoseLease(agent=AgentId(agent))
             try:

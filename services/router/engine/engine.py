@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.router.engine import setup
 from services.router.engine.context import Context
 from services.router.engine.decide import decide, decide_due
 from services.router.engine.evolve import evolve
@@ -23,6 +24,8 @@ from shared.contracts.commands import Actor, CreateWorkspace, Input
 from shared.vocabulary import Role
 
 ROUTER = Actor(role=Role.OPERATOR, id="router")
+MOST_OFFERS = 200
+"""Offers that one decision makes: an entry of the journal has to stay small. What is left over, `go_on` makes."""
 REFUSALS = (ev.CommandRefused, ev.CommandRejected)
 
 
@@ -48,6 +51,8 @@ class Engine:
 
     def __init__(self, state: State | None = None) -> None:
         self.world = World(state)
+        self.unfinished: dict[str, bool] = {}
+        """Workspaces where the last decision left work for `go_on`; True if a policy's withdrawals are part of it."""
 
     @property
     def state(self) -> State:
@@ -78,6 +83,8 @@ class Engine:
         workspace = self.state.workspaces.get(record.workspace)
         if workspace is not None and not isinstance(events[0], REFUSALS):
             ctx = Context(self.world, workspace, now, f"{record.id}.m", record.actor)
+            if isinstance(events[0], ev.PolicyAdopted) and len(events) > setup.MOST_WITHDRAWN:
+                self.unfinished[record.workspace] = True
             events += self._follow(ctx, seq)
         actor = f"{record.actor.role}:{record.actor.id}"
         answer = self._remember(record.id, record.workspace, actor, record.digest, events, seq)
@@ -109,7 +116,7 @@ class Engine:
 
     def due(self, now: int) -> bool:
         """Whether a tick at `now` would do anything."""
-        if self.state.day < now // DAY:
+        if self.unfinished or self.state.day < now // DAY:
             return True
         timers = self.world.timers
         return bool(timers) and timers.first()[0] <= now
@@ -123,6 +130,8 @@ class Engine:
         turned = self.turn_day(now, seq)
         if turned is not None:
             return turned
+        if self.unfinished:
+            return self.go_on(now, seq, number)
         timers = self.world.timers
         tick_id = f"t{seq}.{number}"
         if not timers or timers.first()[0] > now:
@@ -141,6 +150,18 @@ class Engine:
             events += self._route(ctx, seq)
         return Decided(tick_id, workspace.name, "", "", sequence, tuple(events), None)
 
+    def go_on(self, now: int, seq: int, number: int) -> Decided | None:
+        """The next piece of work that was too much for one decision; None if nothing was left of it."""
+        name = next(iter(self.unfinished))
+        unfit = self.unfinished.pop(name)
+        workspace = self.state.workspaces[name]
+        sequence = workspace.sequence
+        command_id = f"t{seq}.{number}"
+        ctx = Context(self.world, workspace, now, command_id, ROUTER)
+        events = self._withdraw_unfit(ctx, seq) if unfit else []
+        events += self._follow(ctx, seq)
+        return Decided(command_id, name, "", "", sequence, tuple(events), None) if events else None
+
     def turn_day(self, now: int, seq: int) -> Decided | None:
         """Begin the day's generation of what is remembered, if it has not begun."""
         if self.state.day >= now // DAY:
@@ -156,16 +177,18 @@ class Engine:
         return Decided(f"t{seq}.resumed", "", "", "", 0, (event,), None)
 
     def rematch(self, now: int, seq: int) -> list[Decided]:
-        """A routing pass over everybody, for a new leader and after a rollback: notes of what is fresh live in the
-        memory of the leader that made them and may have died with it."""
+        """A routing pass over everybody, for a new leader and after a rollback: notes of what is fresh or unfinished
+        live in the memory of the leader that made them and may have died with it."""
         decided = []
+        self.unfinished.clear()
         for number, (name, index) in enumerate(sorted(self.world.indexes.items())):
             index.fresh_contacts.clear()
             index.fresh_classes.update((known.number, known) for known in index.classes.values())
             workspace = self.state.workspaces[name]
             sequence = workspace.sequence
             command_id = f"t{seq}.r{number}"
-            events = self._follow(Context(self.world, workspace, now, command_id, ROUTER), seq)
+            ctx = Context(self.world, workspace, now, command_id, ROUTER)
+            events = self._withdraw_unfit(ctx, seq) + self._follow(ctx, seq)
             if events:
                 decided.append(Decided(command_id, name, "", "", sequence, tuple(events), None))
         return decided
@@ -183,13 +206,25 @@ class Engine:
                 made.append(event)
         return made
 
+    def _withdraw_unfit(self, ctx: Context, seq: int) -> list[ev.Event]:
+        name = ctx.workspace.name
+        withdrawn = setup.withdraw_unfit(ctx, ctx.workspace.policy)
+        for event in withdrawn:
+            evolve(self.world, name, event, ctx.now, seq)
+        if len(withdrawn) >= setup.MOST_WITHDRAWN:
+            self.unfinished[name] = True
+        return withdrawn
+
     def _route(self, ctx: Context, seq: int) -> list[ev.Event]:
         made: list[ev.Event] = []
         name = ctx.workspace.name
-        for match in matches(self.world.indexes[name]):
+        index = self.world.indexes[name]
+        for match in matches(index, MOST_OFFERS):
             offer = make_offer(ctx, match)
             evolve(self.world, name, offer, ctx.now, seq)
             made.append(offer)
+        if index.cut:
+            self.unfinished.setdefault(name, False)
         return made
 
     # Remembering

@@ -250,6 +250,8 @@ class Index:
         self.pending_on: dict[str, OrderedSet[tuple[str]]] = {}
         self.fresh_contacts: dict[ContactId, None] = {}
         self.fresh_classes: dict[int, CapabilityClass] = {}
+        self.cut = False
+        """Whether the last routing pass ended before all pairs were made, because there were so many."""
         self._by_load = any(queue.strategy == "least_active" for queue in workspace.policy.queues.values())
         self._improved: dict[int, CapabilityClass] = {}
         self._asked: dict[RequirementKey, Requirement] = {}

@@ -32,11 +32,14 @@ class Match:
     record: DecisionRecord
 
 
-def matches(index: Index) -> Iterator[Match]:
-    """Pairs in the order of the rule. The caller makes each one true (an offer) before asking for the next.
+def matches(index: Index, most: int) -> Iterator[Match]:
+    """At most `most` pairs in the order of the rule. The caller makes each one true (an offer) before asking for the
+    next.
 
-    Consumes the index's notes of what is fresh.
+    Consumes the index's notes of what is fresh. If there may be more pairs than that, `index.cut` is set, and the notes
+    are there again for the pass that goes on.
     """
+    index.cut = False
     contacts = [index.workspace.contacts[contact_id] for contact_id in index.fresh_contacts]
     classes = dict(index.fresh_classes)
     index.fresh_contacts.clear()
@@ -49,7 +52,12 @@ def matches(index: Index) -> Iterator[Match]:
                 if known.someone_free(requirement.kind):
                     classes[known.number] = known
         index.settle_wants()
-        yield from _by_groups(index, classes.values())
+        for number, match in enumerate(_by_groups(index, classes.values()), start=1):
+            yield match
+            if number == most:
+                index.cut = True
+                index.fresh_classes.update(classes)
+                break
     index.settle_heads()
     index.settle_wants()
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.policy import RoutingPolicy, base_language, routing_policy, spoken
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.vocabulary import AgentId, ContactId, ContactState
+
+MOST_WITHDRAWN = 1_000
+"""Offers that one decision takes back for a policy's sake: an entry of the journal has to stay small."""
 
 
 def create_key(ctx: Context, command: cmd.CreateKey) -> list[ev.Event]:
@@ -45,12 +50,19 @@ def adopt_policy(ctx: Context, command: cmd.AdoptPolicy) -> list[ev.Event]:
         return [ev.CommandNoted(reason="unchanged")]
     _refuse_stranding(ctx, policy)
     adopted = ev.PolicyAdopted(version=ctx.workspace.policy_version + 1, policy=command.policy)
-    withdrawn = [
+    withdrawn = withdraw_unfit(ctx, policy)
+    return [adopted, *withdrawn]
+
+
+def withdraw_unfit(ctx: Context, policy: RoutingPolicy) -> list[ev.Event]:
+    """At most `MOST_WITHDRAWN` pending offers that the policy forbids are taken back; the engine asks again as long as
+    there were so many. Looks through all pending offers: for a new policy and a new leader, not for every decision."""
+    unfit = (
         ev.OfferWithdrawn(offer=offer.id, contact=offer.contact, agent=offer.agent, reason="policy")
         for _, offer in sorted(ctx.workspace.offers.items())
         if not offer.outcome and not _still_eligible(ctx, policy, offer.agent, offer.contact)
-    ]
-    return [adopted, *withdrawn]
+    )
+    return list(islice(unfit, MOST_WITHDRAWN))
 
 
 def _refuse_stranding(ctx: Context, policy: RoutingPolicy) -> None:

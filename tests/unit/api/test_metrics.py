@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from services.router.api.problems import Problem
-from services.router.metrics import RouterMetrics, admin_app
+from services.router.metrics import RouterMetrics
+from shared.admin import admin_app
 from shared.contracts import events as ev
 from shared.contracts.policy import Policy
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, OfferId, QueueName

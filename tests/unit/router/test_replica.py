@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from services.router.chain import Diverged, Head, build_proposal, genesis_hash
+from services.router.engine import engine, setup
 from services.router.replica import Performed, Replica, ReplicaSettings
 from services.router.snapshot import state_hash
+from services.router.turns import Change, Pace
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.contracts.commands import Actor, Command, Input
@@ -262,16 +264,15 @@ async def test_journal_whose_beginning_is_gone_needs_a_snapshot() -> None:
         await Desk(store).replica.recover()
 
 
-async def test_snapshot_from_past_the_end_of_the_journal_is_not_believed() -> None:
+async def test_a_journal_that_is_shorter_than_its_snapshot_has_lost_entries_and_is_not_led() -> None:
     store = MemoryStore()
     open_for_work(store)
     desk = await Desk(store).start()
     await desk.work()
     await desk.replica.save_snapshot()
     del store.journal[0][1:]
-    other = Desk(store)
-    await other.replica.recover()
-    assert other.replica.head.seq == 1
+    with pytest.raises(LogCorrupt, match="ends at offset 1"):
+        await Desk(store).replica.recover()
 
 
 async def test_stopping_saves_a_snapshot() -> None:
@@ -493,3 +494,202 @@ async def test_no_snapshot_while_a_proposal_is_out() -> None:
     await desk.replica.lead()
     assert seen == [False]
     assert store.snapshots == []
+
+
+# Taking turns
+
+
+PACE = Pace(beat_s=0.5, silence_s=1.5)
+TURNS = ReplicaSettings(resend_s=0.02, idle_s=0.01, pace=PACE)
+
+
+async def standby(store: MemoryStore, name: str, clock: HandClock, *, rank: int = 0) -> Desk:
+    """A recovered replica that listens."""
+    desk = Desk(store, clock=clock, settings=TURNS, name=name)
+    await desk.replica.recover()
+    await desk.replica.begin()
+    desk.replica.set_rank(rank)
+    return desk
+
+
+async def turns(*desks: Desk) -> None:
+    for desk in desks:
+        await desk.replica.turn()
+
+
+async def test_a_replica_among_others_listens_before_it_leads() -> None:
+    store, clock = MemoryStore(), HandClock()
+    one = await standby(store, "one", clock)
+    clock.pass_s(1.4)
+    await one.replica.turn()
+    assert not one.replica.leading
+    assert store.journal[0] == []
+    clock.pass_s(0.2)
+    await one.replica.turn()
+    assert one.replica.leading
+    assert one.replica.changes[Change.STARTED] == 1
+    assert len(store.journal[0]) == 1, "whoever leads is the author of the head"
+
+
+async def test_the_lower_rank_takes_over_first_and_the_other_goes_on_listening() -> None:
+    store, clock = MemoryStore(), HandClock()
+    first, second = await standby(store, "first", clock), await standby(store, "second", clock, rank=1)
+    clock.pass_s(1.6)
+    await turns(second, first, second)
+    assert (first.replica.leading, second.replica.leading) == (True, False)
+
+
+async def test_a_silent_leader_beats_and_beats_keep_standbys_quiet() -> None:
+    store, clock = MemoryStore(), HandClock()
+    leader, other = await standby(store, "leader", clock), await standby(store, "other", clock, rank=1)
+    clock.pass_s(1.6)
+    await turns(leader, other)
+    for _ in range(20):
+        clock.pass_s(0.5)
+        await turns(leader, other)
+    assert leader.replica.leading
+    assert not other.replica.leading
+    assert other.replica.head == leader.replica.head
+    assert 20 <= leader.replica.head.seq <= 22, "a beat is one small entry each half second"
+
+
+async def test_a_standby_takes_over_after_the_silence_and_shifts_what_ran_meanwhile() -> None:
+    store, clock = MemoryStore(), HandClock()
+    open_for_work(store, queues=[queue(offer_timeout_s=20)])
+    put(store, message("c1"), by=ADAPTER)
+    leader, other = await standby(store, "leader", clock), await standby(store, "other", clock, rank=1)
+    clock.pass_s(1.6)
+    await turns(leader)
+    await leader.work()
+    await turns(other)
+    expires_at = next(iter(other.replica.engine.state.workspaces["w"].offers.values())).expires_at
+    clock.pass_s(1.7)
+    await other.replica.turn()
+    assert not other.replica.leading
+    clock.pass_s(0.2)
+    await other.replica.turn()
+    assert other.replica.leading
+    assert other.replica.changes[Change.TIMED_OUT] == 1
+    offer = next(iter(other.replica.engine.state.workspaces["w"].offers.values()))
+    assert offer.expires_at == expires_at + 1_900
+
+
+async def test_a_leader_that_wakes_takes_its_proposal_back_and_steps_down() -> None:
+    store, clock = MemoryStore(), HandClock()
+    open_for_work(store)
+    leader, other = await standby(store, "leader", clock), await standby(store, "other", clock, rank=1)
+    clock.pass_s(1.6)
+    await turns(leader)
+    await leader.work()
+    await turns(other)
+    clock.pass_s(2)
+    put(store, message("c1"), by=ADAPTER)
+    await turns(other)
+    assert other.replica.leading
+    await other.work()
+    await turns(leader)
+    assert not leader.replica.leading
+    assert leader.replica.changes[Change.DEPOSED] == 1
+    await turns(leader)
+    assert (leader.hash(), leader.replica.head) == (other.hash(), other.replica.head)
+    told = [event for event in leader.told.events() if isinstance(event, ev.ContactCreated)]
+    assert len(told) == 1
+    assert not leader.told.entries[-1].own, "only its author performs an entry"
+
+
+async def test_bye_hands_over_at_once() -> None:
+    store, clock = MemoryStore(), HandClock()
+    open_for_work(store)
+    leader, other = await standby(store, "leader", clock), await standby(store, "other", clock, rank=1)
+    clock.pass_s(1.6)
+    await turns(leader)
+    await leader.work()
+    await turns(other)
+    await leader.replica.stop()
+    assert not leader.replica.leading
+    assert store.snapshots[-1].seq == leader.replica.head.seq
+    await turns(other)
+    clock.pass_s(0.11)
+    await turns(other)
+    assert other.replica.leading
+    assert other.replica.changes[Change.BYE] == 1
+
+
+async def test_a_journal_that_cannot_be_read_is_no_silence() -> None:
+    class Away(Faults):
+        away = False
+
+        async def before(self, call: Call) -> None:
+            await super().before(call)
+            if self.away and call.name == "journal.read":
+                raise LogUnavailable("away")
+
+    store, clock, faults = MemoryStore(), HandClock(), Away()
+    desk = Desk(store, clock=clock, settings=TURNS, faults=faults)
+    await desk.replica.recover()
+    await desk.replica.begin()
+    faults.away = True
+    for _ in range(4):
+        clock.pass_s(1)
+        await desk.replica.turn()
+    faults.away = False
+    await desk.replica.turn()
+    assert not desk.replica.leading
+    clock.pass_s(1.6)
+    await desk.replica.turn()
+    assert desk.replica.leading
+
+
+# Entries of bounded size
+
+
+async def test_an_entry_is_closed_at_its_bytes_and_the_rest_comes_in_the_next() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    for n in range(50):
+        put(store, message(f"c{n}"), by=ADAPTER)
+    desk = await Desk(store, settings=ReplicaSettings(resend_s=0.02, idle_s=0.01, max_bytes=4_000)).start()
+    await desk.work()
+    sizes = [entry.size for entry in desk.told.entries]
+    assert len(sizes) > 5
+    assert max(sizes) < 4_000 + 2_500
+    assert len(desk.states()) == 50
+
+
+async def test_a_policy_that_takes_many_offers_back_is_carried_out_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup, "MOST_WITHDRAWN", 3)
+    monkeypatch.setattr(engine, "MOST_OFFERS", 2)
+    store = MemoryStore()
+    open_for_work(store, capacity=10)
+    for n in range(10):
+        put(store, message(f"c{n}"), by=ADAPTER)
+    desk = await Desk(store, settings=ReplicaSettings(resend_s=0.02, idle_s=0.01, max_events=3)).start()
+    await desk.work()
+    assert list(desk.states().values()) == [ContactState.OFFERED] * 10
+    told = len(desk.told.entries)
+    put(store, cmd.AdoptPolicy(policy=policy([queue(skills={"gold": 1})])))
+    put(store, agent("zoe", capacity=10, skills={"gold": 1}))
+    put(store, presence("zoe"), by=acting("zoe"))
+    await desk.work()
+    entries = desk.told.entries[told:]
+    assert max(sum(len(d.events) for d in entry.decisions) for entry in entries) <= 8
+    assert len(entries) > 4
+    offers = desk.replica.engine.state.workspaces["w"].offers.values()
+    assert sorted(offer.agent for offer in offers if not offer.outcome) == ["zoe"] * 10
+
+
+async def test_a_new_leader_goes_on_with_what_the_old_one_had_not_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup, "MOST_WITHDRAWN", 3)
+    store = MemoryStore()
+    open_for_work(store, capacity=10)
+    for n in range(10):
+        put(store, message(f"c{n}"), by=ADAPTER)
+    small = ReplicaSettings(resend_s=0.02, idle_s=0.01, max_events=3)
+    desk = await Desk(store, settings=small).start()
+    await desk.work()
+    put(store, cmd.AdoptPolicy(policy=policy([queue(skills={"gold": 1})])))
+    await desk.work_once()
+    assert sum(not offer.outcome for offer in desk.replica.engine.state.workspaces["w"].offers.values()) == 7
+    other = await Desk(store, settings=small, name="other").start()
+    await other.work()
+    assert not any(not offer.outcome for offer in other.replica.engine.state.workspaces["w"].offers.values())

@@ -1,0 +1,115 @@
+"""The gauges that are looked at every few seconds rather than counted, over all partitions that this process leads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from services.router.audit import Audit
+from services.router.metrics import RouterMetrics
+from services.router.partition import PartitionRouter
+from services.router.replica import Replica
+from shared.clock import Clock
+from shared.log.port import Log, LogUnavailable
+from shared.vocabulary import ContactState
+
+logger = logging.getLogger(__name__)
+
+LOOK_S: Final = 5.0
+
+
+class Gauges:
+    """One process's look at its own replicas."""
+
+    def __init__(
+        self, metrics: RouterMetrics, log: Log, clock: Clock, partitions: Callable[[], Sequence[PartitionRouter]]
+    ) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._clock = clock
+        self._partitions = partitions
+        self._audits: dict[int, Audit] = {}
+        self._seen: Counter[tuple[object, ...]] = Counter()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Look until `stopping`."""
+        while not stopping.is_set():
+            try:
+                await self.look()
+            except Exception:
+                # A gauge must not take the router down; the log says which one.
+                logger.exception("gauges could not be read")
+            asked = self._clock.monotonic()
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await stopping.wait()
+            except TimeoutError:
+                self._metrics.process.loop_lag.set(max(0.0, self._clock.monotonic() - asked - LOOK_S))
+
+    async def look(self) -> None:
+        """Every gauge once."""
+        replicas = [partition.replica for partition in self._partitions() if partition.ready.is_set()]
+        leading = [replica for replica in replicas if replica.leading]
+        for replica in replicas:
+            await self._look_at(replica)
+        self._sum_up(leading)
+
+    async def _look_at(self, replica: Replica) -> None:
+        metrics, partition = self._metrics, replica.partition
+        label = str(partition)
+        self._add(metrics.journal_void.inc, ("void", partition), replica.void_records)
+        self._add(metrics.clock_steps.inc, ("steps", partition), replica.clock_steps)
+        for change, count in replica.changes.items():
+            counter = metrics.leader_changes.labels(label, change.value)
+            self._add(counter.inc, ("change", partition, change), count)
+        metrics.set_leading(partition, replica.leading)
+        metrics.snapshot_age.labels(label).set(replica.head.seq - replica.snapshot_seq)
+        if replica.leading and not replica.proposing:
+            audit = self._audits.setdefault(partition, Audit())
+            metrics.double_assign.inc(audit.step(replica.engine.world).double_assigned)
+        elif not replica.leading:
+            self._audits.pop(partition, None)
+        metrics.orphans.set(sum(audit.orphans for audit in self._audits.values()))
+        try:
+            end, read = await self._log.inputs.end(partition), replica.positions
+            _, journal_end = await self._log.journal.bounds(partition)
+        except LogUnavailable:
+            return
+        metrics.set_lag(partition, commands=end.commands - read.commands, inbound=end.inbound - read.inbound)
+        metrics.journal_lag.labels(label).set(max(0, journal_end - replica.next_offset))
+
+    def _add(self, inc: Callable[[float], None], key: tuple[object, ...], total: int) -> None:
+        """A count that lives in the replica becomes a counter; one that began anew counts from nothing."""
+        before = self._seen[key]
+        inc(total - before if total >= before else total)
+        self._seen[key] = total
+
+    def _sum_up(self, leading: Sequence[Replica]) -> None:
+        metrics = self._metrics
+        open_contacts = dict.fromkeys((state.value for state in ContactState if state.is_open), 0)
+        presences: dict[str, int] = {}
+        reachable, used, total = 0, 0, 0
+        now = self._clock.now_ms()
+        for replica in leading:
+            world = replica.engine.world
+            for name, workspace in world.state.workspaces.items():
+                for queue, counts in world.indexes[name].queues.items():
+                    open_contacts["waiting"] += counts.waiting
+                    open_contacts["offered"] += counts.offered
+                    open_contacts["assigned"] += counts.assigned
+                    oldest = now - counts.pending.first()[0] if counts.pending else 0
+                    waiting = counts.waiting + counts.offered
+                    metrics.set_queue(queue, waiting=waiting, oldest_age_s=oldest / 1000, staffed=counts.staffed)
+                for agent in workspace.agents.values():
+                    presences[agent.presence] = presences.get(agent.presence, 0) + 1
+                    reachable += agent.reachable
+                    used += agent.used
+                    total += agent.capacity_total if agent.takes_offers else 0
+                for channel in workspace.channels.values():
+                    metrics.set_channel(channel.kind, channel.account, channel.state.value)
+        metrics.set_contacts(open_contacts)
+        metrics.set_agents(presences, reachable=reachable)
+        metrics.set_capacity(used=used / 1000, total=total / 1000)

@@ -1,0 +1,136 @@
+"""One engine process: runs a replica of each partition that is its by rendezvous, and lets go of those that are not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.router.chain import Diverged
+from services.router.membership import BEAT_S, COPIES, Roster, replicas_of
+from services.router.metrics import RouterMetrics
+from services.router.partition import PartitionRouter
+from shared.log.port import LogCorrupt
+
+logger = logging.getLogger(__name__)
+
+LINGER_S: Final = 10.0
+"""A partition that is no longer this router's is kept for so long: others may still be folding it."""
+LISTEN_S: Final = 1.5
+"""How long a new router listens who is there before it takes partitions."""
+
+
+@dataclass(slots=True)
+class _Running:
+    partition: PartitionRouter
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+    unwanted_since: float | None = None
+
+
+class Host:
+    """Runs `make(partition)` for each partition of this router. A partition that contradicts itself is stopped and told
+    about; the others go on."""
+
+    def __init__(
+        self,
+        name: str,
+        partitions: int,
+        roster: Roster,
+        metrics: RouterMetrics,
+        make: Callable[[int], PartitionRouter],
+    ) -> None:
+        self._name = name
+        self._count = partitions
+        self._roster = roster
+        self._metrics = metrics
+        self._make = make
+        self._running: dict[int, _Running] = {}
+        self._broken: dict[int, str] = {}
+        self._settled = False
+        self._failure: Exception | None = None
+
+    @property
+    def partitions(self) -> Sequence[PartitionRouter]:
+        """What runs here now."""
+        return [running.partition for _, running in sorted(self._running.items())]
+
+    def why_not_ready(self) -> bool | str:
+        """True once every partition of this router is folded to its end; else the first reason why not."""
+        if self._broken:
+            number, why = next(iter(self._broken.items()))
+            return f"partition {number} is stopped: {why}"
+        if not self._settled:
+            return "looking which partitions are ours"
+        for partition in self.partitions:
+            if (reason := partition.why_not_ready()) is not True:
+                return reason
+        return True
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping`; then every partition is handed over, all at once."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            while not stopping.is_set():
+                if self._failure is not None:
+                    raise self._failure
+                await self._roster.speak(self._name, [each.describe() for each in self._ready()])
+                if loop.time() - begun >= LISTEN_S:
+                    self._settle(loop.time())
+                    self._settled = True
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(BEAT_S):
+                        await stopping.wait()
+        finally:
+            await self._stop_all()
+            await self._roster.speak(self._name, [], bye=True)
+
+    def _ready(self) -> list[PartitionRouter]:
+        return [partition for partition in self.partitions if partition.ready.is_set()]
+
+    def _settle(self, now: float) -> None:
+        """Start what is ours and does not run; stop what has not been ours for a while."""
+        alive = sorted({*self._roster.alive(), self._name})
+        for partition in range(self._count):
+            owners = replicas_of(partition, alive, COPIES)
+            running = self._running.get(partition)
+            self._metrics.replicas.labels(str(partition)).set(len(owners))
+            if self._name in owners:
+                if running is None and partition not in self._broken:
+                    running = self._start(partition)
+                if running is not None:
+                    running.unwanted_since = None
+                    running.partition.replica.set_rank(owners.index(self._name))
+            elif running is not None:
+                running.unwanted_since = running.unwanted_since or now
+                if now - running.unwanted_since > LINGER_S:
+                    running.stop.set()
+
+    def _start(self, number: int) -> _Running:
+        partition, stop = self._make(number), asyncio.Event()
+        task = asyncio.get_running_loop().create_task(self._keep(number, partition, stop), name=f"partition-{number}")
+        running = self._running[number] = _Running(partition, stop, task)
+        return running
+
+    async def _keep(self, number: int, partition: PartitionRouter, stop: asyncio.Event) -> None:
+        try:
+            await partition.run(stop)
+        except (LogCorrupt, Diverged) as error:
+            # Going on would do harm; the other partitions are not concerned.
+            self._broken[number] = str(error)
+            logger.critical("a partition is stopped", extra={"partition": number, "reason": str(error)})
+        except Exception as error:
+            # A bug: half a router is worse than none, and its partitions go on elsewhere.
+            self._failure = error
+        finally:
+            self._running.pop(number, None)
+
+    async def _stop_all(self) -> None:
+        for running in self._running.values():
+            running.stop.set()
+        tasks = [running.task for running in self._running.values()]
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,109 @@
+"""Which routers are alive, and which of them replicate which partition.
+
+Every router tells every second that it lives and where its replicas are. Each one draws the same conclusion from what
+it heard: rendezvous hashing gives a partition to the `COPIES` routers whose hash with it is highest, so that one that
+comes or goes moves only its own share. Views of who is alive may differ for a while; that costs a replica too many or
+too few for seconds, never more, because leadership does not rest on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from shared.clock import Clock
+from shared.log.port import LogUnavailable
+
+logger = logging.getLogger(__name__)
+
+COPIES: Final = 2
+BEAT_S: Final = 1.0
+ALIVE_S: Final = 5.0
+
+
+class RosterTopic(Protocol):
+    """What the roster needs of the log: a place where all routers speak and all listen."""
+
+    async def announce(self, key: str, value: bytes) -> None:
+        """Tell everybody. Raises `LogUnavailable`."""
+        ...
+
+    def follow(self) -> AsyncIterator[tuple[str, bytes]]:
+        """What is told from now on, without end; survives outages of the log."""
+        ...
+
+
+def replicas_of(partition: int, routers: Sequence[str], copies: int = COPIES) -> list[str]:
+    """The routers that replicate a partition, the one that should lead first."""
+
+    def weight(router: str) -> tuple[bytes, str]:
+        return hashlib.sha256(f"{partition}|{router}".encode()).digest(), router
+
+    return sorted(routers, key=weight, reverse=True)[:copies]
+
+
+@dataclass(slots=True)
+class _Heard:
+    at: float
+    replicas: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Roster:
+    """Who was heard lately. `speak` is for routers; others only listen."""
+
+    def __init__(self, topic: RosterTopic, clock: Clock) -> None:
+        self._topic = topic
+        self._clock = clock
+        self._heard: dict[str, _Heard] = {}
+
+    def alive(self) -> list[str]:
+        """Names of the routers heard within `ALIVE_S`, in order."""
+        now = self._clock.monotonic()
+        return sorted(name for name, heard in self._heard.items() if now - heard.at < ALIVE_S)
+
+    def replicas(self) -> list[dict[str, Any]]:
+        """Every replica of every live router, as it described itself last."""
+        alive = self.alive()
+        return sorted(
+            (dict(replica) for name in alive for replica in self._heard[name].replicas),
+            key=lambda replica: (replica["partition"], replica["replica"]),
+        )
+
+    async def listen(self, stopping: asyncio.Event) -> None:
+        """Hear others until `stopping`."""
+        loop = asyncio.get_running_loop()
+        listening = loop.create_task(self._listen())
+        told = loop.create_task(stopping.wait())
+        try:
+            await asyncio.wait({listening, told}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            listening.cancel()
+            told.cancel()
+            await asyncio.gather(listening, told, return_exceptions=True)
+        if not listening.cancelled():
+            listening.result()
+
+    async def _listen(self) -> None:
+        async for name, value in self._topic.follow():
+            try:
+                told: Mapping[str, Any] = json.loads(value)
+                if told.get("bye"):
+                    self._heard.pop(name, None)
+                else:
+                    self._heard[name] = _Heard(self._clock.monotonic(), list(told["replicas"]))
+            except (ValueError, KeyError, TypeError) as error:
+                logger.warning("a router's word cannot be read", extra={"router": name, "reason": str(error)})
+
+    async def speak(self, name: str, replicas: Sequence[Mapping[str, Any]], *, bye: bool = False) -> None:
+        """Tell the others that `name` lives, or that it goes. A log that is away is not worth an error here."""
+        if not bye:
+            self._heard[name] = _Heard(self._clock.monotonic(), [dict(replica) for replica in replicas])
+        try:
+            await self._topic.announce(name, json.dumps({"replicas": list(replicas), "bye": bye}).encode())
+        except LogUnavailable as error:
+            logger.warning("the other routers could not be told", extra={"reason": str(error)})

@@ -1,0 +1,142 @@
+"""One partition in this process: its replica, what it publishes, and what it tells of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+from services.router.metrics import RouterMetrics
+from services.router.perform import Publisher
+from services.router.replica import Performed, Replica, ReplicaSettings
+from services.router.snapshot import state_hash
+from shared.clock import Clock
+from shared.log.port import Log, LogUnavailable
+from shared.views.port import Views
+
+logger = logging.getLogger(__name__)
+
+AGAIN_S: Final = 0.5
+LAST_TURN_S: Final = 2.0
+"""How long a turn may go on once the process is to stop; a log that is away would hold it up for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateMark:
+    """The hash of the folded state after entry `seq`: equal on every replica, or somebody diverged."""
+
+    seq: int
+    hash: str
+
+
+class PartitionRouter:
+    """A replica that runs: recovers, follows or leads, and publishes what it leads."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        views: Views,
+        clock: Clock,
+        metrics: RouterMetrics,
+        partition: int = 0,
+        name: str = "router-0",
+        settings: ReplicaSettings | None = None,
+    ) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._publisher = Publisher(views, metrics, log.content)
+        self._settings = settings or ReplicaSettings()
+        self._mark: StateMark | None = None
+        self.replica = Replica(
+            partition=partition, name=name, log=log, clock=clock, performer=self, settings=self._settings
+        )
+        self.ready = asyncio.Event()
+        """Set once the journal is folded to its end and, where nobody else leads, all documents are written."""
+
+    async def perform(self, replica: Replica, entry: Performed) -> None:
+        """`Performer` of the replica."""
+        await self._publisher.perform(replica, entry)
+        if entry.seq % _hash_every(replica) == 0:
+            self._mark = StateMark(entry.seq, state_hash(replica.engine.state))
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Recover, take turns until told to stop; then say goodbye and save a snapshot."""
+        replica = self.replica
+        running = asyncio.get_running_loop().create_task(self._run(stopping))
+        told = asyncio.get_running_loop().create_task(stopping.wait())
+        try:
+            await asyncio.wait({running, told}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                await asyncio.wait({running}, timeout=LAST_TURN_S)
+        finally:
+            running.cancel()
+            told.cancel()
+            await asyncio.gather(running, told, return_exceptions=True)
+        if not running.cancelled():
+            running.result()
+        try:
+            if self.ready.is_set():
+                await replica.stop()
+        except LogUnavailable as error:
+            logger.warning("no snapshot at the end", extra={"reason": str(error)})
+        finally:
+            self._metrics.set_leading(replica.partition, False)
+            await self._publisher.close()
+
+    async def _run(self, stopping: asyncio.Event) -> None:
+        replica = self.replica
+        await self._recover()
+        await replica.begin()
+        if replica.leading:
+            await self._publisher.catch_up(replica)
+        self.ready.set()
+        while not stopping.is_set():
+            await replica.turn()
+            replica.hurry = await self._publisher.tend(replica)
+
+    async def _recover(self) -> None:
+        """From the newest snapshot and the journal, however long the log is away meanwhile."""
+        while True:
+            try:
+                self._publisher.epoch = await self._log.journal.identity(self.replica.partition)
+                await self.replica.recover()
+                return
+            except LogUnavailable as error:
+                logger.warning("recovery waits for the log", extra={"reason": str(error)})
+                await asyncio.sleep(AGAIN_S)
+
+    def why_not_ready(self) -> bool | str:
+        """True while this process leads, or follows closely; else the reason why not."""
+        if not self.ready.is_set():
+            return f"partition {self.replica.partition} is recovering"
+        if self._settings.pace is None and not self.replica.leading:
+            return "not leading"
+        return True
+
+    def describe(self) -> dict[str, Any]:
+        """What `GET /v1/replicas` shows: where this replica is, and the newest state that it has a hash of.
+
+        Where nobody else has the partition the hash is taken now, unless a proposal is out: then it is not told.
+        """
+        replica = self.replica
+        mark = self._mark
+        if self._settings.pace is None:
+            mark = None if replica.proposing else StateMark(replica.head.seq, state_hash(replica.engine.state))
+        return {
+            "replica": replica.name,
+            "partition": replica.partition,
+            "leader": replica.leading,
+            "seq": replica.head.seq,
+            "head": replica.head.hash,
+            "state_seq": mark.seq if mark else None,
+            "state_hash": mark.hash if mark else None,
+        }
+
+
+def _hash_every(replica: Replica) -> int:
+    """How many entries apart states are hashed: a large state costs tens of milliseconds. Depends on the state alone,
+    so that all replicas hash the same entries."""
+    contacts = sum(len(workspace.contacts) for workspace in replica.engine.state.workspaces.values())
+    return 100 if contacts <= 1_000 else 1_000 if contacts <= 20_000 else 20_000

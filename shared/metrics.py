@@ -1,0 +1,78 @@
+"""Defining metrics: a registry that can be listed, and the metrics that every process has.
+
+Base units (seconds, bytes), Prometheus' suffixes, and labels from closed sets only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One line of `docs/metrics.md`."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+
+
+class Catalogue:
+    """A registry that remembers what was defined on it."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.metrics: list[Metric] = []
+
+    def counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        self.metrics.append(Metric(name, "counter", labels, text))
+        return Counter(name, text, labels, registry=self.registry)
+
+    def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        self.metrics.append(Metric(name, "gauge", labels, text))
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: Iterable[float]) -> Histogram:
+        self.metrics.append(Metric(name, "histogram", labels, text))
+        return Histogram(name, text, labels, registry=self.registry, buckets=tuple(buckets))
+
+
+class ProcessMetrics:
+    """What every process tells: itself, and how it stands with the log and the views."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        ProcessCollector(registry=catalogue.registry)
+        PlatformCollector(registry=catalogue.registry)
+        GCCollector(registry=catalogue.registry)
+        self.log_up = catalogue.gauge("switchdesk_log_up", "1 while the log answers.")
+        self.views_up = catalogue.gauge("switchdesk_views_up", "1 while the views answer.")
+        self.producer_replacements = catalogue.counter(
+            "switchdesk_log_producer_replacements_total", "Producers replaced because nothing was acknowledged."
+        )
+        self.views_queue = catalogue.gauge(
+            "switchdesk_views_queue", "Entries whose documents are not written to the views yet.", ("partition",)
+        )
+        self.hints_missed = catalogue.counter(
+            "switchdesk_views_hints_missed_total", "Hints that did not arrive; readers looked again by themselves."
+        )
+        self.content_lag = catalogue.gauge(
+            "switchdesk_content_lag_records",
+            "Records of the content topic that are not in the content table yet.",
+            ("partition",),
+        )
+        self.loop_lag = catalogue.gauge(
+            "switchdesk_loop_lag_seconds", "How late the event loop ran the last time it was asked."
+        )
