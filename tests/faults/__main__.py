@@ -1,0 +1,59 @@
+"""`python -m tests.faults --seed S --minutes M`: a long run against three brokers, two routers and two APIs.
+
+Prints one line and appends the same facts as JSON to a file. Ends with 1 if anything was violated; the history and all
+logs then stay where the last line says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults.cluster import Cluster
+from tests.faults.history import History
+from tests.faults.nemesis import LONG, SHORT
+from tests.faults.run import Plan, Report, run_on_cluster
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="A long run of the fault suite.")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same plan")
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long faults go on")
+    parser.add_argument("--rate", type=float, default=30.0, help="messages a second that customers try to write")
+    parser.add_argument("--rhythm", choices=("long", "short"), default="long", help="how long things stay broken")
+    parser.add_argument("--report", type=Path, help="append the facts of the run to this file, as a line of JSON")
+    options = parser.parse_args(arguments)
+    plan = Plan(
+        seed=options.seed,
+        seconds=options.minutes * 60,
+        rhythm=LONG if options.rhythm == "long" else SHORT,
+        per_s=options.rate,
+    )
+    folder = Path(tempfile.mkdtemp(prefix="switchdesk-faults-"))
+    report = asyncio.run(_run(plan, folder))
+    print(report.line())
+    for finding in report.findings:
+        print(f"  {finding}")
+    if options.report is not None:
+        with options.report.open("a", encoding="utf-8") as file:
+            file.write(report.as_json() + "\n")
+    if report.findings:
+        print(f"history and logs: {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+async def _run(plan: Plan, folder: Path) -> Report:
+    with History(folder / "history.jsonl") as history:
+        async with Cluster(folder) as cluster:
+            await cluster.start()
+            return await run_on_cluster(cluster, history, plan)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

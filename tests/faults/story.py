@@ -1,0 +1,322 @@
+"""A short, sound run made by hand: a feed, the history that fits it, the lists that fit both. Tests of the checker
+doctor it, one lie at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from shared.contracts import events as ev
+from shared.contracts.commands import Reach
+from shared.contracts.policy import Policy
+from shared.times import rfc3339
+from shared.vocabulary import (
+    AddressKey,
+    AgentId,
+    ChannelHealth,
+    ContactId,
+    CustomerId,
+    MessageId,
+    OfferId,
+    QueueName,
+    ThreadKey,
+)
+from tests.faults.history import Followed, History, Operation, Outcome, Reading, Record, ReplicaSeen, Sighting
+from tests.faults.outputs import Outputs
+from tests.faults.staff import POLICY
+from tests.faults.watchers import digest_of
+
+PARTITION: Final = 2
+BEGAN: Final = 1_700_000_000_000
+ANA, BEN = AgentId("ana"), AgentId("ben")
+
+Fields = dict[str, Any]
+Raw = dict[str, Any]
+"""An event as the feed gives it."""
+
+
+@dataclass(slots=True)
+class Story:
+    """What a checker is given, in pieces that a test may change before it calls `told`."""
+
+    events: list[Raw] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    contacts: list[Fields] = field(default_factory=list)
+    replicas: list[ReplicaSeen] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
+    followed: list[Followed] | None = None
+    """None: the follower got exactly the feed."""
+    histories: dict[str, list[Fields]] | None = None
+    """None: every contact's history is what the feed says of it."""
+    entry: int = 1
+
+    def told(self) -> tuple[History, Outputs]:
+        """The story as a run would have left it."""
+        history = History()
+        followed = self.followed
+        if followed is None:
+            followed = [Followed(follower="f", id=e["id"], digest=digest_of(e), at=0.0) for e in self.events]
+        records: list[Record] = [*self.operations, *self.readings, *self.sightings, *self.replicas, *followed]
+        for record in records:
+            history.add(record)
+        histories = self.histories if self.histories is not None else self.true_histories()
+        return history, Outputs(events=self.events, contacts=self.contacts, histories=histories)
+
+    def true_histories(self) -> dict[str, list[Fields]]:
+        """Each contact's history by the feed."""
+        return {
+            contact["id"]: [
+                {**e["data"], "id": e["id"], "type": e["type"]}
+                for e in self.events
+                if e["data"].get("contact") == contact["id"]
+            ]
+            for contact in self.contacts
+        }
+
+    # Telling it
+
+    def say(self, *events: ev.Event) -> int:
+        """One entry of the journal, a second after the one before; its number."""
+        self.entry += 1
+        for index, event in enumerate(events):
+            name = f"switchdesk.{type(event).__name__}"
+            self.events.append(
+                {
+                    "id": f"{PARTITION}:{self.entry}:{index}",
+                    "type": name,
+                    "time": rfc3339(BEGAN + self.entry * 1000),
+                    "sequence": len(self.events) + 2,
+                    "data": msgspec.to_builtins(event),
+                }
+            )
+        return self.entry
+
+    def did(self, kind: str, who: str, about: str, outcome: Outcome = Outcome.OK, **told: Any) -> None:
+        """An operation of a client, and what it was told."""
+        self.operations.append(
+            Operation(
+                kind=kind,
+                who=who,
+                key=about if kind == "message" else f"{kind}-{about}-{len(self.operations)}",
+                about=about,
+                start=float(self.entry),
+                end=float(self.entry) + 0.1,
+                outcome=outcome,
+                status=200 if outcome is Outcome.OK else 409,
+                told=told,
+            )
+        )
+
+    # Changing it
+
+    def find(self, name: str, number: int = 0) -> Raw:
+        """The `number`-th event of a type."""
+        return [event for event in self.events if event["type"] == f"switchdesk.{name}"][number]
+
+    def drop(self, keep: Callable[[Raw], bool]) -> None:
+        """Leave events out so that no gap shows: what is left is numbered anew."""
+        self.events = [event for event in self.events if keep(event)]
+        self.number()
+
+    def number(self) -> None:
+        """Give sequence numbers and indexes anew, in the order of the list."""
+        before, index = "", 0
+        for sequence, event in enumerate(self.events, start=2):
+            place = event["id"].rpartition(":")[0]
+            index = index + 1 if place == before else 0
+            before = place
+            event["id"] = f"{place}:{index}"
+            event["sequence"] = sequence
+
+    def change_operation(self, kind: str, number: int = 0, **fields: Any) -> Operation:
+        """Put another operation in the place of the `number`-th of a kind."""
+        places = [i for i, operation in enumerate(self.operations) if operation.kind == kind]
+        place = places[number]
+        self.operations[place] = dataclasses.replace(self.operations[place], **fields)
+        return self.operations[place]
+
+
+def sound() -> Story:
+    """Three contacts: one served; one declined, given back and served by another; one redirected, then abandoned."""
+    story = Story()
+    _open(story)
+    _first_contact(story)
+    _second_contact(story)
+    _third_contact(story)
+    _look(story)
+    return story
+
+
+def _open(story: Story) -> None:
+    story.say(ev.PolicyAdopted(version=1, policy=Policy.model_validate(POLICY).model_dump(mode="json")))
+    for agent in (ANA, BEN):
+        story.say(
+            ev.AgentProfileSet(
+                agent=agent,
+                name=agent,
+                languages={"en": 5},
+                skills={},
+                queues=(),
+                channels=(),
+                capacity_total=2000,
+                capacity_per_channel={},
+                capacity_weights={},
+            )
+        )
+        story.say(
+            ev.AgentPresenceChanged(agent=agent, presence="available", cause="agent"), ev.AgentRegained(agent=agent)
+        )
+
+
+def _arrives(contact: str, *, reach: Iterable[Reach] = ()) -> tuple[ev.Event, ev.Event]:
+    key = f"telegram:bot:message:{contact}"
+    created = ev.ContactCreated(
+        contact=ContactId(contact),
+        source_key=key,
+        channel="telegram",
+        account="bot",
+        thread=ThreadKey(f"t-{contact}"),
+        customer=CustomerId(f"u-{contact}"),
+        sender=AddressKey(f"a-{contact}"),
+        queue=QueueName("money"),
+        language="en",
+        language_confidence=1.0,
+        language_reason="stated",
+        candidates=(),
+        skills={},
+        priority=0,
+        attributes={},
+        reach=tuple(reach),
+        age_from=BEGAN,
+    )
+    received = ev.MessageReceived(
+        contact=ContactId(contact),
+        message=MessageId(f"m-{contact}"),
+        source_key=key,
+        channel="telegram",
+        account="bot",
+        thread=ThreadKey(f"t-{contact}"),
+        sender=AddressKey(f"a-{contact}"),
+        content_ref=f"m:{contact}",
+    )
+    return created, received
+
+
+def offer(story: Story, number: int, contact: str, agent: AgentId) -> ev.OfferMade:
+    """An offer that the next entry can hold."""
+    return ev.OfferMade(
+        offer=OfferId(f"o{number}"),
+        contact=ContactId(contact),
+        agent=agent,
+        expires_at=BEGAN + (story.entry + 31) * 1000,
+        decision=ev.DecisionRecord(step=0, policy_version=1, strategy="longest_idle", considered=(), excluded={}),
+    )
+
+
+def _arrived(story: Story, contact: str) -> None:
+    story.did("message", "customer-1", f"telegram:bot:message:{contact}", contact=contact, seq=story.entry)
+
+
+def _sees(story: Story, number: int, contact: str, agent: str) -> None:
+    story.sightings.append(Sighting(offer=f"o{number}", contact=contact, agent=agent, at=float(story.entry)))
+
+
+def _accepts(story: Story, number: int, contact: str, agent: AgentId) -> None:
+    seq = story.say(ev.OfferAccepted(offer=OfferId(f"o{number}"), contact=ContactId(contact), agent=agent))
+    story.did("accept", agent, f"o{number}", id=contact, seq=seq)
+    story.readings.append(Reading(who=agent, contact=contact, min_seq=seq, seq=seq, at=float(seq)))
+
+
+def _completes(story: Story, contact: str, agent: AgentId) -> None:
+    seq = story.say(ev.ContactCompleted(contact=ContactId(contact), agent=agent))
+    story.did("complete", agent, contact, id=contact, seq=seq)
+    story.contacts.append({"id": contact, "state": "completed", "agent": agent})
+
+
+def _first_contact(story: Story) -> None:
+    story.say(*_arrives("c1"), offer(story, 1, "c1", ANA))
+    _arrived(story, "c1")
+    _sees(story, 1, "c1", ANA)
+    story.did("steal", BEN, "o1", Outcome.REFUSED)
+    _accepts(story, 1, "c1", ANA)
+    seq = story.say(
+        ev.ReplyQueued(
+            message=MessageId("r1"),
+            contact=ContactId("c1"),
+            agent=ANA,
+            channel="telegram",
+            account="bot",
+            thread=ThreadKey("t-c1"),
+            address=AddressKey("a-c1"),
+            content_ref="r:1",
+        )
+    )
+    story.did("reply", ANA, "c1", id="r1", seq=seq)
+    _completes(story, "c1", ANA)
+
+
+def _second_contact(story: Story) -> None:
+    story.say(*_arrives("c2"), offer(story, 2, "c2", BEN))
+    _arrived(story, "c2")
+    _sees(story, 2, "c2", BEN)
+    declined = ev.OfferDeclined(offer=OfferId("o2"), contact=ContactId("c2"), agent=BEN, reason="")
+    seq = story.say(declined, offer(story, 3, "c2", ANA))
+    story.did("reject", BEN, "o2", id="c2", seq=seq)
+    _accepts(story, 3, "c2", ANA)
+    back = ev.ContactRequeued(contact=ContactId("c2"), agent=ANA, reason="agent")
+    seq = story.say(back, offer(story, 4, "c2", BEN))
+    story.did("requeue", ANA, "c2", id="c2", seq=seq)
+    _accepts(story, 4, "c2", BEN)
+    _completes(story, "c2", BEN)
+
+
+def _third_contact(story: Story) -> None:
+    story.say(
+        ev.ChannelHealthChanged(channel="telegram", account="bot", state=ChannelHealth.DOWN, evidence=""),
+    )
+    ways = [
+        Reach(channel=channel, account=account, key=AddressKey(f"a-{channel}"), verified=True, consent=True)
+        for channel, account in (("messenger", "page"), ("email", "support@shop.example"))
+    ]
+    story.say(
+        *_arrives("c3", reach=ways),
+        ev.ContactRedirected(
+            contact=ContactId("c3"),
+            from_channel="telegram",
+            from_account="bot",
+            channel="messenger",
+            account="page",
+            thread=ThreadKey("t-c3-m"),
+            address=AddressKey("a-messenger"),
+            rule="channel_down",
+            evidence="",
+        ),
+        offer(story, 5, "c3", ANA),
+    )
+    _arrived(story, "c3")
+    withdrawn = ev.OfferWithdrawn(offer=OfferId("o5"), contact=ContactId("c3"), agent=ANA, reason="abandoned")
+    waited = (story.entry + 1) * 1000
+    seq = story.say(withdrawn, ev.ContactAbandoned(contact=ContactId("c3"), waited=waited))
+    story.did("abandon", "customer-1", "c3", id="c3", seq=seq)
+    story.contacts.append({"id": "c3", "state": "abandoned", "agent": None})
+
+
+def _look(story: Story) -> None:
+    for replica in ("engine-1", "engine-2"):
+        story.replicas.append(
+            ReplicaSeen(
+                replica=replica,
+                partition=PARTITION,
+                leader=replica == "engine-1",
+                seq=story.entry,
+                head="h",
+                state_hash="s",
+                at=float(story.entry),
+            )
+        )

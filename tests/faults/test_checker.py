@@ -1,0 +1,370 @@
+"""The checker finds what it is there to find: one lie at a time is planted into a sound run."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from shared.contracts import events as ev
+from shared.vocabulary import AddressKey, ChannelHealth, ContactId, ThreadKey
+from tests.faults.checker import check
+from tests.faults.history import Outcome, Trouble
+from tests.faults.story import ANA, BEN, Raw, Story, sound
+
+Lie = Callable[[Story], None]
+LIES: list[tuple[str, Lie]] = []
+
+
+def lie(invariant: str) -> Callable[[Lie], Lie]:
+    """Registers a change of the story that must be found under this invariant."""
+
+    def register(change: Lie) -> Lie:
+        LIES.append((invariant, change))
+        return change
+
+    return register
+
+
+def _not_of(contact: str) -> Callable[[Raw], bool]:
+    return lambda event: event["data"].get("contact") != contact
+
+
+# Messages and contacts
+
+
+@lie("1")
+def an_acknowledged_message_is_lost(story: Story) -> None:
+    story.drop(_not_of("c1"))
+    story.contacts = [contact for contact in story.contacts if contact["id"] != "c1"]
+    story.operations = [o for o in story.operations if o.kind == "message" or "1" not in o.about]
+    story.sightings, story.readings = [], []
+
+
+@lie("1")
+def a_message_opens_two_contacts(story: Story) -> None:
+    for name in ("ContactCreated", "MessageReceived"):
+        story.find(name, 1)["data"]["source_key"] = story.find(name, 0)["data"]["source_key"]
+
+
+@lie("1")
+def a_message_is_in_another_contact_than_was_told(story: Story) -> None:
+    story.change_operation("message", told={"contact": "c2"})
+
+
+@lie("1")
+def a_message_was_never_written(story: Story) -> None:
+    story.operations = [o for o in story.operations if not (o.kind == "message" and o.about.endswith("c1"))]
+
+
+@lie("1")
+def a_contact_is_missing_from_the_list(story: Story) -> None:
+    story.contacts.pop()
+    story.histories = {}
+
+
+@lie("1")
+def a_contact_is_listed_twice(story: Story) -> None:
+    story.contacts.append(story.contacts[0])
+
+
+@lie("1")
+def a_contact_is_listed_that_never_was(story: Story) -> None:
+    story.contacts.append({"id": "c9", "state": "completed", "agent": ANA})
+
+
+@lie("1")
+def a_contact_ends_twice(story: Story) -> None:
+    story.say(ev.ContactCompleted(contact=ContactId("c1"), agent=ANA))
+
+
+@lie("9")
+def a_refused_message_was_taken(story: Story) -> None:
+    story.change_operation("message", outcome=Outcome.REFUSED, status=422, told={})
+
+
+# Offers and assignments
+
+
+@lie("2")
+def an_offer_is_accepted_twice(story: Story) -> None:
+    accepted = copy.deepcopy(story.find("OfferAccepted"))
+    accepted["data"]["agent"] = BEN
+    story.events.insert(story.events.index(story.find("OfferAccepted")) + 1, accepted)
+    story.number()
+
+
+@lie("2")
+def somebody_else_than_was_offered_accepts(story: Story) -> None:
+    story.find("OfferAccepted")["data"]["agent"] = BEN
+
+
+@lie("2")
+def an_accept_that_was_told_is_not_in_the_feed(story: Story) -> None:
+    story.did("accept", BEN, "o5", id="c3", seq=story.entry)
+
+
+@lie("2")
+def two_agents_were_told_that_the_offer_is_theirs(story: Story) -> None:
+    story.did("accept", BEN, "o1", id="c1", seq=story.entry)
+
+
+@lie("2")
+def a_stolen_offer_is_given(story: Story) -> None:
+    story.change_operation("steal", outcome=Outcome.OK, status=200)
+
+
+@lie("2")
+def a_contact_is_completed_by_another_than_its_agent(story: Story) -> None:
+    story.find("ContactCompleted")["data"]["agent"] = BEN
+
+
+@lie("1")
+def a_contact_is_offered_to_two_at_once(story: Story) -> None:
+    made = copy.deepcopy(story.find("OfferMade"))
+    made["data"] |= {"offer": "o9", "agent": BEN}
+    story.events.insert(story.events.index(story.find("OfferMade")) + 1, made)
+    story.number()
+
+
+@lie("3")
+def an_agent_holds_more_than_they_can(story: Story) -> None:
+    for agent in (0, 1):
+        story.find("AgentProfileSet", agent)["data"]["capacity_total"] = 500
+
+
+@lie("4")
+def an_agent_gets_an_offer_while_away(story: Story) -> None:
+    story.find("AgentPresenceChanged")["data"]["presence"] = "away"
+
+
+@lie("4")
+def an_agent_without_a_desk_gets_an_offer(story: Story) -> None:
+    story.drop(lambda event: event is not story.find("AgentRegained"))
+
+
+@lie("4")
+def an_agent_gets_an_offer_in_a_language_they_do_not_speak(story: Story) -> None:
+    story.find("AgentProfileSet")["data"]["languages"] = {"id": 5}
+
+
+@lie("4")
+def an_agent_who_leaves_keeps_their_offer(story: Story) -> None:
+    gone = copy.deepcopy(story.find("AgentPresenceChanged"))
+    gone["data"]["presence"] = "away"
+    made = story.find("OfferMade")
+    gone["id"] = made["id"]
+    story.events.insert(story.events.index(made) + 1, gone)
+    story.number()
+
+
+@lie("5")
+def an_offer_goes_past_the_agent_whose_turn_it_is(story: Story) -> None:
+    for event in story.events:
+        if event["data"].get("contact") == "c1" and event["data"].get("agent") == ANA:
+            event["data"]["agent"] = BEN
+
+
+@lie("time")
+def an_offer_expires_before_its_time(story: Story) -> None:
+    declined = story.find("OfferDeclined")
+    declined["type"] = "switchdesk.OfferExpired"
+    declined["data"] = {"offer": "o2", "contact": "c2", "agent": BEN, "missed": 1}
+
+
+@lie("9")
+def an_agent_was_refused_what_they_have(story: Story) -> None:
+    story.change_operation("accept", outcome=Outcome.REFUSED, status=409)
+
+
+@lie("9")
+def a_decline_that_was_told_is_not_in_the_feed(story: Story) -> None:
+    story.did("reject", BEN, "o4", id="c2", seq=story.entry)
+
+
+@lie("view")
+def a_desk_shows_an_offer_that_was_made_to_another(story: Story) -> None:
+    story.sightings[0] = dataclasses.replace(story.sightings[0], agent=BEN)
+
+
+# Redirects
+
+
+@lie("6")
+def a_contact_comes_back_to_the_channel_that_it_left(story: Story) -> None:
+    hop = copy.deepcopy(story.find("ContactRedirected"))
+    hop["data"] |= {
+        "from_channel": "messenger",
+        "from_account": "page",
+        "channel": "telegram",
+        "account": "bot",
+        "thread": ThreadKey("t-c3"),
+        "address": AddressKey("a-c3"),
+    }
+    story.events.insert(story.events.index(story.find("ContactRedirected")) + 1, hop)
+    story.number()
+
+
+@lie("6")
+def a_contact_is_moved_off_a_healthy_channel(story: Story) -> None:
+    story.find("ChannelHealthChanged")["data"]["state"] = ChannelHealth.HEALTHY.value
+
+
+# Replies and ends
+
+
+@lie("9")
+def a_reply_that_was_told_is_lost(story: Story) -> None:
+    story.drop(lambda event: event["type"] != "switchdesk.ReplyQueued")
+
+
+@lie("9")
+def a_reply_is_sent_twice(story: Story) -> None:
+    again = copy.deepcopy(story.find("ReplyQueued"))
+    story.events.insert(story.events.index(story.find("ReplyQueued")) + 1, again)
+    story.number()
+
+
+@lie("9")
+def two_replies_become_one(story: Story) -> None:
+    story.did("reply", ANA, "c1", id="r1", seq=9)
+
+
+@lie("9")
+def a_completion_that_was_told_is_not_in_the_feed(story: Story) -> None:
+    story.did("complete", ANA, "c3", id="c3", seq=story.entry)
+
+
+@lie("9")
+def a_contact_given_back_stays_where_it_is(story: Story) -> None:
+    story.did("requeue", BEN, "c1", id="c1", seq=story.entry)
+
+
+# Answers and reads
+
+
+@lie("9")
+def one_key_gets_two_answers(story: Story) -> None:
+    first = story.operations[-1]
+    story.operations.append(dataclasses.replace(first, kind="again", told={**first.told, "seq": 99}))
+
+
+@lie("9")
+def a_repeat_is_refused(story: Story) -> None:
+    story.operations.append(dataclasses.replace(story.operations[-1], kind="again", outcome=Outcome.REFUSED))
+
+
+@lie("9")
+def a_read_is_older_than_the_own_change(story: Story) -> None:
+    story.readings[0] = dataclasses.replace(story.readings[0], seq=story.readings[0].min_seq - 1)
+
+
+# The feed
+
+
+@lie("9")
+def the_numbers_of_the_feed_have_a_gap(story: Story) -> None:
+    for event in story.events[12:]:
+        event["sequence"] += 1
+
+
+@lie("9")
+def an_event_comes_twice(story: Story) -> None:
+    story.events.insert(4, story.events[3])
+
+
+@lie("9")
+def an_event_comes_too_late(story: Story) -> None:
+    story.events[6]["id"], story.events[7]["id"] = story.events[7]["id"], story.events[6]["id"]
+
+
+@lie("9")
+def a_follower_misses_an_event(story: Story) -> None:
+    history, _ = story.told()
+    story.followed = [seen for seen in history.followed if seen.id != story.events[10]["id"]]
+
+
+@lie("9")
+def a_follower_got_another_content(story: Story) -> None:
+    history, _ = story.told()
+    story.followed = [
+        dataclasses.replace(seen, digest="0") if at == 7 else seen for at, seen in enumerate(history.followed)
+    ]
+
+
+@lie("9")
+def a_follower_got_what_is_no_more(story: Story) -> None:
+    history, _ = story.told()
+    story.followed = history.followed
+    story.events.pop()
+
+
+@lie("9")
+def an_event_is_missing_from_a_history(story: Story) -> None:
+    story.histories = story.true_histories()
+    story.histories["c2"].pop(3)
+
+
+@lie("9")
+def an_event_is_another_one_in_a_history(story: Story) -> None:
+    story.histories = copy.deepcopy(story.true_histories())
+    story.histories["c1"][2]["agent"] = BEN
+
+
+@lie("feed")
+def an_event_of_a_type_that_nobody_knows(story: Story) -> None:
+    story.events[-1]["type"] = "switchdesk.ContactCloned"
+
+
+# Replicas, views, the end
+
+
+@lie("7")
+def a_replica_has_another_state(story: Story) -> None:
+    story.replicas[1] = dataclasses.replace(story.replicas[1], state_hash="other")
+
+
+@lie("7")
+def a_replica_holds_another_entry(story: Story) -> None:
+    story.replicas[1] = dataclasses.replace(story.replicas[1], head="other")
+
+
+@lie("view")
+def a_document_is_of_another_state(story: Story) -> None:
+    story.contacts[0] |= {"state": "waiting", "agent": None}
+
+
+@lie("8")
+def a_contact_waits_although_somebody_is_free(story: Story) -> None:
+    last = story.find("OfferWithdrawn")
+    last["data"]["reason"] = "profile"
+    story.drop(lambda event: event["type"] != "switchdesk.ContactAbandoned")
+    story.contacts[-1] |= {"state": "waiting"}
+    story.operations.pop()
+
+
+@lie("8")
+def a_contact_is_left_over(story: Story) -> None:
+    story.drop(lambda event: event["type"] != "switchdesk.ContactCompleted" or event["data"]["contact"] != "c2")
+    story.contacts = [{**c, "state": "assigned"} if c["id"] == "c2" else c for c in story.contacts]
+    story.operations = [o for o in story.operations if (o.kind, o.about) != ("complete", "c2")]
+
+
+def test_a_sound_run_has_no_findings() -> None:
+    assert check(*sound().told()) == []
+
+
+@pytest.mark.parametrize(("invariant", "change"), LIES, ids=[change.__name__ for _, change in LIES])
+def test_a_lie_is_found(invariant: str, change: Lie) -> None:
+    story = sound()
+    change(story)
+    findings = check(*story.told())
+    assert any(finding.startswith(f"[{invariant}]") for finding in findings), findings
+
+
+def test_trouble_that_a_run_met_is_a_finding() -> None:
+    history, outputs = sound().told()
+    history.add(Trouble(what="an answer 500", detail="", at=1.0))
+    assert [finding.split()[0] for finding in check(history, outputs)] == ["[trouble]"]

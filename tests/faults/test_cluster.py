@@ -1,0 +1,31 @@
+"""A short seeded run against the distributed deployment: every kind of fault that fits into a minute."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cluster import Cluster
+from tests.faults.history import History
+from tests.faults.nemesis import SHORT
+from tests.faults.run import Plan, run_on_cluster
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+SEED = int(os.environ.get("SEED", "1"))
+SECONDS = float(os.environ.get("SECONDS", "25"))
+
+
+async def test_faults_lose_and_double_nothing(tmp_path: Path) -> None:
+    plan = Plan(seed=SEED, seconds=SECONDS, rhythm=SHORT, per_s=20.0, customers=8, sample=50)
+    with History(tmp_path / "history.jsonl") as history:
+        async with Cluster(tmp_path) as cluster:
+            await cluster.start()
+            report = await run_on_cluster(cluster, history, plan)
+    print(report.line())
+    assert report.findings == []
+    assert report.faults, "nothing was done to the deployment, so nothing was tested"
+    assert report.failed_attempts, "no request was ever caught by a fault, so nothing was tested"
+    assert report.acknowledged > SECONDS
