@@ -8,9 +8,11 @@ import pytest
 import redis.asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError
 
 from tests.support import jars
 from tests.support.kafka import KafkaCluster
+from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(700)]
@@ -117,3 +119,18 @@ def test_a_cache_that_was_not_finished_is_filled_again(tmp_path: Path, monkeypat
     monkeypatch.setattr(jars, "_fill", filled.append)
     jars.kafka_home()
     assert len(filled) == 1
+
+
+async def test_a_lane_leads_through_its_proxy_and_nothing_else_does(prefix: str) -> None:
+    with KafkaCluster(lanes=("router",)) as cluster:
+        cluster.start()
+        await _make_topic(cluster.bootstrap, prefix, 1)
+        ((advertised, target),) = cluster.lane("router").ports
+        async with Proxy(target, port=advertised) as proxy:
+            await _write(cluster.lane("router").bootstrap, prefix, b"one")
+            proxy.refuse()
+            with pytest.raises(KafkaConnectionError):
+                await _write(cluster.lane("router").bootstrap, prefix, b"two")
+            await _write(cluster.bootstrap, prefix, b"three")
+            proxy.pass_all()
+            assert await _read(cluster.lane("router").bootstrap, prefix, 2) == [b"one", b"three"]
