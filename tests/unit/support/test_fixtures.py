@@ -29,8 +29,8 @@ async def _make_topic(bootstrap: str, topic: str, replication: int) -> None:
 
 async def _write(bootstrap: str, topic: str, value: bytes) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", request_timeout_ms=20_000)
-    await producer.start()
     try:
+        await producer.start()
         await producer.send_and_wait(topic, value, partition=0)
     finally:
         await producer.stop()
