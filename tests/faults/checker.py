@@ -269,8 +269,11 @@ class Checker:
             place = (seen.partition, seen.seq)
             if heads.setdefault(place, seen.head) != seen.head:
                 self._find("7", f"{seen.replica} holds another entry {seen.seq} of partition {seen.partition}")
-            if seen.state_hash is not None and states.setdefault(place, seen.state_hash) != seen.state_hash:
-                self._find("7", f"{seen.replica} has another state after {seen.seq} of partition {seen.partition}")
+            if seen.state_seq is None or seen.state_hash is None:
+                continue
+            if states.setdefault((seen.partition, seen.state_seq), seen.state_hash) != seen.state_hash:
+                words = f"after entry {seen.state_seq} of partition {seen.partition}"
+                self._find("7", f"{seen.replica} has another state {words}")
 
     # The views, when all is quiet
 

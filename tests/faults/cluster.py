@@ -100,14 +100,30 @@ class Cluster:
 
     async def start(self) -> None:
         """Start everything and wait until every process says that it is ready."""
-        for proxy in (*(proxy for lane in self.lanes.values() for proxy in lane), *self.ways.values()):
-            await proxy.start()
+        await self.start_network()
         self.redis.start()
         await asyncio.to_thread(self.kafka.start)
+        await self.start_processes()
+        await self.until_ready()
+
+    async def start_network(self) -> None:
+        """Start the proxies alone."""
+        for proxy in self._proxies:
+            await proxy.start()
+
+    async def start_processes(self) -> None:
+        """Start every process of ours; they may have to wait for what they need."""
         for process in self.processes.values():
             await process.start()
+
+    async def until_ready(self) -> None:
+        """Returns when every process of ours says that it is ready."""
         for process in self.processes.values():
             await process.until_ready()
+
+    @property
+    def _proxies(self) -> list[Proxy]:
+        return [*(proxy for lane in self.lanes.values() for proxy in lane), *self.ways.values()]
 
     async def found(self) -> tuple[str, str]:
         """Make the workspace; its operator's and its adapter's key."""
@@ -134,7 +150,7 @@ class Cluster:
             await process.kill()
         self.kafka.close()
         self.redis.close()
-        for proxy in (*(proxy for lane in self.lanes.values() for proxy in lane), *self.ways.values()):
+        for proxy in self._proxies:
             with contextlib.suppress(OSError):
                 await proxy.close()
 

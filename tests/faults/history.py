@@ -71,13 +71,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSeen:
-    """One line of `/v1/replicas`."""
+    """One line of `/v1/replicas`: where the replica is, and the newest entry after which it hashed its state."""
 
     replica: str
     partition: int
     leader: bool
     seq: int
     head: str
+    state_seq: int | None
     state_hash: str | None
     at: float
 

@@ -86,6 +86,7 @@ class Nemesis:
             "broker-term": self._broker_term,
             "broker-pause": self._broker_pause,
             "majority-lost": self._majority_lost,
+            "nothing": lambda: self._down(self._services),
         }
 
     async def run(self, until: float, *, steps: Sequence[str] = ()) -> None:

@@ -214,7 +214,7 @@ def leader_of(history: History, partition: int) -> str | None:
 
 
 async def agree(staff: Staff, history: History, partition: int, *, replicas: int) -> None:
-    """Ask until as many replicas were seen at one entry, so that their states can be compared.
+    """Ask until as many replicas hashed their state after the same entry, so that these can be compared.
 
     Raises AssertionError if they never meet.
     """
@@ -225,9 +225,9 @@ async def agree(staff: Staff, history: History, partition: int, *, replicas: int
         async def met() -> bool:
             await note_replicas(caller)
             names: dict[int, set[str]] = {}
-            for seen in history.replicas[-60:]:
-                if seen.partition == partition and seen.state_hash is not None:
-                    names.setdefault(seen.seq, set()).add(seen.replica)
+            for seen in history.replicas:
+                if seen.partition == partition and seen.state_seq is not None:
+                    names.setdefault(seen.state_seq, set()).add(seen.replica)
             return any(len(found) >= replicas for found in names.values())
 
         await eventually(met, within_s=30, every_s=0.1)

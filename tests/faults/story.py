@@ -316,6 +316,7 @@ def _look(story: Story) -> None:
                 leader=replica == "engine-1",
                 seq=story.entry,
                 head="h",
+                state_seq=story.entry,
                 state_hash="s",
                 at=float(story.entry),
             )

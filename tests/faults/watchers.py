@@ -36,6 +36,7 @@ async def note_replicas(caller: Caller) -> list[ReplicaSeen]:
             leader=line["leader"],
             seq=line["seq"],
             head=line["head"],
+            state_seq=line["state_seq"],
             state_hash=line["state_hash"],
             at=caller.history.now,
         )
