@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from shared.clock import Clock
+from shared.clock import Clock, new_id
 from shared.contracts.commands import Actor, ReportDelivery
 from shared.ids import address_ref, keyed_command_id
 from shared.intake import submit
 from shared.log.port import Content, Inputs, LogUnavailable
-from shared.views.port import Views, Watch
+from shared.views.port import Views, ViewsUnavailable, Watch
 from shared.vocabulary import AddressKey, Delivery, MessageId
 
 log = logging.getLogger(__name__)
@@ -111,8 +111,11 @@ class DeliveryDesk:
     most_at_once: int = 16
     poll_s: float = 5.0
     """A hint may be lost: look again after this time anyway."""
+    claim_s: float = 60.0
+    """Longer than a carrier takes; a process that died holds its conversations up for so long."""
     _pending: dict[tuple[str, str], _Pending] = field(default_factory=dict)
     _done: dict[tuple[str, str], None] = field(default_factory=dict)
+    _me: str = field(default_factory=lambda: new_id("d"))
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`; what is being carried at that moment gets a second to end."""
@@ -129,7 +132,11 @@ class DeliveryDesk:
             stopper = group.create_task(_set_after(stopping, woken))
             while not stopping.is_set():
                 woken.clear()
-                threads = await self._due(workspace)
+                try:
+                    threads = await self._due(workspace)
+                except ViewsUnavailable as error:
+                    log.warning("replies cannot be looked for", extra={"reason": str(error)})
+                    threads = {}
                 for thread, documents in threads.items():
                     if thread not in busy and len(busy) < self.most_at_once:
                         busy[thread] = group.create_task(self._conversation(workspace, thread, documents, busy, woken))
@@ -184,11 +191,23 @@ class DeliveryDesk:
         try:
             for document in documents:
                 key = (workspace, str(document["message"]))
+                if not await self._is_ours(workspace, thread, self._pending.setdefault(key, _Pending())):
+                    return
                 if not await self._attempt(workspace, document, self._pending.setdefault(key, _Pending())):
                     return
         finally:
             del busy[thread]
             woken.set()
+
+    async def _is_ours(self, workspace: str, thread: str, pending: _Pending) -> bool:
+        """Several processes may carry for one account; a conversation is one process's at a time."""
+        try:
+            if await self.views.claim(f"replies:{workspace}:{thread}", self._me, self.claim_s):
+                return True
+        except ViewsUnavailable as error:
+            log.warning("replies cannot be claimed", extra={"reason": str(error)})
+        pending.not_before = self.clock.monotonic() + self.poll_s
+        return False
 
     async def _attempt(self, workspace: str, document: Mapping[str, Any], pending: _Pending) -> bool:
         """Carry one reply, and report it; whether it is done with."""

@@ -21,6 +21,7 @@ from shared.ids import address_key, address_ref, content_ref, message_command_id
 from shared.language import LanguageDetector, fold_language
 from shared.log.codec import encode, encode_input
 from shared.log.port import Content, Inputs
+from shared.views.port import Views
 from shared.vocabulary import AddressKey, ChannelKind, CommandId, ThreadKey, Topic
 
 log = logging.getLogger(__name__)
@@ -261,3 +262,14 @@ def _milliseconds(moment: datetime | None) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)
+
+
+def first_account_of(views: Views) -> Callable[[str, ChannelKind], Awaitable[str | None]]:
+    """For messages that name no account: the first one of their kind in the policy in force."""
+
+    async def first_account(workspace: str, kind: ChannelKind) -> str | None:
+        current = await views.get(workspace, "policy", "current")
+        channels = current["policy"]["channels"] if current else ()
+        return next((str(channel["account"]) for channel in channels if channel["kind"] == kind.value), None)
+
+    return first_account

@@ -63,7 +63,7 @@ class ProcessMetrics:
             "switchdesk_log_producer_replacements_total", "Producers replaced because nothing was acknowledged."
         )
         self.views_queue = catalogue.gauge(
-            "switchdesk_views_queue", "Entries whose documents are not written to the views yet.", ("partition",)
+            "switchdesk_views_queue", "Entries whose documents are not written to the views yet."
         )
         self.hints_missed = catalogue.counter(
             "switchdesk_views_hints_missed_total", "Hints that did not arrive; readers looked again by themselves."

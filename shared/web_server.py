@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import uvicorn
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import JSONResponse
 
+from shared.log.port import LogUnavailable
 from shared.service import CannotStart
 
 GRACEFUL_STOP_S = 3
@@ -56,6 +59,21 @@ def url_of(sock: socket.socket, scheme: str = "http") -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port_of(sock)}"
+
+
+def web_app(routers: Sequence[APIRouter]) -> FastAPI:
+    """The public application of an ingest service: its routes alone, and 503 for a log that is away."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    for router in routers:
+        app.include_router(router)
+
+    async def try_again(_: Request, __: Exception) -> JSONResponse:
+        problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "try again"}
+        headers = {"Retry-After": "5"}
+        return JSONResponse(problem, status_code=503, headers=headers, media_type="application/problem+json")
+
+    app.add_exception_handler(LogUnavailable, try_again)
+    return app
 
 
 class WebServer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +26,14 @@ from services.router.api.auth import AuthSettings, issue_token
 from services.router.settings import RouterSettings
 from services.router.snapshots import Taker, worker_on
 from shared.clock import Clock, SystemClock
-from shared.intake import Intake
+from shared.intake import Intake, first_account_of
 from shared.language import language_detector
 from shared.log.port import Log, LogLocked
 from shared.log.sqlite import SqliteLog
 from shared.service import CannotStart, Part, Stage, run_parts
 from shared.views.memory import MemoryViews
 from shared.views.port import Views
-from shared.vocabulary import ChannelKind, Role
+from shared.vocabulary import Role
 from shared.web_server import WebServer, cannot_listen, listen, url_of
 
 TOKEN_LIFE_S = 30 * 86_400
@@ -199,17 +199,6 @@ async def build(
 def partition_of(workspace: str) -> int:
     """One file, one partition."""
     return 0
-
-
-def first_account_of(views: Views) -> Callable[[str, ChannelKind], Awaitable[str | None]]:
-    """For messages that name no account: the first one of their kind in the policy in force."""
-
-    async def first_account(workspace: str, kind: ChannelKind) -> str | None:
-        current = await views.get(workspace, "policy", "current")
-        channels = current["policy"]["channels"] if current else ()
-        return next((str(channel["account"]) for channel in channels if channel["kind"] == kind.value), None)
-
-    return first_account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from services.ingest_chat.limits import OpenSockets, TooMany
 from services.ingest_chat.session import Session, with_profile
 from services.ingest_chat.settings import ChatSettings
 from services.ingest_chat.transcript import state_of
+from shared.log.port import LogUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ GOING_AWAY: Final = 1001
 POLICY: Final = 1008
 TOO_LARGE: Final = 1009
 RESTARTING: Final = 1012
+TRY_AGAIN: Final = 1013
 
 
 class _Over(Exception):
@@ -80,6 +82,10 @@ class Sockets:
         except _Over as over:
             with suppress(Exception):
                 await websocket.close(over.code, over.reason)
+        except LogUnavailable:
+            # What was said is durable or was refused; the page comes back and finds out.
+            with suppress(Exception):
+                await websocket.close(TRY_AGAIN, "try again")
         except WebSocketDisconnect:
             pass
 

@@ -89,7 +89,7 @@ def build_router(
         Part(name="router", run=partition.run, stage=Stage.CORE),
     ]
     if take_snapshot is not None:
-        keeper = SnapshotKeeper(log, partition.replica, take_snapshot, settings.snapshot_every)
+        keeper = SnapshotKeeper(log, lambda: [partition.replica], take_snapshot, settings.snapshot_every)
         parts.append(Part(name="snapshots", run=keeper.run))
     return Router(
         api=api,

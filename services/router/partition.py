@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +21,10 @@ logger = logging.getLogger(__name__)
 AGAIN_S: Final = 0.5
 LAST_TURN_S: Final = 2.0
 """How long a turn may go on once the process is to stop; a log that is away would hold it up for ever."""
+
+
+Beside = Callable[[int, asyncio.Event], Coroutine[Any, Any, None]]
+"""`(partition, stopping)`: something that only the leader of a partition does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,16 @@ class PartitionRouter:
         partition: int = 0,
         name: str = "router-0",
         settings: ReplicaSettings | None = None,
+        beside: Beside | None = None,
     ) -> None:
+        """`beside` runs for as long as this replica leads."""
         self._metrics = metrics
         self._log = log
         self._publisher = Publisher(views, metrics, log.content)
         self._settings = settings or ReplicaSettings()
         self._mark: StateMark | None = None
+        self._beside = beside
+        self._besides: tuple[asyncio.Event, asyncio.Task[None]] | None = None
         self.replica = Replica(
             partition=partition, name=name, log=log, clock=clock, performer=self, settings=self._settings
         )
@@ -83,6 +92,7 @@ class PartitionRouter:
             logger.warning("no snapshot at the end", extra={"reason": str(error)})
         finally:
             self._metrics.set_leading(replica.partition, False)
+            await self._end_beside()
             await self._publisher.close()
 
     async def _run(self, stopping: asyncio.Event) -> None:
@@ -95,6 +105,26 @@ class PartitionRouter:
         while not stopping.is_set():
             await replica.turn()
             replica.hurry = await self._publisher.tend(replica)
+            if self._beside is not None and replica.leading != (self._besides is not None):
+                await self._change_beside(self._beside)
+
+    async def _change_beside(self, beside: Beside) -> None:
+        if not self.replica.leading:
+            await self._end_beside()
+            return
+        stop = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(beside(self.replica.partition, stop))
+        self._besides = (stop, task)
+
+    async def _end_beside(self) -> None:
+        if self._besides is not None:
+            stop, task = self._besides
+            self._besides = None
+            stop.set()
+            task.cancel()
+            for error in await asyncio.gather(task, return_exceptions=True):
+                if isinstance(error, Exception):
+                    logger.error("what ran beside the leader failed", exc_info=error)
 
     async def _recover(self) -> None:
         """From the newest snapshot and the journal, however long the log is away meanwhile."""

@@ -175,6 +175,10 @@ class Replica:
             await asyncio.sleep(0)
         logger.info("recovered", extra={"partition": self.partition, "seq": self.head.seq})
 
+    async def read_on(self) -> None:
+        """Fold what has come since, and perform nothing: for tools that look."""
+        await self._read_back(wait_s=0.1, perform=False)
+
     # The loop
 
     async def run(self, stopping: asyncio.Event) -> None:

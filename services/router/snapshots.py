@@ -7,11 +7,12 @@ owner of the log writes. A worker that fails costs nothing but the time of the n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from services.router import snapshot
@@ -24,15 +25,16 @@ CHECK_S = 2.0
 WORKER_S = 600.0
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-Taker = Callable[[], Awaitable[Snapshot]]
+Taker = Callable[[int], Awaitable[Snapshot]]
+"""Takes a snapshot of a partition."""
 
 
-def worker_on(directory: Path) -> Taker:
-    """Takes a snapshot of the log in `directory` in a process of its own, at low priority."""
+def worker_on(log: Path | str) -> Taker:
+    """Takes snapshots of the log (a folder, or an address as in LOG) in a process of their own, at low priority."""
 
-    directory = directory.resolve()
+    address = str(log.resolve()) if isinstance(log, Path) else log
 
-    async def take() -> Snapshot:
+    async def take(partition: int) -> Snapshot:
         with tempfile.TemporaryDirectory(prefix="switchdesk-") as folder:
             target = Path(folder) / "snapshot"
             process = await asyncio.create_subprocess_exec(
@@ -40,8 +42,10 @@ def worker_on(directory: Path) -> Taker:
                 "-m",
                 "services.router",
                 "snapshot",
-                str(directory),
+                address,
                 str(target),
+                "--partition",
+                str(partition),
                 cwd=REPOSITORY,
                 preexec_fn=lambda: os.nice(10),
                 stdout=asyncio.subprocess.DEVNULL,
@@ -62,30 +66,38 @@ def worker_on(directory: Path) -> Taker:
 
 
 class SnapshotKeeper:
-    """Has a snapshot taken whenever so many entries came since the last."""
+    """Has a snapshot taken whenever so many entries came since the last, of each partition that is led here; one at a
+    time, because each costs a core for a while."""
 
-    def __init__(self, log: Log, replica: Replica, take: Taker, every: int) -> None:
+    def __init__(self, log: Log, replicas: Callable[[], Sequence[Replica]], take: Taker, every: int) -> None:
         self._log = log
-        self._replica = replica
+        self._replicas = replicas
         self._take = take
         self._every = every
+        self._not_before: dict[int, int] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`; a failed attempt is logged and made again later."""
-        saved = self._replica.snapshot_seq
         while not stopping.is_set():
-            saved = max(saved, self._replica.snapshot_seq)
-            if self._replica.leading and self._replica.head.seq - saved >= self._every:
-                saved = await self._keep(saved)
-            await asyncio.sleep(CHECK_S)
+            for replica in self._replicas():
+                if replica.leading and not stopping.is_set():
+                    await self._look_at(replica)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_S):
+                    await stopping.wait()
 
-    async def _keep(self, saved: int) -> int:
+    async def _look_at(self, replica: Replica) -> None:
+        partition = replica.partition
+        saved = max(replica.snapshot_seq, self._not_before.get(partition, 0))
+        if replica.head.seq - saved < self._every:
+            return
         try:
-            taken = await self._take()
+            taken = await self._take(partition)
             await self._log.snapshots.save(taken)
         except (LogUnavailable, LogCorrupt, TimeoutError, OSError) as error:
-            logger.error("no snapshot could be taken", extra={"reason": str(error)})
+            logger.error("no snapshot could be taken", extra={"partition": partition, "reason": str(error)})
             # Not again at once: the same fault would only burn time.
-            return saved + self._every // 10
-        logger.info("snapshot saved", extra={"seq": taken.seq, "bytes": len(taken.data)})
-        return taken.seq
+            self._not_before[partition] = saved + self._every // 10
+            return
+        replica.snapshot_seq = max(replica.snapshot_seq, taken.seq)
+        logger.info("snapshot saved", extra={"partition": partition, "seq": taken.seq, "bytes": len(taken.data)})

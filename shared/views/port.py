@@ -31,9 +31,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from shared.log.port import LogUnavailable
 
-class ViewsUnavailable(Exception):
-    """The views cannot be reached: nothing is known of any document. What is journaled stays true."""
+
+class ViewsUnavailable(LogUnavailable):
+    """The views cannot be reached: nothing is known of any document. What is journaled stays true.
+
+    Whoever answers requests treats it as a log that is away: try again. Only what goes on without views tells it apart.
+    """
 
 
 @dataclass(frozen=True, slots=True)

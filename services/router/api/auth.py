@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,13 +19,15 @@ import jwt
 from services.router.api.problems import NotReady, TooManyFailures, Unauthorized
 from shared.clock import Clock
 from shared.contracts.commands import Actor
-from shared.views.port import Views
+from shared.views.port import Views, ViewsUnavailable
 from shared.vocabulary import Role
 
 KEY_PREFIX: Final = "sk_"
 _ALGORITHMS: Final = ("HS256",)
 _REQUIRED_CLAIMS: Final = ("iss", "aud", "exp", "sub", "ws", "role")
 _MAX_CREDENTIAL: Final = 4096
+_TRUSTED_S: Final = 300.0
+_SEEN_KEYS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,8 @@ class Authenticator:
         self._settings = settings
         self._views = views
         self._partition_of = partition_of
+        self._clock = clock
+        self._seen: OrderedDict[tuple[str, str], tuple[float, Mapping[str, Any]]] = OrderedDict()
         self._failures = _Failures(clock)
 
     async def authenticate(self, header: str | None, client: str) -> Caller:
@@ -132,18 +136,21 @@ class Authenticator:
         """Whether a stream that began with this caller may go on: not expired, not revoked."""
         if caller.expires_at is not None and now_s >= caller.expires_at:
             return False
-        if caller.key_id is None or await self._views.get(caller.workspace, "key", caller.key_id) is not None:
+        if caller.key_id is None:
             return True
-        return await self._views.seq(self._partition_of(caller.workspace)) == 0
+        try:
+            return await self._key(caller.workspace, caller.key_id) is not None
+        except NotReady:
+            return True
+        except ViewsUnavailable:
+            return False
 
     async def _of_key(self, credential: str) -> Caller | None:
         parts = credential.removeprefix(KEY_PREFIX).rsplit(".", 2)
         if len(parts) != 3:
             return None
         workspace, key_id, _ = parts
-        known = await self._views.get(workspace, "key", key_id)
-        if known is None and await self._views.seq(self._partition_of(workspace)) == 0:
-            raise NotReady()
+        known = await self._key(workspace, key_id)
         if known is None or not hmac.compare_digest(hash_key(credential), str(known["key_hash"])):
             return None
         role = Role(known["role"])
@@ -151,6 +158,28 @@ class Authenticator:
         if role is Role.AGENT and not agent:
             return None
         return Caller(workspace, role, str(agent) if role is Role.AGENT else key_id, key_id=key_id)
+
+    async def _key(self, workspace: str, key_id: str) -> Mapping[str, Any] | None:
+        """The key's document. While the views are away, the one that was seen here within `_TRUSTED_S`: whoever could
+        call a minute ago still can, and a key that was revoked since can for so long."""
+        now = self._clock.monotonic()
+        try:
+            known = await self._views.get(workspace, "key", key_id)
+            if known is None and await self._views.seq(self._partition_of(workspace)) == 0:
+                raise NotReady()
+        except ViewsUnavailable:
+            seen = self._seen.get((workspace, key_id))
+            if seen is None or now - seen[0] > _TRUSTED_S:
+                raise
+            return seen[1]
+        if known is None:
+            self._seen.pop((workspace, key_id), None)
+        else:
+            self._seen[workspace, key_id] = (now, known)
+            self._seen.move_to_end((workspace, key_id))
+            if len(self._seen) > _SEEN_KEYS:
+                self._seen.popitem(last=False)
+        return known
 
     def _of_token(self, credential: str) -> Caller | None:
         settings = self._settings

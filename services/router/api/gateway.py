@@ -20,7 +20,7 @@ from shared.contracts.commands import Actor, Command, Input
 from shared.ids import keyed_command_id
 from shared.log.codec import encode_input
 from shared.log.port import Inputs, LogUnavailable
-from shared.views.port import Views, Watch
+from shared.views.port import Views, ViewsUnavailable, Watch
 from shared.vocabulary import Topic
 
 _RECHECK_S: Final = 1.0
@@ -146,8 +146,14 @@ class CommandGateway:
         return self._answer(document, digest, duplicate=repeated is not None)
 
     async def check_repeat(self, workspace: str, command_id: str, digest: str) -> Answer | Pending | None:
-        """What is known of an earlier request under this id. Raises `KeyReused` if that was another request."""
-        document = await self._views.get(workspace, "answer", command_id)
+        """What is known of an earlier request under this id. Raises `KeyReused` if that was another request.
+
+        While the views are away nothing is known: the command goes on, and the engine finds out about repeats.
+        """
+        try:
+            document = await self._views.get(workspace, "answer", command_id)
+        except ViewsUnavailable:
+            document = None
         if document is not None:
             return self._answer(document, digest, duplicate=True)
         asked = self._asked.get((workspace, command_id))
@@ -174,7 +180,11 @@ class CommandGateway:
         self, workspace: str, command_id: str, watch: Watch, deadline: float
     ) -> Mapping[str, Any] | None:
         while True:
-            document = await self._views.get(workspace, "answer", command_id)
+            try:
+                document = await self._views.get(workspace, "answer", command_id)
+            except ViewsUnavailable:
+                # It is durable, and will be answered; where to read that is told by the caller's 202.
+                return None
             if document is not None:
                 return document
             left = deadline - self._clock.monotonic()

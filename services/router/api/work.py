@@ -12,6 +12,7 @@ from services.router.api.answers import json_answer, public
 from services.router.api.problems import UnknownAgent
 from services.router.api.schemas import WorkOut
 from services.router.api.streams import EVENT_STREAM, HEARTBEAT, REAUTH, EventStream, Until, bye, frame
+from shared.views.port import ViewsUnavailable
 from shared.vocabulary import Role
 
 router = APIRouter(tags=["work"])
@@ -78,12 +79,18 @@ async def _events(call: Call, agent: str, last_id: str | None) -> AsyncGenerator
                 if not await call.runtime.auth.still_valid(caller, deps.clock.now_ms() / 1000):
                     yield REAUTH
                     return
-                document = await call.views.get(workspace, "work", agent)
-                if document is None:
-                    if not await call.views_are_empty():
+                try:
+                    document = await call.views.get(workspace, "work", agent)
+                    if document is None and not await call.views_are_empty():
                         break
-                    # The views were lost; they are written again, and that is a change.
-                    await until.first(watch.wait(_RECHECK_S), _RECHECK_S)
+                except ViewsUnavailable:
+                    document = None
+                if document is None:
+                    # The views are away, or were lost and are being written again; both end, and that is a change.
+                    if deps.clock.monotonic() - beat_at >= deps.limits.heartbeat_s:
+                        yield HEARTBEAT
+                        beat_at = deps.clock.monotonic()
+                    await until.first(watch.wait(1.0), 1.0)
                     continue
                 id = f"{partition}:{document['seq']}:0"
                 now = deps.clock.monotonic()

@@ -93,7 +93,7 @@ async def test_worker_takes_a_snapshot_beside_the_leader(tmp_path: Path) -> None
     stopping = asyncio.Event()
     try:
         replica = await set_up(log)
-        keeper = SnapshotKeeper(log, replica, worker_on(tmp_path), every=1)
+        keeper = SnapshotKeeper(log, lambda: [replica], worker_on(tmp_path), every=1)
         running = asyncio.create_task(keeper.run(stopping))
 
         async def saved() -> bool:

@@ -1,0 +1,297 @@
+"""One process of a deployment: its admin port first, then its log and views, then its parts.
+
+The admin port answers from the first moment on, so that whoever watches sees what a start waits for. The log is waited
+for with words; nothing else is served before it is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from shared.admin import Ready, admin_app
+from shared.clock import Clock, SystemClock
+from shared.leases.memory import MemoryLeaseBook
+from shared.leases.port import LeaseBook
+from shared.leases.redis import RedisLeaseBook
+from shared.log.kafka import KafkaLog
+from shared.log.port import Log, LogLocked, LogMisconfigured, LogUnavailable, UnknownWorkspace
+from shared.log.redis_content_table import RedisContentTable
+from shared.log.sqlite import SqliteLog
+from shared.metrics import ProcessMetrics
+from shared.service import CannotStart, Part, Stage, run_parts
+from shared.settings import Settings
+from shared.views.memory import MemoryViews
+from shared.views.port import Views
+from shared.views.redis import RedisViews
+from shared.web_server import WebServer, listen
+
+LOOK_S: Final = 2.0
+INNER_LIMIT_S: Final = 9.0
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class ProcessSettings(Settings):
+    """What every process of a deployment is told. A port of 0 takes a free one."""
+
+    log: str = Field(
+        "sqlite:///.data",
+        description="`sqlite:///DIR` (one process) or `kafka://HOST:PORT,…?prefix=…&partitions=…&replication=…`.",
+    )
+    views: str = Field("memory:", description="`memory:` (one process) or `redis://HOST:PORT/DB?prefix=…`.")
+    host: str = Field("127.0.0.1", description="Address to listen on, for all ports.")
+    port: Port = Field(8080, description="What the public reaches; the mail service has SMTP_PORT.")
+    admin_port: Port = Field(9091, description="Metrics and probes; keep it away from the public.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backends:
+    """What a process stands on. `healthy` is True, or words about what is away."""
+
+    log: Log
+    views: Views
+    leases: LeaseBook
+    clock: Clock
+    partitions: int
+    partition_of: Callable[[str], int]
+    """Raises `LogUnavailable` for a workspace that has no place."""
+    place: Callable[[str], Awaitable[int]]
+    """Gives a workspace its place if it has none."""
+    healthy: Ready
+    kafka: KafkaLog | None = None
+    redis: RedisViews | None = None
+
+
+Build = Callable[[Backends, ExitStack, ProcessMetrics, asyncio.Event], Awaitable[tuple[Sequence[Part], Ready]]]
+"""`(backends, sockets, metrics, stopping)`: the parts of the process, and what they say of their readiness."""
+
+
+async def run_process(
+    settings: ProcessSettings,
+    name: str,
+    metrics: ProcessMetrics,
+    build: Build,
+    stopping: asyncio.Event,
+    *,
+    shares: bool = True,
+) -> None:
+    """Run one process until `stopping`. With `shares`, log and views must be such that other processes can have them.
+
+    Raises `CannotStart` for what a person has to put right.
+    """
+    if shares and (settings.log.startswith("sqlite:") or settings.views.startswith("memory:")):
+        raise CannotStart(
+            "several processes need a log and views that they can share (LOG, VIEWS); set LOG=kafka://… and "
+            "VIEWS=redis://…, or run everything in one process: python -m services.embedded"
+        )
+    state = _Readiness()
+    with ExitStack() as sockets:
+        admin_socket = sockets.enter_context(listen(settings.host, settings.admin_port, setting="ADMIN_PORT"))
+        admin = WebServer(admin_app(metrics.catalogue.registry, state.why), admin_socket)
+        service = _Service(settings, name, metrics, build, sockets, state)
+        parts = [Part(name="service", run=service.run), Part(name="admin", run=admin.run, stage=Stage.CORE)]
+        await run_parts(parts, stopping)
+
+
+class _Readiness:
+    """What `/readyz` says, from the first moment on."""
+
+    def __init__(self) -> None:
+        self.waits_for = "starting"
+        self.backends: Ready | None = None
+        self.parts: Ready | None = None
+
+    def why(self) -> bool | str:
+        if self.backends is None or self.parts is None:
+            return self.waits_for
+        healthy = self.backends()
+        return healthy if healthy is not True else self.parts()
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """Everything but the admin port."""
+
+    settings: ProcessSettings
+    name: str
+    metrics: ProcessMetrics
+    build: Build
+    sockets: ExitStack
+    state: _Readiness
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        told = loop.create_task(stopping.wait())
+        serving = loop.create_task(self._serve(stopping))
+        try:
+            await asyncio.wait({told, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done() and self.state.parts is None:
+                # Still waiting for the log: there is nothing to stop in order.
+                serving.cancel()
+            await asyncio.wait({serving})
+        finally:
+            told.cancel()
+            serving.cancel()
+            await asyncio.gather(told, serving, return_exceptions=True)
+        if not serving.cancelled():
+            serving.result()
+
+    async def _serve(self, stopping: asyncio.Event) -> None:
+        async with open_backends(self.settings, self.name, self._waits) as backends:
+            parts, ready = await self.build(backends, self.sockets, self.metrics, stopping)
+            self.state.backends, self.state.parts = backends.healthy, ready
+            looking = Part(name="backends", run=lambda stop: look_at(backends, self.metrics, stop), stage=Stage.CORE)
+            await run_parts([*parts, looking], stopping, limit_s=INNER_LIMIT_S)
+
+    def _waits(self, words: str) -> None:
+        self.state.waits_for = words
+
+
+@asynccontextmanager
+async def open_backends(
+    settings: ProcessSettings, name: str, waits: Callable[[str], None] = lambda words: None
+) -> AsyncIterator[Backends]:
+    """Log and views as the settings name them; waits for a log that is away, telling `waits` why.
+
+    Raises `CannotStart` for addresses that cannot be read and logs that must not be used.
+    """
+    clock = SystemClock()
+    redis = _redis_views(settings.views, name) if settings.views.startswith("redis:") else None
+    views: Views = redis or MemoryViews()
+    leases: LeaseBook = RedisLeaseBook(settings.views, name=name) if redis else MemoryLeaseBook(clock)
+    async with _opened_log(settings, name, waits) as (log, kafka):
+        try:
+            if redis is not None:
+                await redis.open()
+            yield Backends(
+                log=log,
+                views=views,
+                leases=leases,
+                clock=clock,
+                partitions=kafka.url.partitions if kafka else 1,
+                partition_of=_recorded(kafka) if kafka else _only_partition,
+                place=kafka.placement.place if kafka else _place_in_the_only_one,
+                healthy=_health(kafka),
+                kafka=kafka,
+                redis=redis,
+            )
+        finally:
+            if isinstance(leases, RedisLeaseBook):
+                await leases.close()
+            if redis is not None:
+                await redis.close()
+
+
+def process_name(role: str) -> str:
+    """What a process calls itself where the settings give no name: unlike any other, also after a restart."""
+    return f"{role}-{socket.gethostname()}-{os.getpid()}"
+
+
+async def look_at(backends: Backends, metrics: ProcessMetrics, stopping: asyncio.Event) -> None:
+    """Keep the gauges of log and views until `stopping`."""
+    replaced = missed = 0
+    kafka, redis = backends.kafka, backends.redis
+    while not stopping.is_set():
+        metrics.log_up.set(kafka is None or kafka.healthy() is True)
+        metrics.views_up.set(redis is None or redis.healthy() is True)
+        if kafka is not None:
+            metrics.producer_replacements.inc(kafka.replacements - replaced)
+            replaced = kafka.replacements
+        if redis is not None:
+            metrics.hints_missed.inc(redis.hints_missed - missed)
+            missed = redis.hints_missed
+            metrics.views_queue.set(redis.queued)
+        asked = backends.clock.monotonic()
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await stopping.wait()
+        except TimeoutError:
+            metrics.loop_lag.set(max(0.0, backends.clock.monotonic() - asked - LOOK_S))
+
+
+@asynccontextmanager
+async def _opened_log(
+    settings: ProcessSettings, name: str, waits: Callable[[str], None]
+) -> AsyncIterator[tuple[Log, KafkaLog | None]]:
+    kafka: KafkaLog | None = None
+    log: Log
+    if settings.log.startswith("kafka:"):
+        table = RedisContentTable(settings.views, name=name) if settings.views.startswith("redis:") else None
+        try:
+            log = kafka = KafkaLog(settings.log, table=table, patience_s=math.inf)
+        except ValueError as error:
+            raise CannotStart(f"LOG cannot be used: {error}") from None
+    elif settings.log.startswith("sqlite:///"):
+        table = None
+        log = SqliteLog(sqlite_directory(settings.log))
+    else:
+        raise CannotStart("LOG cannot be used: it begins with sqlite:/// or kafka://")
+    try:
+        waits("waiting for the log, which does not answer")
+        await _opened(log)
+        yield log, kafka
+    finally:
+        await log.close()
+        if table is not None:
+            await table.close()
+
+
+async def _opened(log: Log) -> None:
+    try:
+        await log.open()
+    except LogLocked:
+        raise CannotStart("the log belongs to a running process (LOG); stop that one, or set LOG=…") from None
+    except LogMisconfigured as error:
+        raise CannotStart(f"the log must not be used like this: {error}") from None
+
+
+def sqlite_directory(url: str) -> Path:
+    """The folder of a `sqlite:///` address: relative, or absolute with a fourth slash."""
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def _redis_views(url: str, name: str) -> RedisViews:
+    try:
+        return RedisViews(url, name=name)
+    except ValueError as error:
+        raise CannotStart(f"VIEWS cannot be used: {error}") from None
+
+
+def _recorded(kafka: KafkaLog) -> Callable[[str], int]:
+    def partition_of(workspace: str) -> int:
+        try:
+            return kafka.placement.partition_of(workspace)
+        except UnknownWorkspace:
+            # Recorded by another process a moment ago, or by nobody yet: whoever asks may ask again.
+            raise LogUnavailable(f"workspace {workspace!r} has no place in the log yet") from None
+
+    return partition_of
+
+
+def _only_partition(workspace: str) -> int:
+    return 0
+
+
+async def _place_in_the_only_one(workspace: str) -> int:
+    return 0
+
+
+def _health(kafka: KafkaLog | None) -> Ready:
+    """Views that are away do not make a process useless: commands go on, and metrics tell of the views."""
+
+    def healthy() -> bool | str:
+        if kafka is not None and (words := kafka.healthy()) is not True:
+            return f"log: {words}"
+        return True
+
+    return healthy
