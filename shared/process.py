@@ -28,7 +28,7 @@ from shared.log.port import Log, LogLocked, LogMisconfigured, LogUnavailable, Un
 from shared.log.redis_content_table import RedisContentTable
 from shared.log.sqlite import SqliteLog
 from shared.metrics import ProcessMetrics
-from shared.service import CannotStart, Part, Stage, run_parts
+from shared.service import CannotStart, Part, Stage, run_parts, run_until
 from shared.settings import Settings
 from shared.views.memory import MemoryViews
 from shared.views.port import Views
@@ -130,24 +130,25 @@ class _Service:
     state: _Readiness
 
     async def run(self, stopping: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
-        told = loop.create_task(stopping.wait())
-        serving = loop.create_task(self._serve(stopping))
+        opened = asyncio.Event()
+        serving = asyncio.get_running_loop().create_task(self._serve(stopping, opened))
+        waiting = asyncio.get_running_loop().create_task(stopping.wait())
         try:
-            await asyncio.wait({told, serving}, return_when=asyncio.FIRST_COMPLETED)
-            if not serving.done() and self.state.parts is None:
+            await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if not opened.is_set():
                 # Still waiting for the log: there is nothing to stop in order.
                 serving.cancel()
             await asyncio.wait({serving})
         finally:
-            told.cancel()
+            waiting.cancel()
             serving.cancel()
-            await asyncio.gather(told, serving, return_exceptions=True)
+            await asyncio.gather(waiting, serving, return_exceptions=True)
         if not serving.cancelled():
             serving.result()
 
-    async def _serve(self, stopping: asyncio.Event) -> None:
+    async def _serve(self, stopping: asyncio.Event, opened: asyncio.Event) -> None:
         async with open_backends(self.settings, self.name, self._waits) as backends:
+            opened.set()
             parts, ready = await self.build(backends, self.sockets, self.metrics, stopping)
             self.state.backends, self.state.parts = backends.healthy, ready
             looking = Part(name="backends", run=lambda stop: look_at(backends, self.metrics, stop), stage=Stage.CORE)
@@ -199,9 +200,13 @@ def process_name(role: str) -> str:
 
 async def look_at(backends: Backends, metrics: ProcessMetrics, stopping: asyncio.Event) -> None:
     """Keep the gauges of log and views until `stopping`."""
+    await run_until(stopping, _look_at(backends, metrics))
+
+
+async def _look_at(backends: Backends, metrics: ProcessMetrics) -> None:
     replaced = missed = 0
-    kafka, redis = backends.kafka, backends.redis
-    while not stopping.is_set():
+    kafka, redis, clock = backends.kafka, backends.redis, backends.clock
+    while True:
         metrics.log_up.set(kafka is None or kafka.healthy() is True)
         metrics.views_up.set(redis is None or redis.healthy() is True)
         if kafka is not None:
@@ -211,12 +216,9 @@ async def look_at(backends: Backends, metrics: ProcessMetrics, stopping: asyncio
             metrics.hints_missed.inc(redis.hints_missed - missed)
             missed = redis.hints_missed
             metrics.views_queue.set(redis.queued)
-        asked = backends.clock.monotonic()
-        try:
-            async with asyncio.timeout(LOOK_S):
-                await stopping.wait()
-        except TimeoutError:
-            metrics.loop_lag.set(max(0.0, backends.clock.monotonic() - asked - LOOK_S))
+        asked = clock.monotonic()
+        await asyncio.sleep(LOOK_S)
+        metrics.loop_lag.set(max(0.0, clock.monotonic() - asked - LOOK_S))
 
 
 @asynccontextmanager

@@ -12,9 +12,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from shared.json_logging import bound
 
@@ -49,6 +50,20 @@ class Part:
     name: str
     run: Callable[[asyncio.Event], Awaitable[None]]
     stage: Stage = Stage.EDGE
+
+
+async def run_until(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until it ends or `stopping` is set; then it is cancelled, wherever it is. Raises what it raised."""
+    loop = asyncio.get_running_loop()
+    working, told = loop.create_task(work), loop.create_task(stopping.wait())
+    try:
+        await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
+        told.cancel()
+        await asyncio.gather(working, told, return_exceptions=True)
+    if not working.cancelled():
+        working.result()
 
 
 async def run_parts(parts: Sequence[Part], stopping: asyncio.Event, *, limit_s: float = STOP_LIMIT_S) -> None:

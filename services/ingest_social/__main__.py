@@ -1,4 +1,4 @@
-"""`python -m services.ingest_social`: Telegram and Messenger as a process of their own. `… config` prints its settings."""
+"""`python -m services.ingest_social`: Telegram and Messenger as their own process. `… config` prints its settings."""
 
 from __future__ import annotations
 

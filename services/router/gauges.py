@@ -14,6 +14,7 @@ from services.router.partition import PartitionRouter
 from services.router.replica import Replica
 from shared.clock import Clock
 from shared.log.port import Log, LogUnavailable
+from shared.service import run_until
 from shared.vocabulary import ContactState
 
 logger = logging.getLogger(__name__)
@@ -36,18 +37,18 @@ class Gauges:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Look until `stopping`."""
-        while not stopping.is_set():
+        await run_until(stopping, self._run())
+
+    async def _run(self) -> None:
+        while True:
             try:
                 await self.look()
             except Exception:
                 # A gauge must not take the router down; the log says which one.
                 logger.exception("gauges could not be read")
             asked = self._clock.monotonic()
-            try:
-                async with asyncio.timeout(LOOK_S):
-                    await stopping.wait()
-            except TimeoutError:
-                self._metrics.process.loop_lag.set(max(0.0, self._clock.monotonic() - asked - LOOK_S))
+            await asyncio.sleep(LOOK_S)
+            self._metrics.process.loop_lag.set(max(0.0, self._clock.monotonic() - asked - LOOK_S))
 
     async def look(self) -> None:
         """Every gauge once."""

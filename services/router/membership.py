@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from shared.clock import Clock
 from shared.log.port import LogUnavailable
+from shared.service import run_until
 
 logger = logging.getLogger(__name__)
 
@@ -76,17 +77,7 @@ class Roster:
 
     async def listen(self, stopping: asyncio.Event) -> None:
         """Hear others until `stopping`."""
-        loop = asyncio.get_running_loop()
-        listening = loop.create_task(self._listen())
-        told = loop.create_task(stopping.wait())
-        try:
-            await asyncio.wait({listening, told}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            listening.cancel()
-            told.cancel()
-            await asyncio.gather(listening, told, return_exceptions=True)
-        if not listening.cancelled():
-            listening.result()
+        await run_until(stopping, self._listen())
 
     async def _listen(self) -> None:
         async for name, value in self._topic.follow():

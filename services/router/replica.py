@@ -173,6 +173,8 @@ class Replica:
             await self._read_back(wait_s=0.0, perform=False)
             # Replaying a long tail must not starve the other parts of this process.
             await asyncio.sleep(0)
+        # How long ago the newest entry was written is for the wall clock to say: this process was not there.
+        self._last_at = 0
         logger.info("recovered", extra={"partition": self.partition, "seq": self.head.seq})
 
     async def read_on(self) -> None:
@@ -231,7 +233,6 @@ class Replica:
         Among several, the first entry is proposed even if it holds nothing, because the leader is the head's author. If
         another one was faster, this replica is a standby again when this returns.
         """
-        self._last_at = 0
         self.leading = True
         now = self._now()
         seq = self.head.seq + 1
@@ -295,12 +296,16 @@ class Replica:
 
     def _now(self) -> int:
         """The entry's time: never behind the previous entry, and never further ahead than a steady clock allows, so
-        that one stepped clock cannot expire everybody's offers."""
+        that one stepped clock cannot expire everybody's offers. Behind a journal that is ahead of this machine's clock
+        time goes on at the steady clock's pace: otherwise no timer would fire until the clock has caught up."""
         wall, mono = self.clock.now_ms(), self.clock.monotonic()
         at = self.engine.state.at
         if self._last_at:
             at = max(at, self._last_at)
-            ceiling = at + int((mono - self._last_mono) * 1000) + self.settings.clock_slack_ms
+            steady = at + int((mono - self._last_mono) * 1000)
+            ceiling = steady + self.settings.clock_slack_ms
+            if wall < at:
+                return steady
             if wall > ceiling:
                 self.clock_steps += 1
                 logger.error("the clock stepped", extra={"step_ms": wall - at})

@@ -7,7 +7,6 @@ owner of the log writes. A worker that fails costs nothing but the time of the n
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from services.router import snapshot
 from services.router.replica import Replica
 from shared.log.port import Log, LogCorrupt, LogUnavailable, Snapshot
+from shared.service import run_until
 
 logger = logging.getLogger(__name__)
 
@@ -78,13 +78,14 @@ class SnapshotKeeper:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`; a failed attempt is logged and made again later."""
-        while not stopping.is_set():
+        await run_until(stopping, self._run())
+
+    async def _run(self) -> None:
+        while True:
             for replica in self._replicas():
-                if replica.leading and not stopping.is_set():
+                if replica.leading:
                     await self._look_at(replica)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CHECK_S):
-                    await stopping.wait()
+            await asyncio.sleep(CHECK_S)
 
     async def _look_at(self, replica: Replica) -> None:
         partition = replica.partition

@@ -640,6 +640,43 @@ async def test_a_journal_that_cannot_be_read_is_no_silence() -> None:
     assert desk.replica.leading
 
 
+async def test_a_standby_with_a_fast_clock_does_not_carry_everybody_into_its_future() -> None:
+    store, clock, fast = MemoryStore(), HandClock(), HandClock()
+    fast.ms += 3_600_000
+    open_for_work(store, queues=[queue(offer_timeout_s=20)])
+    put(store, message("c1"), by=ADAPTER)
+    leader, other = await standby(store, "leader", clock), await standby(store, "other", fast)
+    clock.pass_s(1.6)
+    await turns(leader)
+    await leader.work()
+    await turns(other)
+    at = other.replica.engine.state.at
+    fast.pass_s(2)
+    await turns(other)
+    assert other.replica.leading
+    assert other.replica.engine.state.at == at + 2_000 + TURNS.clock_slack_ms
+    assert other.replica.clock_steps == 1
+
+
+async def test_a_leader_whose_clock_is_behind_goes_on_at_the_pace_of_a_steady_clock() -> None:
+    store, clock, slow = MemoryStore(), HandClock(), HandClock()
+    slow.ms -= 3_600_000
+    open_for_work(store, queues=[queue(offer_timeout_s=20, decline={"policy": "never"})])
+    put(store, message("c1"), by=ADAPTER)
+    leader, other = await standby(store, "leader", clock), await standby(store, "other", slow)
+    clock.pass_s(1.6)
+    await turns(leader)
+    await leader.work()
+    await turns(other)
+    slow.pass_s(2)
+    await turns(other)
+    assert other.replica.leading
+    for _ in range(45):
+        slow.pass_s(0.5)
+        await turns(other)
+    assert other.states() == {"c1": ContactState.WAITING}, "the offer ran out although the wall clock is an hour behind"
+
+
 # Entries of bounded size
 
 
