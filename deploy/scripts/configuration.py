@@ -15,15 +15,19 @@ from pydantic_core import PydanticUndefined
 
 from services.embedded.settings import EmbeddedSettings
 from services.ingest_chat.settings import ChatSettings
+from services.ingest_email.__main__ import EmailProcessSettings
 from services.ingest_email.settings import EmailSettings
 from services.ingest_social.settings import SocialSettings
 from services.router.settings import RouterSettings
+from shared.process import ProcessSettings
 from shared.settings import CONFIG_FILE_VARIABLE, Settings
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
 MODELS: tuple[tuple[str, type[Settings]], ...] = (
     ("Everything in one process (`make run`)", EmbeddedSettings),
+    ("Every process of a deployment", ProcessSettings),
+    ("The mail process", EmailProcessSettings),
     ("Router and API", RouterSettings),
     ("Chat", ChatSettings),
     ("Mail", EmailSettings),
@@ -56,9 +60,13 @@ def main() -> None:
 
 def _section(title: str, model: type[Settings]) -> str:
     prefix = model.model_config.get("env_prefix") or ""
+    # What a model has from another one on this page stands there.
+    above = [other for _, other in MODELS if other is not model and issubclass(model, other)]
+    known = {name for other in above for name in other.model_fields}
     rows = [
         f"| `{name}` | `{(prefix + name).upper()}` | {_default(field)} | {_meaning(field)} |"
         for name, field in model.model_fields.items()
+        if name not in known
     ]
     doc = " ".join((model.__doc__ or "").split())
     head = ["| key | variable | default | meaning |", "|---|---|---|---|"]

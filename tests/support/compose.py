@@ -108,6 +108,13 @@ def example_environment() -> dict[str, str]:
     return given | secrets
 
 
+def image_environment() -> dict[str, str]:
+    """What the image sets for every process that runs in it."""
+    last_stage = (REPOSITORY / "deploy" / "Dockerfile").read_text(encoding="utf-8").rpartition("FROM ")[2]
+    (line,) = re.findall(r"^ENV (.*)$", last_stage, re.MULTILINE)
+    return dict(word.split("=", 1) for word in line.split() if not word.startswith("PATH="))
+
+
 def variables(text: str) -> dict[str, str]:
     """The assignments of a `.env` file."""
     found = re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.scripts.configuration import MODELS
 from services.embedded.settings import EmbeddedSettings
 from services.ingest_chat.settings import ChatSettings
+from services.ingest_email.__main__ import EmailProcessSettings
 from services.ingest_email.settings import EmailSettings
 from services.ingest_social.settings import SocialSettings
-from services.router.settings import RouterSettings
+from services.router.settings import EngineSettings, RouterSettings
+from shared.process import ProcessSettings
 from shared.service import STOP_LIMIT_S
 from shared.settings import Settings
 from tests.support.compose import (
@@ -35,24 +36,18 @@ from tests.support.jars import kafka_version
 
 COMPOSITIONS = (DISTRIBUTED, THREE_BROKERS, EMBEDDED)
 FILES = sorted({file for files in COMPOSITIONS for file in files})
-SETTINGS: dict[str, tuple[type[Settings], ...]] = {
-    "services.embedded": (EmbeddedSettings,),
-    "services.router": (RouterSettings,),
-    "services.ingest_chat": (ChatSettings,),
-    "services.ingest_social": (SocialSettings,),
-    "services.ingest_email": (EmailSettings,),
+COMMANDS: dict[tuple[str, ...], tuple[type[Settings], ...]] = {
+    ("services.embedded",): (EmbeddedSettings,),
+    ("services.router", "--role", "engine"): (ProcessSettings, EngineSettings),
+    ("services.router", "--role", "api"): (ProcessSettings, RouterSettings),
+    ("services.router", "workspace", "support"): (ProcessSettings,),
+    ("services.ingest_chat",): (ProcessSettings, ChatSettings),
+    ("services.ingest_social",): (ProcessSettings, SocialSettings),
+    ("services.ingest_email",): (EmailProcessSettings, EmailSettings),
 }
-COMMANDS = {
-    "services.embedded": ((),),
-    "services.router": (("--role", "engine"), ("--role", "api"), ("--role", "all"), ("workspace", "support")),
-    "services.ingest_chat": ((),),
-    "services.ingest_social": ((),),
-    "services.ingest_email": ((),),
-}
-PROCESS = {"LOG", "VIEWS", "HOST", "ADMIN_PORT"}
-"""What every process of the distributed composition reads besides its own."""
-OPEN = {"services.router": {"PORT"}, "services.ingest_chat": {"PORT"}, "services.ingest_social": {"PORT"}}
-OPEN["services.ingest_email"] = {"SMTP_PORT"}
+"""Every command, and the settings that it reads."""
+GIVEN = {"LOG", "VIEWS", "HOST", "ADMIN_PORT"}
+"""What has a default that would not do where there are several processes."""
 
 
 def processes() -> list[Any]:
@@ -79,23 +74,22 @@ def test_a_file_is_what_the_specification_says(file: str) -> None:
 
 @pytest.mark.parametrize("service", processes())
 def test_a_command_is_an_entry_point(service: Service) -> None:
-    module, *arguments = service.command
-    assert tuple(arguments) in COMMANDS[module]
+    assert service.command in COMMANDS
+    assert (REPOSITORY / service.command[0].replace(".", "/") / "__main__.py").is_file()
 
 
 @pytest.mark.parametrize("service", processes())
 def test_an_environment_is_known_and_complete(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = service.command[0]
-    known = {name: required for model in SETTINGS[module] for name, required in variables_of(model).items()}
-    if module != "services.embedded":
-        known |= dict.fromkeys(OPEN[module], False) | dict.fromkeys(PROCESS, True)
+    models = COMMANDS[service.command]
+    known = {name: required for model in models for name, required in variables_of(model).items()}
+    required = {name for name, needed in known.items() if needed} | (GIVEN & set(known) if "LOG" in known else set())
     assert set(service.environment) <= set(known)
-    assert {name for name, required in known.items() if required} <= set(service.environment)
-    for name in {name for model in SETTINGS[module] for name in variables_of(model)}:
+    assert required <= set(service.environment)
+    for name in known:
         monkeypatch.delenv(name, raising=False)
     for name, value in service.environment.items():
         monkeypatch.setenv(name, value)
-    for model in SETTINGS[module]:
+    for model in models:
         model.read()
 
 
@@ -225,8 +219,9 @@ def test_prometheus_asks_every_process() -> None:
 
 
 def test_the_settings_of_every_service_are_documented() -> None:
-    documented = {model for _, model in MODELS}
-    assert {model for models in SETTINGS.values() for model in models} <= documented
+    page = (REPOSITORY / "docs" / "configuration.md").read_text()
+    variables = {name for models in COMMANDS.values() for model in models for name in variables_of(model)}
+    assert [name for name in sorted(variables) if f"`{name}`" not in page] == []
 
 
 def test_one_process_is_published_where_the_image_opens_ports() -> None:
