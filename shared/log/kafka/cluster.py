@@ -71,6 +71,7 @@ class Cluster:
         self._metadata: Metadata | None = None
         self._refreshing: asyncio.Task[Metadata] | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._closed = False
         self.heard_at: float | None = None
         """When a broker answered last, by the loop's clock."""
 
@@ -79,7 +80,8 @@ class Cluster:
         self._keeping = asyncio.create_task(self._keep_fresh(), name="kafka-metadata")
 
     async def close(self) -> None:
-        """Idempotent."""
+        """From now on nobody gets an answer or a connection. Idempotent."""
+        self._closed = True
         for task in (self._keeping, self._refreshing):
             if task is not None:
                 task.cancel()
@@ -93,11 +95,17 @@ class Cluster:
 
     async def refresh(self) -> Metadata:
         """Ask now; several who ask at once share the answer. Raises `LogUnavailable`."""
+        if self._closed:
+            raise LogUnavailable("the log is not open")
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh(), name="kafka-metadata-refresh")
             # Whoever asked may have given up, and then nobody wants to know of its failure.
             self._refreshing.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return await asyncio.shield(self._refreshing)
+        refreshing = self._refreshing
+        await asyncio.wait([refreshing])
+        if refreshing.cancelled():
+            raise LogUnavailable("the log is not open")
+        return refreshing.result()
 
     async def leader(self, topic: str, partition: int) -> Broker:
         """Who leads a partition. Raises `LogUnavailable` if that is not known."""
@@ -111,11 +119,15 @@ class Cluster:
     async def connect(self, host: str, port: int) -> AIOKafkaConnection:
         """A new connection. Raises `LogUnavailable`."""
         try:
-            return await create_conn(
+            connection = await create_conn(
                 host, port, client_id=self._client, request_timeout_ms=REQUEST_TIMEOUT_MS, max_idle_ms=IDLE_MS
             )
         except TROUBLE as error:
             raise LogUnavailable(f"no connection to the broker {host}:{port}: {error!r}") from error
+        if self._closed:
+            await close_connection(connection)
+            raise LogUnavailable("the log is not open")
+        return connection
 
     def heard(self) -> None:
         """A broker answered."""

@@ -112,11 +112,11 @@ class KafkaLog:
         self._materialising = []
         await self.placement.close()
         await asyncio.gather(self._proposals.close(), self._appends.close(), self._bulk.close())
+        await self._cluster.close()
         await self.journal.close()
         await self.inputs.close()
         await self.snapshots.close()
         await self.content.close()
-        await self._cluster.close()
 
     async def announce(self, topic: str, key: str, value: bytes) -> int:
         """Tell everybody who follows `topic`, `routers` or `workspaces`. Returns the record's offset."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -26,6 +27,9 @@ RETRY_BACKOFF_MS: Final = 100
 MAX_REQUEST_BYTES: Final = 9 * 1024 * 1024
 # A burst of small records should go with a few requests; a batch takes no longer to fill for being allowed to grow.
 BATCH_BYTES: Final = 256 * 1024
+# So many records of a partition are in aiokafka's hands at a time, about as many as fill two batches. Whoever finds a
+# batch full there is woken with all the others whenever one has gone, so a crowd would be busy with being woken.
+UNDER_WAY: Final = 1_000
 CLOSE_S: Final = 5.0
 # What Kafka adds to a record's key and value, generously.
 OVERHEAD_BYTES: Final = 128
@@ -47,6 +51,7 @@ class SafeProducer:
         self._deadline_s = deadline_s
         self._replace_after_s = replace_after_s
         self._producer: AIOKafkaProducer | None = None
+        self._room: defaultdict[tuple[str, int], asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(UNDER_WAY))
         self._changing = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
         self._unheard_since: float | None = None
@@ -80,8 +85,9 @@ class SafeProducer:
                 producer = self._producer
                 if producer is None:
                     raise LogUnavailable("the log is not open")
-                sent = await producer.send(topic, value, key, partition)
-                stored = await sent
+                async with self._room[topic, partition]:
+                    sent = await producer.send(topic, value, key, partition)
+                    stored = await sent
         except (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError) as error:
             self._unheard_since = None
             raise ValueError(f"a record of {size} bytes is too large for {topic}: {error}") from error

@@ -9,6 +9,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from tests.eventually import eventually
+
 TIMEOUT_MS = 10_000
 
 
@@ -27,7 +29,7 @@ class Topics:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        mine = [topic for topic in await self._admin.list_topics() if topic.startswith(f"{self._prefix}.")]
+        mine = await self._mine()
         if mine:
             await self._admin.delete_topics(mine)
         await self._admin.close()
@@ -71,13 +73,31 @@ class Topics:
         )
         assert all(error[1] == 0 for error in made.topic_errors), made
 
-    async def set(self, short: str, settings: dict[str, str]) -> None:
-        """Replaces all settings that the topic was made with."""
+    async def sizes(self) -> dict[str, int]:
+        """Number of partitions by short name."""
+        facts = await self._admin.describe_topics(await self._mine())
+        return {topic["topic"].removeprefix(f"{self._prefix}."): len(topic["partitions"]) for topic in facts}
+
+    async def settings(self, short: str) -> dict[str, str]:
+        (answer,) = await self._admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, self.name(short))])
+        return {name: value for name, value, *_ in answer.resources[0][4]}
+
+    async def change(self, short: str, settings: dict[str, str]) -> None:
+        """Set these; all others of the topic's go back to the broker's."""
         await self._admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, self.name(short), configs=settings)])
 
     async def delete(self, short: str) -> None:
+        """Returns when brokers do not know of it any more."""
         await self._admin.delete_topics([self.name(short)])
+
+        async def gone() -> bool:
+            return self.name(short) not in await self._mine()
+
+        await eventually(gone)
 
     async def trim(self, short: str, partition: int, before: int) -> None:
         """Delete the records below offset `before`."""
         await self._admin.delete_records({TopicPartition(self.name(short), partition): RecordsToDelete(before)})
+
+    async def _mine(self) -> list[str]:
+        return [topic for topic in await self._admin.list_topics() if topic.startswith(f"{self._prefix}.")]

@@ -3,74 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.log.content_table import MemoryContentTable
 from shared.log.kafka import KafkaLog
 from shared.log.kafka.topics import SNAPSHOTS
 from shared.log.port import Log
 from tests.support.kafka import KafkaCluster
+from tests.unit.log.conftest import PARTITIONS, Open
 from tests.unit.log.kafka_topics import Topics
 from tests.unit.log.suite import ContentSuite, InputsSuite, JournalSuite, Reopen, SnapshotsSuite
 
-PARTITIONS = 9
-
-Open = Callable[[], Awaitable[KafkaLog]]
-
 
 class KafkaSuite:
-    """Fixtures of a log on topics of its own. Every log of a test shares one table, as with Redis."""
-
-    materialised = False
+    """The fixtures of the suites."""
 
     @pytest.fixture
-    def url(self, kafka: str, prefix: str) -> str:
-        return f"kafka://{kafka}?prefix={prefix}&partitions={PARTITIONS}&replication=1&min_isr=1"
+    async def log(self, open_log: Open) -> KafkaLog:
+        return await open_log()
 
     @pytest.fixture
-    async def opening(self, url: str) -> AsyncIterator[Open]:
-        table = MemoryContentTable()
-        async with AsyncExitStack() as stack:
-
-            async def opening() -> KafkaLog:
-                log = KafkaLog(url, table=table)
-                await log.open()
-                stack.push_async_callback(log.close)
-                return log
-
-            yield opening
+    async def other(self, open_log: Open) -> KafkaLog:
+        return await open_log()
 
     @pytest.fixture
-    async def log(self, opening: Open, topics: Topics) -> AsyncIterator[KafkaLog]:
-        log = await opening()
-        stopping = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            if self.materialised:
-                for partition in range(PARTITIONS):
-                    group.create_task(log.content.materialise(partition, stopping))
-                await log.content.until_complete()
-            yield log
-            stopping.set()
-
-    @pytest.fixture
-    async def other(self, opening: Open) -> KafkaLog:
-        return await opening()
-
-    @pytest.fixture
-    def reopen(self, opening: Open) -> Reopen:
+    def reopen(self, open_log: Open) -> Reopen:
         async def reopen(log: Log) -> Log:
             await log.close()
-            return await opening()
+            return await open_log()
 
         return reopen
-
-    @pytest.fixture
-    async def topics(self, kafka: str, prefix: str) -> AsyncIterator[Topics]:
-        async with Topics(kafka, prefix) as topics:
-            yield topics
 
 
 class TestInputs(KafkaSuite, InputsSuite):
@@ -104,33 +67,36 @@ class TestSnapshots(KafkaSuite, SnapshotsSuite):
 
 
 class TestContent(KafkaSuite, ContentSuite):
-    materialised = True
+    @pytest.fixture
+    async def log(self, open_log: Open) -> AsyncIterator[KafkaLog]:
+        log = await open_log()
+        stopping = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for partition in range(PARTITIONS):
+                group.create_task(log.content.materialise(partition, stopping))
+            await log.content.until_complete()
+            yield log
+            stopping.set()
 
 
-class ThreeBrokers:
+class TestOfThree(KafkaSuite):
+    """What replication could change, out of the suites. On one broker they run whole."""
+
+    test_burst = InputsSuite.test_a_burst_of_appends_gets_every_offset_once
+    test_two_processes = InputsSuite.test_two_processes_append_to_one_stream
+    test_two_proposers = JournalSuite.test_of_two_proposers_at_once_one_wins_and_both_see_who
+    test_proposers = JournalSuite.test_proposers_who_do_what_they_like_agree_in_the_end
+    test_restart = JournalSuite.test_entries_and_identity_are_there_after_a_restart
+    test_snapshot = SnapshotsSuite.test_a_snapshot_comes_back_as_it_was
+    test_torn = SnapshotsSuite.test_a_snapshot_that_was_torn_while_written_is_never_seen
+
     @pytest.fixture
     def kafka(self, three_brokers: KafkaCluster) -> str:
         return three_brokers.bootstrap
 
     @pytest.fixture
-    def url(self, kafka: str, prefix: str) -> str:
+    def log_url(self, kafka: str, prefix: str) -> str:
         return f"kafka://{kafka}?prefix={prefix}&partitions={PARTITIONS}&replication=3&min_isr=2"
-
-
-class TestInputsOfThree(ThreeBrokers, TestInputs):
-    pass
-
-
-class TestJournalOfThree(ThreeBrokers, TestJournal):
-    pass
-
-
-class TestSnapshotsOfThree(ThreeBrokers, TestSnapshots):
-    pass
-
-
-class TestContentOfThree(ThreeBrokers, TestContent):
-    pass
 
 
 def _chunk_of_newest(records: dict[bytes, bytes | None]) -> bytes:
