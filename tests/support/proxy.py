@@ -7,7 +7,6 @@ every connection there is and for those to come.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import struct
 from collections.abc import Sequence
@@ -115,37 +114,43 @@ class Proxy:
         self.cut()
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._serve(reader, writer))
+        ends = [writer]
+        task = asyncio.ensure_future(self._serve(reader, ends))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def done(task: asyncio.Task[None]) -> None:
+            # However it ended, even before it began, neither side must be left open.
+            self._tasks.discard(task)
+            for end in ends:
+                _reset(end)
+
+        task.add_done_callback(done)
+
+    async def _serve(self, reader: asyncio.StreamReader, ends: list[asyncio.StreamWriter]) -> None:
+        """One passage from its beginning to its end. `ends` are what has to be closed afterwards."""
         if self.mode is Mode.REFUSE:
-            _reset(writer)
             return
         try:
             behind, onward = await asyncio.open_connection(self._host, self.target)
         except OSError:
-            _reset(writer)
             return
-        passage = Passage(writer, onward)
+        ends.append(onward)
+        passage = Passage(ends[0], onward)
         if self.mode is Mode.HOLE:
             passage.mode = Mode.HOLE
         else:
             passage.opened.set()
         self.passages.add(passage)
         try:
-            ways = [self._carry(passage, reader, onward), self._carry(passage, behind, writer)]
-            await asyncio.gather(*ways)
+            await asyncio.gather(self._carry(passage, reader, onward), self._carry(passage, behind, ends[0]))
+            for end in ends:
+                end.close()
+            await asyncio.gather(*(end.wait_closed() for end in ends))
         except (OSError, EOFError):
             # One side is gone without a word; the other learns of it in the same way.
             self.cut([passage])
         finally:
             self.passages.discard(passage)
-            for end in (writer, onward):
-                end.close()
-                with contextlib.suppress(OSError):
-                    await end.wait_closed()
 
     async def _carry(self, passage: Passage, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while data := await source.read(CHUNK):
