@@ -22,6 +22,7 @@ from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
+HOOK = f"/webhooks/telegram/{BOT}"
 PROMISED_S = 5.0
 MARGIN_S = 1.5
 """For a machine that is busy with other tests."""
@@ -52,6 +53,27 @@ def _message(number: int) -> dict[str, Any]:
     }
 
 
+def _update(number: int) -> dict[str, Any]:
+    chat = {"id": 7, "type": "private"}
+    sender = {"id": 7, "is_bot": False, "first_name": "C"}
+    return {
+        "update_id": number,
+        "message": {"message_id": number, "date": 1_700_000_000, "chat": chat, "from": sender, "text": "Hello there"},
+    }
+
+
+def _as(cluster: Cluster, credential: str) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {credential}"}
+    return httpx.AsyncClient(base_url=cluster.bases[0], headers=headers, timeout=30)
+
+
+def _hook(cluster: Cluster) -> httpx.AsyncClient:
+    hooks = cluster.hooks
+    assert hooks is not None
+    headers = {"X-Telegram-Bot-Api-Secret-Token": hooks.secret}
+    return httpx.AsyncClient(base_url=hooks.bases[0], headers=headers, timeout=30)
+
+
 async def _timed(http: httpx.AsyncClient, method: str, path: str, **request: Any) -> tuple[httpx.Response, float]:
     asked = time.monotonic()
     answer = await http.request(method, path, **request)
@@ -78,8 +100,7 @@ async def test_while_the_broker_is_away_changes_are_refused_in_time_and_later_no
     cluster: Cluster,
 ) -> None:
     staff = await _running(cluster)
-    headers = {"Authorization": f"Bearer {staff.adapter_key}"}
-    async with httpx.AsyncClient(base_url=cluster.bases[0], headers=headers, timeout=30) as http:
+    async with _as(cluster, staff.adapter_key) as http:
         first = await http.post("/v1/messages", json=_message(1))
         assert first.status_code == 201, first.text
         cluster.kafka.kill(1)
@@ -101,33 +122,43 @@ async def test_while_the_broker_is_away_changes_are_refused_in_time_and_later_no
     await cluster.until_ready()
 
 
-async def test_while_redis_is_away_messages_are_taken_and_reads_are_refused(cluster: Cluster) -> None:
+async def test_while_redis_is_away_answers_come_in_time_and_later_everything_is_there_once(cluster: Cluster) -> None:
     staff = await _running(cluster)
-    hooks = cluster.hooks
-    assert hooks is not None
-    update = {
-        "update_id": 1,
-        "message": {"message_id": 1, "chat": {"id": 7}, "from": {"id": 7, "is_bot": False}, "text": "Hello"},
-    }
-    headers = {"Authorization": f"Bearer {staff.access.supervisor_key}"}
-    async with httpx.AsyncClient(base_url=cluster.bases[0], headers=headers, timeout=30) as http:
+    agent, token = next(iter(staff.tokens.items()))
+    async with (
+        _as(cluster, token) as desk,
+        _as(cluster, staff.access.supervisor_key) as supervisor,
+        _hook(cluster) as hook,
+    ):
         cluster.redis.kill()
-        answer, seconds = await _timed(http, "GET", "/v1/contacts")
+        answer, seconds = await _timed(supervisor, "GET", "/v1/contacts")
         assert answer.status_code == 503, answer.text
         assert seconds < PROMISED_S + MARGIN_S
-        secret = {"X-Telegram-Bot-Api-Secret-Token": hooks.secret}
-        hook = f"{hooks.bases[0]}/webhooks/telegram/{hooks.account}"
-        answer, seconds = await _timed(http, "POST", hook, headers=secret, json=update)
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["accepted"] == 1
+
+        # The agent's word is durable, but nobody can tell yet what became of it.
+        path, body, key = f"/v1/agents/{agent}/presence", {"presence": "available"}, {"Idempotency-Key": "arrived"}
+        answer, seconds = await _timed(desk, "PUT", path, json=body, headers=key)
+        assert answer.status_code in (202, 503), answer.text
+        assert seconds < PROMISED_S + MARGIN_S
+        answer, seconds = await _timed(hook, "POST", HOOK, json=_update(1))
+        assert answer.status_code in (200, 503), answer.text
         assert seconds < PROMISED_S + MARGIN_S
         cluster.redis.start()
 
-        async def is_there() -> bool:
-            answer = await http.get("/v1/contacts")
-            return answer.status_code == 200 and len(answer.json()["items"]) == 1
+        async def told(client: httpx.AsyncClient, method: str, path: str, body: dict[str, Any]) -> bool:
+            answer = await client.request(method, path, json=body, headers=key)
+            return answer.status_code == 200
 
-        await eventually(is_there, within_s=30, every_s=0.2)
+        await eventually(lambda: told(desk, "PUT", path, body), within_s=30, every_s=0.2)
+        await eventually(lambda: told(hook, "POST", HOOK, _update(1)), within_s=30, every_s=0.2)
+
+        async def offered() -> bool:
+            answer = await desk.get(f"/v1/agents/{agent}/work")
+            return answer.status_code == 200 and len(answer.json()["offers"]) == 1
+
+        await eventually(offered, within_s=30, every_s=0.2)
+        contacts = (await supervisor.get("/v1/contacts")).json()["items"]
+        assert [contact["source_key"] for contact in contacts] == [f"telegram:{BOT}:message:7:1"]
 
 
 @pytest.mark.parametrize(
