@@ -19,7 +19,7 @@ from services.router.partition import PartitionRouter
 from services.router.settings import RouterSettings
 from services.router.snapshots import SnapshotKeeper, Taker
 from services.router.web import web_routes
-from shared.admin import admin_app
+from shared.admin import Ready, admin_app
 from shared.clock import Clock
 from shared.leases.port import LeaseBook
 from shared.log.port import Log
@@ -115,9 +115,10 @@ def build_front(
     workspaces: Callable[[], Awaitable[Sequence[str]]],
     replicas: Replicas,
     book: LeaseBook | None = None,
+    saves: Ready | None = None,
 ) -> tuple[FastAPI, Part]:
     """The public application with the pages, and the part that watches over agents' leases. `book`: where several such
-    processes share them."""
+    processes share them. `saves`: what desks are told of the log."""
     journals = Journals(log.journal, partition_of)
     leases = Leases(
         views=views, inputs=log.inputs, partition_of=partition_of, clock=clock, workspaces=workspaces, book=book
@@ -136,6 +137,7 @@ def build_front(
             feed=journals.feed,
             replicas=replicas,
             stopping=stopping,
+            saves=saves or (lambda: True),
             wait_s=settings.wait_s,
             docs=settings.api_docs,
         )

@@ -151,6 +151,7 @@ def _front(
         workspaces=workspaces,
         replicas=replicas,
         book=backends.leases,
+        saves=backends.healthy,
     )
     return WebServer(api, sockets.enter_context(listen(settings.host, settings.port, setting="PORT"))), leases
 

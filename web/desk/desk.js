@@ -58,6 +58,10 @@ function open(session) {
       model.connection = state;
       model.changed();
     },
+    onSaves: (saves) => {
+      model.saves = saves;
+      model.changed();
+    },
     onProblem: (problem) => banner(problem.message, "bad"),
   });
   const actions = new Actions(model, api, feed, session.agent);
@@ -111,7 +115,9 @@ function open(session) {
     conversation.render();
     assignments.render();
     title();
-    if (model.work?.reachable === false)
+    if (!model.saves)
+      banner("Nothing can be saved at the moment. Keep this desk open: what you see stays yours, and it goes on by itself.", "bad");
+    else if (model.work?.reachable === false)
       banner("The router has not heard from this desk for a while; you get no offers until it does.");
     else if (session.expires !== null && session.expires - now() < 300_000)
       banner("Your sign-in ends in a few minutes. Ask for a new token; drafts in this tab are kept.");

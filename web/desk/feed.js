@@ -16,7 +16,7 @@ export class Feed {
   /**
    * @param {import("../lib/api.js").Api} api
    * @param {string} agent
-   * @param {{onWork: (work: any) => void, onConnection: (state: Connection) => void, onProblem: (problem: Problem) => void}} listeners
+   * @param {{onWork: (work: any) => void, onConnection: (state: Connection) => void, onSaves: (saves: boolean) => void, onProblem: (problem: Problem) => void}} listeners
    */
   constructor(api, agent, listeners) {
     this.api = api;
@@ -65,11 +65,15 @@ export class Feed {
       headers: this.api.headers(),
       lastEventId: this.lastEventId,
       signal,
-      onOpen: () => this.listeners.onConnection("live"),
+      onOpen: () => {
+        this.listeners.onSaves(true);
+        this.listeners.onConnection("live");
+      },
       onEvent: (event) => {
         this.failures = 0;
         if (event.id) this.lastEventId = event.id;
         if (event.event === "reauth") this.api.onRefused();
+        if (event.event === "service") this.listeners.onSaves(JSON.parse(event.data).saves !== false);
         if (event.event !== "work" && event.event !== "reset") return;
         this.take(JSON.parse(event.data), event.event === "reset");
       },

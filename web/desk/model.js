@@ -31,6 +31,8 @@ export class Model {
   constructor() {
     /** @type {import("./feed.js").Connection} */
     this.connection = "connecting";
+    /** Whether the service takes what is said here. */
+    this.saves = true;
     /** @type {any} */
     this.work = null;
     /** @type {string} */

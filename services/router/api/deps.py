@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from services.router.api.auth import AuthSettings
 from services.router.api.leases import Leases
 from services.router.metrics import RouterMetrics
+from shared.admin import Ready
 from shared.clock import Clock
 from shared.contracts.commands import Actor
 from shared.contracts.message import InboundMessage
@@ -77,6 +78,8 @@ class ApiDeps:
     feed: Feed
     replicas: Replicas
     stopping: asyncio.Event
+    saves: Ready = field(default=lambda: True)
+    """Whether the log takes what is said here: True, or words why not. Desks are told."""
     limits: Limits = field(default_factory=Limits)
     wait_s: float = 5.0
     docs: bool = False

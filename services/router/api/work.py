@@ -40,8 +40,9 @@ async def get_work(
 async def follow_work(agent: str, call: Annotated[Call, allow(Role.AGENT)]) -> Response:
     """The same as server-sent events: `work` with the whole document at every change.
 
-    `reset` comes first unless `Last-Event-ID` is current: forget what you knew. `bye` ends the stream when the service
-    stops (come back after `retry`), `reauth` when the credential ran out.
+    `reset` comes first unless `Last-Event-ID` is current: forget what you knew. `service` tells when the log stops
+    taking what is said (`{"saves": false}`) and when it does again. `bye` ends the stream when the service stops (come
+    back after `retry`), `reauth` when the credential ran out.
     """
     own = call.as_agent(agent)
     await call.find("work", own, UnknownAgent)
@@ -72,6 +73,7 @@ async def _events(call: Call, agent: str, last_id: str | None) -> AsyncGenerator
     partition = deps.partition_of(workspace)
     sent: str | None = last_id
     beat_at = deps.clock.monotonic()
+    saves = True
     with deps.leases.hold(workspace, agent):
         async with call.views.watch(workspace, "work", agent) as watch, Until(deps.stopping) as until:
             first = True
@@ -79,6 +81,9 @@ async def _events(call: Call, agent: str, last_id: str | None) -> AsyncGenerator
                 if not await call.runtime.auth.still_valid(caller, deps.clock.now_ms() / 1000):
                     yield REAUTH
                     return
+                if (deps.saves() is True) != saves:
+                    saves = not saves
+                    yield frame("service", {"saves": saves})
                 try:
                     document = await call.views.get(workspace, "work", agent)
                     if document is None and not await call.views_are_empty():

@@ -170,8 +170,10 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def world(*, limits: Limits | None = None, wait_s: float = 5.0, **changes: Any) -> AsyncIterator[World]:
-    log, views, clock = cast(Log, MemoryLog()), MemoryViews(), SystemClock()
+async def world(
+    *, limits: Limits | None = None, wait_s: float = 5.0, views: MemoryViews | None = None, **changes: Any
+) -> AsyncIterator[World]:
+    log, views, clock = cast(Log, MemoryLog()), views or MemoryViews(), SystemClock()
     await log.open()
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
 from services.router.api.leases import Leases
 from shared.contracts.commands import Input, LoseLease, RegainLease
+from shared.leases.port import LeaseBook
 from shared.log.memory import MemoryLog
 from shared.log.port import Log, LogUnavailable
 from shared.views.memory import MemoryViews
+from shared.views.port import ViewsUnavailable
 from shared.vocabulary import Topic
 from tests.eventually import eventually
 from tests.unit.api.conftest import WORKSPACE, World, work_doc
@@ -58,7 +60,7 @@ def reachable(value: bool) -> object:
 
 
 @asynccontextmanager
-async def desk(lease_s: float = 30, **agents: bool) -> AsyncIterator[Desk]:
+async def desk(lease_s: float = 30, *, book: LeaseBook | None = None, **agents: bool) -> AsyncIterator[Desk]:
     log, views, clock = cast(Log, MemoryLog()), MemoryViews(), ManualClock()
     await log.open()
     router = StandIn(log, views)
@@ -77,6 +79,7 @@ async def desk(lease_s: float = 30, **agents: bool) -> AsyncIterator[Desk]:
         partition_of=lambda _: 0,
         clock=clock,
         workspaces=workspaces,
+        book=book,
         check_s=0.01,
         reconcile_s=5,
     )
@@ -213,3 +216,81 @@ async def test_an_agents_calls_and_streams_hold_the_lease(api: World) -> None:
     await api.router.publish(WORKSPACE, [("work", "ana", work_doc())])
     stopping.set()
     await asyncio.wait_for(running, 2)
+
+
+# Several processes
+
+
+class Book:
+    """What other processes know of the desks."""
+
+    def __init__(self) -> None:
+        self.elsewhere: set[str] = set()
+        self.over: set[str] = set()
+        self.renewed: list[str] = []
+        self.away = False
+
+    async def renew(self, leases: Sequence[tuple[str, str, float]]) -> None:
+        self._reach()
+        assert all(workspace == WORKSPACE and 0 < length <= 30 for workspace, _, length in leases)
+        self.renewed += [agent for _, agent, _ in leases]
+
+    async def lapsed(self, workspace: str) -> list[str]:
+        self._reach()
+        return sorted(self.over)
+
+    async def held(self, workspace: str, agent: str) -> bool:
+        self._reach()
+        return agent in self.elsewhere
+
+    async def forget(self, workspace: str, agent: str) -> None:
+        self.over.discard(agent)
+
+    def _reach(self) -> None:
+        if self.away:
+            raise ViewsUnavailable("away")
+
+
+async def test_what_is_heard_here_is_booked_now_and_then() -> None:
+    book = Book()
+    async with desk(book=book, ana=True) as made:
+        await eventually(lambda: book.renewed == ["ana"])
+        with made.leases.hold(WORKSPACE, "ana"):
+            await passed()
+            assert book.renewed == ["ana"], "not at every look"
+            made.clock.at += 8
+            await eventually(lambda: book.renewed == ["ana"] * 2)
+
+
+async def test_nobody_is_lost_whom_another_process_hears() -> None:
+    book = Book()
+    book.elsewhere.add("ana")
+    async with desk(book=book, ana=True) as made:
+        await passed()
+        made.clock.at += 31
+        await passed(10)
+        assert made.told() == []
+
+
+async def test_a_desk_whose_process_is_gone_is_found_in_the_book() -> None:
+    book = Book()
+    async with desk(book=book) as made:
+        await passed()
+        await made.router.publish(WORKSPACE, [("agent", "ben", {"id": "ben", "reachable": True})])
+        book.over.add("ben")
+        made.clock.at += 3
+        await eventually(lambda: made.told() == ["lost ben"])
+        await passed()
+        assert made.told() == ["lost ben"]
+
+
+async def test_a_book_that_is_away_makes_nobody_silent() -> None:
+    book = Book()
+    async with desk(book=book, ana=True) as made:
+        await passed()
+        book.away = True
+        made.clock.at += 31
+        await passed(10)
+        assert made.told() == []
+        book.away = False
+        await eventually(lambda: made.told() == ["lost ana"])

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,8 @@ import pytest
 import uvicorn
 
 from services.router.api.app import Limits
+from shared.views.memory import MemoryViews
+from shared.views.port import ViewsUnavailable
 from shared.vocabulary import Role
 from tests.eventually import eventually
 from tests.unit.api.conftest import WORKSPACE, World, work_doc, world
@@ -290,3 +292,40 @@ async def test_the_server_stops_in_time_with_open_streams_and_polls(api: World) 
 
     assert (await polling).status_code == 200
     assert time.monotonic() - began < 3
+
+
+async def test_a_desk_is_told_when_the_log_stops_taking_what_is_said_and_when_it_does_again() -> None:
+    log: dict[str, bool | str] = {"takes": True}
+    async with world(saves=lambda: log["takes"]) as api, following(api) as reader:
+        assert (await reader.next()).event == "reset"
+        assert (await reader.next()).event == "work"
+        log["takes"] = "nothing has been acknowledged for 6 s"
+        await offer(api, "o1")
+        told = await reader.next()
+        assert (told.event, told.data) == ("service", {"saves": False})
+        assert (await reader.next()).event == "work"
+        log["takes"] = True
+        await offer(api, "o2")
+        told = await reader.next()
+        assert (told.event, told.data) == ("service", {"saves": True})
+
+
+async def test_a_stream_outlives_views_that_are_away() -> None:
+    class Away(MemoryViews):
+        away = False
+
+        async def get(self, workspace: str, kind: str, id: str) -> Mapping[str, Any] | None:
+            if self.away and kind == "work":
+                raise ViewsUnavailable("away")
+            return await super().get(workspace, kind, id)
+
+    views = Away()
+    async with world(views=views) as api, following(api) as reader:
+        assert (await reader.next()).event == "reset"
+        assert (await reader.next()).event == "work"
+        views.away = True
+        await offer(api, "o1")
+        await asyncio.sleep(0.05)
+        views.away = False
+        await offer(api, "o2")
+        assert (await reader.next()).data["offers"] == [{"id": "o2"}]
