@@ -12,6 +12,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+
 from shared.log.codec import encode
 from shared.redis_link import Call, RedisLink, member, text_of
 from shared.views.port import Change, ViewsUnavailable
@@ -157,6 +159,9 @@ class PartitionWriter:
             return
         if outcome == "written":
             refused = next((one for one in documents if one != 1), None)
+            if isinstance(refused, RedisConnectionError):
+                # Redis was still reading its files, and has just finished: written again, it is right.
+                raise ViewsUnavailable(f"Redis: {type(refused).__name__}") from refused
             if refused is not None:
                 self._lose(f"documents were refused ({type(refused).__name__})")
                 return

@@ -266,6 +266,28 @@ async def test_a_deposed_publisher_brings_nothing_back_after_everything_was_writ
         assert (old.losses, new.losses) == (0, 0)
 
 
+async def test_a_workspace_that_was_cleared_is_closed_to_older_publishers_though_nothing_was_written_since(
+    server: RedisServer,
+) -> None:
+    async with publishing(server.url) as old, publishing(server.url) as new:
+        await publish(old, change("c1", 5), seq=5)
+        await write_anew(new, [], 8)
+
+        await publish(old, change("c1", 6), seq=6)
+        assert await ids(new) == []
+
+
+async def test_documents_that_redis_refuses_are_not_taken_for_written(server: RedisServer) -> None:
+    async with publishing(server.url) as views, Redis.from_url(server.url) as client:
+        await publish(views, change("c1", 1))
+        await client.set("switchdesk:{w:w1}:d:agent", "in the way")
+        await publish(views, change("a1", 2, kind="agent"))
+        assert views.lost(0)
+
+        await write_anew(views, [change("a1", 2, kind="agent")], 2)
+        assert await views.get("w1", "agent", "a1") == {"id": "a1", "seq": 2}
+
+
 async def test_who_is_cleared_away_by_an_older_publisher_notices(server: RedisServer) -> None:
     async with publishing(server.url) as old, publishing(server.url) as new:
         await publish(new, change("c1", 8))
@@ -390,6 +412,24 @@ async def test_a_swallowed_connection_is_noticed_though_nothing_fails(server: Re
         assert await reader.wait_for(0, 2, 5)
         assert await reader.get("w1", "contact", "c1") == {"id": "c1", "seq": 2}
         await eventually(lambda: reader.healthy() is True)
+
+
+async def test_a_publisher_that_watches_is_woken_once_by_its_own_write_though_the_hint_comes_late(
+    server: RedisServer,
+) -> None:
+    async with Proxy(server.port) as proxy, opened(f"redis://127.0.0.1:{proxy.port}/0") as views:
+        hints = list(proxy.passages)
+        await views.begin(0, "e1")
+        await publish(views, change("c1", 1))
+        async with views.watch("w1", "contact", "c1") as watch:
+            proxy.swallow(hints)
+            await publish(views, change("c1", 2))
+            assert await watch.wait(0)
+            assert await views.wait_for(0, 2, 0)
+            proxy.pass_these(hints)
+
+            assert not await watch.wait(0.3)
+        assert (views.hints_missed, views.reconnects) == (0, 0)
 
 
 async def test_two_readers_see_the_same_and_are_both_woken(server: RedisServer) -> None:
