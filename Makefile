@@ -1,7 +1,7 @@
 # The words are the same everywhere; `make` alone lists them. CI runs `CI=true make test` and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix sim bench browser docs lock clean
+.PHONY: help setup run test check fix sim faults bench browser docs lock clean
 
 BIN := .venv/bin
 BOOTSTRAP := sh deploy/scripts/bootstrap.sh
@@ -32,6 +32,9 @@ fix: setup ## put right what ruff can put right by itself
 
 sim: setup ## seeded days through the engine: SEEDS=1000 for many, SEED=42 for one
 	@SEEDS=$(SEEDS) SEED=$(SEED) $(BIN)/python -m pytest tests/simulation $(ARGS)
+
+faults: setup ## real brokers, routers and Redis under faults: SEED=1 MINUTES=5
+	@$(BIN)/python -m tests.faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),5) $(ARGS)
 
 bench: setup ## print the figures of docs/performance.md
 	@$(BIN)/python -m tests.load.bench $(ARGS)
