@@ -73,7 +73,8 @@ async def serve(role: Role, settings: ProcessSettings, stopping: asyncio.Event) 
                 worker_on(settings.log),
                 engine.snapshot_every,
             )
-            gauges = Gauges(metrics, backends.log, backends.clock, lambda: host.partitions)
+            lag = backends.kafka.content.lag
+            gauges = Gauges(metrics, backends.log, backends.clock, lambda: host.partitions, lag)
             parts += [
                 Part(name="gauges", run=gauges.run),
                 Part(name="snapshots", run=keeper.run),

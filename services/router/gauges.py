@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from services.router.audit import Audit
@@ -26,12 +26,19 @@ class Gauges:
     """One process's look at its own replicas."""
 
     def __init__(
-        self, metrics: RouterMetrics, log: Log, clock: Clock, partitions: Callable[[], Sequence[PartitionRouter]]
+        self,
+        metrics: RouterMetrics,
+        log: Log,
+        clock: Clock,
+        partitions: Callable[[], Sequence[PartitionRouter]],
+        content_lag: Callable[[int], Awaitable[int]] | None = None,
     ) -> None:
+        """`content_lag`: how far the content table is behind, where the content is materialised in one."""
         self._metrics = metrics
         self._log = log
         self._clock = clock
         self._partitions = partitions
+        self._content_lag = content_lag
         self._audits: dict[int, Audit] = {}
         self._seen: Counter[tuple[object, ...]] = Counter()
 
@@ -77,6 +84,8 @@ class Gauges:
         try:
             end, read = await self._log.inputs.end(partition), replica.positions
             _, journal_end = await self._log.journal.bounds(partition)
+            if self._content_lag is not None and replica.leading:
+                metrics.process.content_lag.labels(label).set(await self._content_lag(partition))
         except LogUnavailable:
             return
         metrics.set_lag(partition, commands=end.commands - read.commands, inbound=end.inbound - read.inbound)

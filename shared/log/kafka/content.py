@@ -108,6 +108,11 @@ class KafkaContent:
         finally:
             await reader.close()
 
+    async def lag(self, partition: int) -> int:
+        """How many records of the topic the table does not hold yet, at the most. Raises `LogUnavailable`."""
+        progress = await self._table.progress(partition)
+        return max(0, await self._end(partition) - (progress.position if progress is not None else 0))
+
     async def until_complete(self, within_s: float = FILL_WAIT_S) -> None:
         """Returns when the whole table is complete. Raises `LogUnavailable` if that takes too long."""
         loop = asyncio.get_running_loop()
