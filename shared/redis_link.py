@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -162,7 +162,9 @@ class RedisLink:
         return self._client.pubsub()
 
     async def close(self) -> None:
-        await self._client.aclose()
+        """Close every connection; one that cannot take what was sent to it is given up after a second."""
+        with suppress(RedisError, OSError):
+            await self._client.aclose()
 
     async def _pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         async with self._client.pipeline(transaction=False) as pipe:

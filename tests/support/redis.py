@@ -21,14 +21,16 @@ class RedisServer:
     """Nothing runs before `start`; leaving the context ends the server and removes its folder.
 
     `keep` set to True before that leaves the folder with its log where it is. A `port` given is the one it listens on.
+    With `cluster` it is the one node of a cluster and has all slots: what touches two slots at once is refused.
     """
 
-    def __init__(self, *, port: int | None = None, append_only: bool = False) -> None:
+    def __init__(self, *, port: int | None = None, append_only: bool = False, cluster: bool = False) -> None:
         need(shutil.which("redis-server"), "these tests need a Redis server", "apt-get install -y redis-server")
         self.keep = False
         self.port = port or free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="switchdesk-redis-"))
         self._append_only = append_only
+        self._cluster = cluster
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -55,6 +57,7 @@ class RedisServer:
         assert self._process is None, "it runs already"
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
         options += ["--appendonly", "yes" if self._append_only else "no", "--daemonize", "no"]
+        options += ["--cluster-enabled", "yes", "--cluster-port", str(free_port())] if self._cluster else []
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(["redis-server", *options], stdout=log, stderr=log)
         deadline = time.monotonic() + START_S
@@ -62,6 +65,11 @@ class RedisServer:
             assert self._process.poll() is None, f"it ended:\n{self.tail()}"
             assert time.monotonic() < deadline, f"not ready:\n{self.tail()}"
             time.sleep(0.02)
+        if self._cluster:
+            assert self.ask(b"CLUSTER ADDSLOTSRANGE 0 16383") == b"+OK\r\n", "a new node has no slots"
+            while b"cluster_state:ok" not in self.ask(b"CLUSTER INFO"):
+                assert time.monotonic() < deadline, f"the cluster does not begin:\n{self.tail()}"
+                time.sleep(0.02)
 
     def kill(self) -> None:
         """`kill -9`."""
