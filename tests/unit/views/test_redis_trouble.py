@@ -4,61 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
 
-from shared.views.port import Change, ViewsUnavailable
+from shared.views.port import ViewsUnavailable
 from shared.views.redis import RedisViews
 from tests.eventually import eventually
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
+from tests.unit.views.redis_lives import opened, publishing, write_anew
 from tests.unit.views.suite import change, deletion, ids, publish
-
-AWAY_S = 2.0
-"""Within this a reader learns that Redis is away: 1.2 s, and something for a loaded machine."""
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        server.start()
-        yield server
-
-
-@pytest.fixture
-def lasting() -> Iterator[RedisServer]:
-    """One that finds its data again after a kill."""
-    with RedisServer(append_only=True) as server:
-        server.start()
-        yield server
-
-
-@asynccontextmanager
-async def opened(url: str, *, name: str = "test", **options: int) -> AsyncIterator[RedisViews]:
-    views = RedisViews(url, name=name, **options)
-    await views.open()
-    try:
-        yield views
-    finally:
-        await views.close()
-
-
-@asynccontextmanager
-async def publishing(url: str, **options: int) -> AsyncIterator[RedisViews]:
-    async with opened(url, name="publisher", **options) as views:
-        await views.begin(0, "e1")
-        yield views
-
-
-async def write_anew(views: RedisViews, changes: Sequence[Change], seq: int) -> None:
-    await views.clear(0, ["w1"])
-    for one in changes:
-        await views.publish(0, None, [one])
-    await views.publish(0, seq, [])
-    await views.flush()
 
 
 async def test_flushed_views_are_lost_with_the_next_entry_and_right_after_writing_anew(server: RedisServer) -> None:
@@ -137,37 +93,6 @@ async def test_redis_killed_and_back_empty_is_lost(server: RedisServer) -> None:
         assert views.lost(0)
         await write_anew(views, [change("c1", 5), change("c2", 6)], 6)
         assert await ids(views) == ["c1", "c2"]
-
-
-async def test_a_silent_redis_is_away_for_readers_in_time_and_hints_come_back_with_it(server: RedisServer) -> None:
-    async with publishing(server.url) as views, opened(server.url) as reader:
-        await publish(views, change("c1", 1))
-        await reader.get("w1", "contact", "c1")
-        async with reader.watch("w1", "contact", "c2") as watch:
-            server.pause()
-            calls = [
-                reader.get("w1", "contact", "c1"),
-                reader.list("w1", "contact"),
-                reader.seq(0),
-                reader.wait_for(0, 9, 0),
-                reader.claim("rounds", "a", 1),
-                views.begin(0, "e1"),
-            ]
-            began = time.monotonic()
-            outcomes = await asyncio.gather(*calls, return_exceptions=True)
-            assert [type(outcome) for outcome in outcomes] == [ViewsUnavailable] * len(calls)
-            assert time.monotonic() - began < AWAY_S
-            await eventually(lambda: reader.healthy() is not True, within_s=10)
-            await eventually(lambda: reader.reconnects == 0 and "subscription" in str(reader.healthy()), within_s=10)
-            server.resume()
-
-            # The subscription is made anew, and that alone wakes whoever watches.
-            assert await watch.wait(5)
-            await eventually(lambda: reader.healthy() is True)
-            assert reader.reconnects == 1
-            await views.begin(0, "e1")
-            await publish(views, change("c2", 2))
-            assert await watch.wait(1)
 
 
 async def test_what_is_published_while_redis_is_silent_is_written_afterwards_in_order(server: RedisServer) -> None:
@@ -355,107 +280,6 @@ async def test_what_an_older_write_finds_after_the_clearing_was_called_does_not_
         assert (views.lost(0), views.losses) == (False, 0)
 
 
-async def test_a_lost_connection_for_hints_wakes_whoever_watches(server: RedisServer) -> None:
-    async with (
-        publishing(server.url) as views,
-        opened(server.url, name="reader") as reader,
-        Redis.from_url(server.url) as client,
-        reader.watch("w1", "contact", "c1") as watch,
-    ):
-        found = [one for one in await client.client_list() if one["name"] == "reader-hints" and one["psub"] == "1"]
-        assert len(found) == 1
-        await client.client_kill_filter(_id=found[0]["id"])
-        await publish(views, change("c1", 1))
-
-        assert await watch.wait(3)
-        await eventually(lambda: reader.reconnects == 1)
-        await publish(views, change("c1", 2))
-        assert await watch.wait(1)
-
-
-async def test_a_hint_that_was_lost_is_missed_with_the_next_beat(server: RedisServer) -> None:
-    async with publishing(server.url) as views, opened(server.url) as reader, Redis.from_url(server.url) as client:
-        await publish(views, change("c1", 1))
-        assert await reader.wait_for(0, 1, 5)
-        async with reader.watch("w1", "contact", "c1") as watch:
-            # As if one had been published while nobody was listening.
-            await client.hincrby("switchdesk:{p:0}:state", "number", 1)
-
-            assert await watch.wait(5)
-        assert reader.hints_missed == 1
-        # Its publisher listens too, and nobody is woken twice.
-        async with reader.watch("w1", "contact", "c1") as watch:
-            await publish(views, change("c1", 2))
-            assert await watch.wait(5)
-            assert not await watch.wait(0.1)
-        assert reader.hints_missed == 1
-
-
-async def test_a_seq_that_no_hint_told_of_is_found_by_looking(server: RedisServer) -> None:
-    async with opened(server.url) as reader, Redis.from_url(server.url) as client:
-
-        async def looks() -> int:
-            count = (await client.info("commandstats")).get("cmdstat_hget", {"calls": 0})["calls"]
-            return int(count)
-
-        async def all_have_looked() -> bool:
-            return await looks() >= 20
-
-        waiting = [asyncio.create_task(reader.wait_for(0, 5, 20)) for _ in range(20)]
-        await eventually(all_have_looked)
-        before = await looks()
-        await asyncio.sleep(1)
-        again = await looks() - before
-        await client.hset("switchdesk:{p:0}:state", "seq", "5")
-
-        began = time.monotonic()
-        assert all(await asyncio.gather(*waiting))
-        assert time.monotonic() - began < 1
-        # One look is for all who wait.
-        assert 2 <= again <= 6
-
-
-async def test_a_swallowed_connection_is_noticed_though_nothing_fails(server: RedisServer) -> None:
-    async with (
-        Proxy(server.port) as proxy,
-        publishing(server.url) as views,
-        opened(f"redis://127.0.0.1:{proxy.port}/0") as reader,
-    ):
-        await publish(views, change("c1", 1))
-        assert await reader.get("w1", "contact", "c1")
-        proxy.swallow()
-        began = time.monotonic()
-        with pytest.raises(ViewsUnavailable):
-            await reader.get("w1", "contact", "c1")
-        assert time.monotonic() - began < AWAY_S
-        await publish(views, change("c1", 2))
-        await eventually(lambda: reader.healthy() is not True, within_s=8)
-        proxy.cut()
-        proxy.pass_all()
-
-        assert await reader.wait_for(0, 2, 5)
-        assert await reader.get("w1", "contact", "c1") == {"id": "c1", "seq": 2}
-        await eventually(lambda: reader.healthy() is True)
-
-
-async def test_a_publisher_that_watches_is_woken_once_by_its_own_write_though_the_hint_comes_late(
-    server: RedisServer,
-) -> None:
-    async with Proxy(server.port) as proxy, opened(f"redis://127.0.0.1:{proxy.port}/0") as views:
-        hints = list(proxy.passages)
-        await views.begin(0, "e1")
-        await publish(views, change("c1", 1))
-        async with views.watch("w1", "contact", "c1") as watch:
-            proxy.swallow(hints)
-            await publish(views, change("c1", 2))
-            assert await watch.wait(0)
-            assert await views.wait_for(0, 2, 0)
-            proxy.pass_these(hints)
-
-            assert not await watch.wait(0.3)
-        assert (views.hints_missed, views.reconnects) == (0, 0)
-
-
 async def test_closing_does_not_wait_for_a_silent_redis(server: RedisServer) -> None:
     async with publishing(server.url) as views:
         await publish(views, change("c1", 1))
@@ -468,17 +292,6 @@ async def test_closing_does_not_wait_for_a_silent_redis(server: RedisServer) -> 
         assert time.monotonic() - began < 3
         with pytest.raises(ViewsUnavailable):
             await reading
-
-
-async def test_two_readers_see_the_same_and_are_both_woken(server: RedisServer) -> None:
-    async with publishing(server.url) as views, opened(server.url) as one, opened(server.url) as two:
-        async with one.watch("w1", "contact", "c1") as first, two.watch("w1", "contact") as second:
-            await publish(views, change("c1", 1))
-            assert await first.wait(5)
-            assert await second.wait(5)
-        for reader in (one, two):
-            assert await reader.wait_for(0, 1, 5)
-            assert await reader.get("w1", "contact", "c1") == {"id": "c1", "seq": 1}
 
 
 async def test_ten_thousand_documents_are_written_anew_in_slices_through_a_small_queue(server: RedisServer) -> None:
@@ -519,3 +332,14 @@ async def test_databases_and_prefixes_keep_apart(server: RedisServer) -> None:
 async def test_a_malformed_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"Redis address|prefix"):
         RedisViews(url, name="test")
+
+
+async def test_a_redis_that_drops_what_it_likes_is_told_of(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(server.url):
+        assert not caplog.records
+    async with Redis.from_url(server.url) as client:
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+    async with opened(server.url):
+        assert "noeviction" in caplog.text
