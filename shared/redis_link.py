@@ -181,6 +181,12 @@ class RedisLink:
                 yield
         except (RedisError, OSError, TimeoutError) as error:
             raise self._away(f"Redis: {type(error).__name__}") from error
+        except RuntimeError as error:
+            # What uvloop says of writing on a connection that the other side has reset; asyncio's own loop waits for
+            # the next read to tell, and Redis's client knows only that.
+            if "closed" not in str(error):
+                raise
+            raise self._away("Redis: connection closed") from error
 
 
 def _evaluate(call: Call) -> list[Argument]:

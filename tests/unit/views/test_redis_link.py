@@ -24,7 +24,8 @@ def test_a_connection_that_was_reset_is_redis_being_away_and_not_a_bug() -> None
         try:
             await link.call("SET", "name", "value")
             for _ in range(3):
-                (connection,) = link._client.connection_pool._connections
+                connection = link._client.connection_pool._available_connections[-1]
+                assert connection._writer is not None
                 connection._writer.transport.abort()
                 with pytest.raises(Away):
                     await link.call("GET", "name")
