@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 
-from tests.load import bench_engine, bench_router
+from tests.load import bench_cluster, bench_engine, bench_router
 
 
 def main() -> None:
@@ -14,6 +14,7 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f} at start")
     bench_engine.main([])
     bench_router.main([])
+    bench_cluster.main([])
 
 
 if __name__ == "__main__":

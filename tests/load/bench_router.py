@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from shared.contracts.events import OfferMade
 from shared.contracts.policy import Policy
 from shared.ids import address_key, content_ref, message_command_id, thread_key
 from shared.log.codec import encode_input
+from shared.log.port import Log
 from shared.log.sqlite import SqliteLog
 from shared.vocabulary import AgentId, Role, Topic
 from tests.faults.centre import Centre
@@ -208,6 +209,9 @@ def _setting_up(agents: int, *, available: bool) -> list[Input]:
     return inputs
 
 
+OpenedLog = Callable[[], contextlib.AbstractAsyncContextManager[Log]]
+
+
 @contextlib.asynccontextmanager
 async def _log() -> AsyncIterator[SqliteLog]:
     folder = Path(tempfile.mkdtemp())
@@ -220,7 +224,7 @@ async def _log() -> AsyncIterator[SqliteLog]:
         shutil.rmtree(folder)
 
 
-async def _append(log: SqliteLog, topic: Topic, inputs: Sequence[Input]) -> None:
+async def _append(log: Log, topic: Topic, inputs: Sequence[Input]) -> None:
     for start in range(0, len(inputs), 2000):
         await asyncio.gather(*(log.inputs.append(topic, 0, encode_input(one)) for one in inputs[start : start + 2000]))
 
@@ -228,7 +232,7 @@ async def _append(log: SqliteLog, topic: Topic, inputs: Sequence[Input]) -> None
 class _Desks:
     """Performs entries by accepting and completing whatever was offered: the leader's other half of every contact."""
 
-    def __init__(self, log: SqliteLog) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
         self.completed = 0
         self.events = 0
@@ -247,9 +251,9 @@ class _Desks:
             await _append(self._log, Topic.COMMANDS, inputs)
 
 
-async def leader(contacts: int = 10_000, agents: int = 200) -> None:
-    """A prefilled log of messages; desks accept and complete at once. Journal on SQLite, no views."""
-    async with _log() as log:
+async def leader(contacts: int = 10_000, agents: int = 200, *, opened: OpenedLog | None = None) -> None:
+    """A prefilled log of messages; desks accept and complete at once. Journal on SQLite unless told, no views."""
+    async with (opened or _log)() as log:
         await _append(log, Topic.COMMANDS, _setting_up(agents, available=True))
         await _append(log, Topic.INBOUND, [_received(number) for number in range(contacts)])
         desks = _Desks(log)
@@ -321,9 +325,9 @@ async def idle() -> None:
         try:
             assert centre.process is not None
             await asyncio.sleep(3)
-            before = _cpu_s(centre.process.pid)
+            before = cpu_s(centre.process.pid)
             await asyncio.sleep(10)
-            share = (_cpu_s(centre.process.pid) - before) / 10
+            share = (cpu_s(centre.process.pid) - before) / 10
             print(f"idle: {_rss_mib(centre.process.pid):.0f} MiB RSS, {share * 100:.1f} % of a core")
         finally:
             await centre.stop()
@@ -336,7 +340,8 @@ def _rss_mib(pid: int) -> float:
     raise AssertionError("no VmRSS")
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
