@@ -95,26 +95,29 @@ class Cluster:
 
     async def refresh(self) -> Metadata:
         """Ask now; several who ask at once share the answer. Raises `LogUnavailable`."""
-        if self._closed:
+        refreshing = self.refresh_soon()
+        if refreshing is None:
             raise LogUnavailable("the log is not open")
-        if self._refreshing is None or self._refreshing.done():
-            self._refreshing = asyncio.create_task(self._refresh(), name="kafka-metadata-refresh")
-            # Whoever asked may have given up, and then nobody wants to know of its failure.
-            self._refreshing.add_done_callback(lambda task: task.cancelled() or task.exception())
-        refreshing = self._refreshing
         await asyncio.wait([refreshing])
         if refreshing.cancelled():
             raise LogUnavailable("the log is not open")
         return refreshing.result()
 
-    async def leader(self, topic: str, partition: int) -> Broker:
-        """Who leads a partition. Raises `LogUnavailable` if that is not known."""
+    def refresh_soon(self) -> asyncio.Task[Metadata] | None:
+        """Ask now without waiting for the answer. None once this is closed."""
+        if self._closed:
+            return None
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh(), name="kafka-metadata-refresh")
+            # Whoever asked may have given up, and then nobody wants to know of its failure.
+            self._refreshing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._refreshing
+
+    async def leader(self, topic: str, partition: int) -> Broker | None:
+        """Who leads a partition, as far as is known; None for nobody. Raises `LogUnavailable` if nobody answers."""
         metadata = await self.metadata()
         facts = metadata.topics.get(topic)
-        broker = metadata.brokers.get(facts.leaders.get(partition, -1)) if facts is not None else None
-        if broker is None:
-            raise LogUnavailable(f"{topic}/{partition} has no leader")
-        return broker
+        return metadata.brokers.get(facts.leaders.get(partition, -1)) if facts is not None else None
 
     async def connect(self, host: str, port: int) -> AIOKafkaConnection:
         """A new connection. Raises `LogUnavailable`."""

@@ -31,6 +31,7 @@ BATCH_BYTES: Final = 256 * 1024
 # batch full there is woken with all the others whenever one has gone, so a crowd would be busy with being woken.
 UNDER_WAY: Final = 1_000
 CLOSE_S: Final = 5.0
+FORGET_S: Final = 10.0
 # What Kafka adds to a record's key and value, generously.
 OVERHEAD_BYTES: Final = 128
 
@@ -55,6 +56,9 @@ class SafeProducer:
         self._changing = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
         self._unheard_since: float | None = None
+        self._failed_at = 0.0
+        self._looked_after_at = 0.0
+        self._under_way = 0
         self._closed = False
         self.replacements = 0
         """How often a producer was replaced because nothing was acknowledged any more."""
@@ -79,6 +83,7 @@ class SafeProducer:
         loop = asyncio.get_running_loop()
         if self._unheard_since is None:
             self._unheard_since = loop.time()
+        self._under_way += 1
         try:
             async with asyncio.timeout(self._deadline_s):
                 await self.start()
@@ -92,14 +97,23 @@ class SafeProducer:
             self._unheard_since = None
             raise ValueError(f"a record of {size} bytes is too large for {topic}: {error}") from error
         except (errors.KafkaError, OSError, TimeoutError) as error:
+            self._failed_at = loop.time()
             self._look_after(loop.time())
             raise LogUnavailable(f"not known whether a record for {topic}/{partition} is stored: {error!r}") from error
+        finally:
+            self._under_way -= 1
         self._unheard_since = None
         return int(stored.offset)
 
     def silent_s(self) -> float:
-        """How long sends have been going on without an acknowledgement; 0 if the last one was acknowledged."""
-        return 0.0 if self._unheard_since is None else asyncio.get_running_loop().time() - self._unheard_since
+        """How long sends have been going on without an acknowledgement; 0 if the last one was acknowledged.
+
+        0 too some seconds after the last one was given up: nobody may be sending because this says that it is silent.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._unheard_since is None or (not self._under_way and now - self._failed_at > FORGET_S):
+            return 0.0
+        return now - self._unheard_since
 
     async def close(self) -> None:
         """Wait a few seconds for what is under way. Idempotent."""
@@ -113,9 +127,11 @@ class SafeProducer:
 
     def _look_after(self, now: float) -> None:
         """Replace a producer that hears nothing. One at a time, in the background: who sends has a deadline."""
-        if self._unheard_since is None or now - self._unheard_since < self._replace_after_s or self._changing.locked():
+        if self._unheard_since is None or self._changing.locked():
             return
-        self._unheard_since = now
+        if now - max(self._unheard_since, self._looked_after_at) < self._replace_after_s:
+            return
+        self._looked_after_at = now
         self._in_background(self._replace())
 
     async def _replace(self) -> None:

@@ -8,6 +8,7 @@ with words, never a jump.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +24,7 @@ STREAM_BYTES: Final = 4 * 1024 * 1024
 PAGE_BYTES: Final = 1024 * 1024
 START_UP_S: Final = 5.0
 ELECTION_S: Final = 1.0
+DEADLINE_S: Final = 4.5
 # Unpacking records must not keep the loop: it looks at the clock after so many, and lets others run after so long.
 UNPACKED_AT_ONCE: Final = 64
 BUSY_S: Final = 0.003
@@ -111,29 +113,30 @@ class Reader:
                 if loop.time() + BACKOFF_S >= deadline:
                     raise
                 await asyncio.sleep(BACKOFF_S)
-                await self._refresh_quietly()
 
     async def _ask(self, request: FetchRequest | OffsetRequest) -> Any:
         """The leader's answer. For a moment after an election or a topic's making nobody may want to be it."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + ELECTION_S
-        while True:
-            try:
-                answer = await self._lane.ask(await self._cluster.leader(self.topic, self.partition), request)
-            except LogUnavailable:
-                await self._refresh_quietly()
-                raise
-            if _code(answer) not in _WRONG_LEADER or loop.time() > deadline:
-                return answer
-            await asyncio.sleep(BACKOFF_S / 4)
-            await self._refresh_quietly()
-
-    async def _refresh_quietly(self) -> None:
+        elected_by = loop.time() + ELECTION_S
         try:
-            await self._cluster.refresh()
+            async with asyncio.timeout(DEADLINE_S):
+                while True:
+                    leader = await self._cluster.leader(self.topic, self.partition)
+                    if leader is not None:
+                        answer = await self._lane.ask(leader, request)
+                        if _code(answer) not in _WRONG_LEADER or loop.time() > elected_by:
+                            return answer
+                    elif loop.time() > elected_by:
+                        raise LogUnavailable(f"{self} has no leader")
+                    await asyncio.sleep(BACKOFF_S / 4)
+                    with suppress(LogUnavailable):
+                        await self._cluster.refresh()
+        except TimeoutError:
+            raise LogUnavailable(f"{self}: no answer within {DEADLINE_S:g} s") from None
         except LogUnavailable:
-            # The trouble that made us ask is the better answer.
-            return
+            # Whoever tries again should know by then who leads now; this one has waited long enough.
+            self._cluster.refresh_soon()
+            raise
 
     def _check(self, code: int) -> None:
         if code:

@@ -1,0 +1,308 @@
+"""Brokers that are killed, hang, or elect another leader; producers that hear nothing any more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from shared.log.content_table import MemoryContentTable
+from shared.log.kafka import KafkaLog
+from shared.log.kafka import producer as producer_module
+from shared.log.kafka.producer import SafeProducer
+from shared.log.port import LogUnavailable, Positions
+from shared.vocabulary import Topic
+from tests.eventually import eventually
+from tests.support.kafka import KafkaCluster
+from tests.support.proxy import Proxy
+from tests.unit.log.replica import Replica
+from tests.unit.log.suite import START
+
+# The time that a port promises, and some for a machine with other things to do.
+DEADLINE_S = 5.0 + 0.7
+
+
+@pytest.fixture(scope="module")
+def one_broker() -> Iterator[KafkaCluster]:
+    """One that these tests may kill, and a lane on which it can be cut off."""
+    with KafkaCluster(lanes=["proxy"]) as cluster:
+        cluster.start()
+        yield cluster
+
+
+@pytest.fixture
+def log_url(one_broker: KafkaCluster, prefix: str) -> str:
+    return f"kafka://{one_broker.bootstrap}?prefix={prefix}&partitions=2&replication=1&min_isr=1"
+
+
+@pytest.fixture
+async def proxy(one_broker: KafkaCluster) -> AsyncIterator[Proxy]:
+    """What lies between the broker and whoever takes `lane_url`."""
+    ((advertised, listens),) = one_broker.lane("proxy").ports
+    async with Proxy(listens, port=advertised) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def lane_url(one_broker: KafkaCluster, proxy: Proxy, prefix: str) -> str:
+    return f"kafka://{one_broker.lane('proxy').bootstrap}?prefix={prefix}&partitions=2&replication=1&min_isr=1"
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[KafkaLog]:
+    log = KafkaLog(url, table=MemoryContentTable())
+    await log.open()
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+async def unavailable_within(log: KafkaLog, seconds: float) -> None:
+    """Every way to change something says within the time that nothing is known."""
+    calls = [
+        log.inputs.append(Topic.COMMANDS, 0, b"lost?"),
+        log.journal.propose(0, b"lost?", seq=1, prev="", entry_hash=""),
+        log.content.put("w1", "m:1", b"lost?", owner="ana"),
+        log.placement.place("lost?"),
+    ]
+    began = time.monotonic()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [LogUnavailable] * len(calls)
+    assert time.monotonic() - began < seconds
+
+
+async def unreadable_within(log: KafkaLog, seconds: float) -> None:
+    for wait_s in (0.0, 0.5):
+        began = time.monotonic()
+        with pytest.raises(LogUnavailable):
+            await log.journal.read(0, 1, limit=10, wait_s=wait_s)
+        assert time.monotonic() - began < seconds
+
+
+async def works(log: KafkaLog) -> bool:
+    try:
+        await log.inputs.append(Topic.COMMANDS, 0, b"works")
+        await log.journal.propose(0, b"works", seq=1, prev="", entry_hash="")
+    except LogUnavailable:
+        return False
+    return True
+
+
+async def test_a_broker_that_is_killed_is_unknown_in_time_and_later_works(
+    one_broker: KafkaCluster, log_url: str
+) -> None:
+    async with opened(log_url) as log:
+        await log.inputs.append(Topic.COMMANDS, 0, b"before")
+        waiting = asyncio.create_task(log.inputs.read(0, Positions(1, 0), limit=10, wait_s=1.8))
+        await eventually(lambda: log.inputs._partition(0)[Topic.INBOUND]._tail is not None)
+        one_broker.kill(1)
+
+        # Silence means nothing while no broker can be heard.
+        with pytest.raises(LogUnavailable):
+            await waiting
+        await unavailable_within(log, DEADLINE_S)
+        await unreadable_within(log, DEADLINE_S)
+        await eventually(lambda: "acknowledged" in str(log.healthy()))
+
+        one_broker.start()
+        await eventually(lambda: works(log), within_s=20)
+
+        records = await log.inputs.read(0, START, limit=10, wait_s=5)
+        assert records[0].data == b"before"
+        assert records[-1].data == b"works"
+        assert log.healthy() is True
+
+
+async def test_a_broker_that_hangs_is_unknown_in_time_and_later_works(one_broker: KafkaCluster, log_url: str) -> None:
+    async with opened(log_url) as log:
+        await works(log)
+        one_broker.pause(1)
+        try:
+            await unavailable_within(log, DEADLINE_S)
+            await unreadable_within(log, DEADLINE_S)
+        finally:
+            one_broker.resume(1)
+
+        await eventually(lambda: works(log), within_s=20)
+        stored = [record.data for record in await log.inputs.read(0, START, limit=100, wait_s=0)]
+        assert stored[0] == stored[-1] == b"works"
+
+
+async def test_a_log_waits_for_a_broker_that_comes_later(lane_url: str, proxy: Proxy) -> None:
+    proxy.refuse()
+    log = KafkaLog(lane_url)
+    opening = asyncio.create_task(log.open())
+    await asyncio.sleep(1)
+    assert log.healthy() == "no broker has answered yet"
+    assert not opening.done()
+
+    proxy.pass_all()
+    await opening
+
+    assert log.healthy() is True
+    await log.content.put("w1", "m:1", b"text", owner="ana")
+    assert await log.content.get("w1", "m:1") == b"text"
+    await log.close()
+
+
+async def test_closing_does_not_wait_for_a_broker_that_is_silent(lane_url: str, proxy: Proxy) -> None:
+    async with opened(lane_url) as log:
+        await works(log)
+        proxy.swallow()
+        sending = asyncio.create_task(works(log))
+        reading = asyncio.create_task(log.journal.read(0, 0, limit=10, wait_s=0))
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+
+    assert time.monotonic() - began < 8
+    assert not await sending
+    with pytest.raises(LogUnavailable):
+        await reading
+    proxy.pass_all()
+
+
+async def test_a_connection_that_is_cut_again_and_again_loses_nothing(lane_url: str, proxy: Proxy) -> None:
+    acknowledged: dict[int, bytes] = {}
+    read: dict[int, bytes] = {}
+    async with opened(lane_url) as log:
+
+        async def append(name: str) -> None:
+            for n in range(40):
+                with suppress(LogUnavailable):
+                    body = f"{name}-{n}".encode()
+                    acknowledged[await log.inputs.append(Topic.INBOUND, 0, body)] = body
+
+        async def follow() -> None:
+            while True:
+                with suppress(LogUnavailable):
+                    for record in await log.inputs.read(0, Positions(0, len(read)), limit=50, wait_s=1):
+                        assert record.offset == len(read)
+                        read[record.offset] = record.data
+
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(follow())
+            appending = [group.create_task(append(name)) for name in "abc"]
+            while not all(task.done() for task in appending):
+                await asyncio.sleep(0.15)
+                proxy.cut()
+            await eventually(lambda: acknowledged.items() <= read.items(), within_s=10)
+            following.cancel()
+        assert len(acknowledged) > 40
+
+
+async def test_a_producer_that_hears_nothing_is_replaced(
+    one_broker: KafkaCluster, log_url: str, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer = SafeProducer([one_broker.bootstrap], client="test", deadline_s=0.3, replace_after_s=0.8)
+    topic = f"{prefix}.inbound"
+    async with opened(log_url):
+        await producer.start()
+        await eventually(lambda: sent(producer, topic))
+        broken = producer._producer
+        assert broken is not None
+        # What a client that has lost its way looks like: it takes records and nothing ever comes of them.
+        broken._sender.sender_task.cancel()
+        with suppress(asyncio.CancelledError):
+            await broken._sender.sender_task
+
+        assert not await sent(producer, topic)
+        assert producer.replacements == 0
+        await eventually(lambda: sent(producer, topic))
+
+        assert producer.replacements == 1
+        assert producer.silent_s() == 0
+        assert [record.levelname for record in caplog.records if "replaced" in record.message] == ["ERROR"]
+        await producer.close()
+
+
+async def test_a_producer_is_not_replaced_while_no_broker_is_there(
+    lane_url: str, prefix: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = SafeProducer([f"127.0.0.1:{proxy.port}"], client="test", deadline_s=0.3, replace_after_s=0.5)
+    topic = f"{prefix}.inbound"
+    async with opened(lane_url):
+        await producer.start()
+        await eventually(lambda: sent(producer, topic))
+        proxy.refuse()
+        for _ in range(5):
+            assert not await sent(producer, topic)
+
+        assert producer.replacements == 0
+        assert producer.silent_s() > 1
+        monkeypatch.setattr(producer_module, "FORGET_S", 0.0)
+        # Whoever stops sending because of it must not be told so for ever.
+        await eventually(lambda: producer.silent_s() == 0)
+        proxy.pass_all()
+        await eventually(lambda: sent(producer, topic), within_s=20)
+        await producer.close()
+
+
+async def sent(producer: SafeProducer, topic: str) -> bool:
+    with suppress(LogUnavailable):
+        await producer.send(topic, 0, None, b"x")
+        return True
+    return False
+
+
+async def test_a_crowd_of_senders_is_served_in_time(log_url: str) -> None:
+    async with opened(log_url) as log:
+        offsets = await asyncio.gather(*(log.inputs.append(Topic.INBOUND, 0, bytes(400)) for _ in range(10_000)))
+
+    assert sorted(offsets) == list(range(10_000))
+
+
+async def test_proposers_go_on_when_a_leader_is_killed(three_brokers: KafkaCluster, prefix: str) -> None:
+    url = f"kafka://{three_brokers.bootstrap}?prefix={prefix}&partitions=3&replication=3&min_isr=2"
+    logs = [KafkaLog(url, table=MemoryContentTable()) for _ in range(2)]
+    for log in logs:
+        await log.open()
+    replicas = [await Replica.start(log, f"r{n}", partition=1) for n, log in enumerate(logs)]
+    acknowledged: list[bytes] = []
+    stopping = asyncio.Event()
+
+    async def append() -> None:
+        n = 0
+        while not stopping.is_set():
+            n += 1
+            with suppress(LogUnavailable):
+                await logs[0].inputs.append(Topic.INBOUND, 1, b"%d" % n)
+                acknowledged.append(b"%d" % n)
+
+    async def lead(replica: Replica) -> None:
+        while not stopping.is_set():
+            with suppress(LogUnavailable):
+                await replica.propose()
+            with suppress(LogUnavailable):
+                await replica.catch_up(wait_s=1)
+
+    async with asyncio.TaskGroup() as group:
+        for replica in replicas:
+            group.create_task(lead(replica))
+        group.create_task(append())
+        await eventually(lambda: replicas[0].head.seq > 50 and len(acknowledged) > 50, within_s=20)
+        metadata = await logs[0]._cluster.metadata()
+        victim = metadata.topics[f"{prefix}.journal"].leaders[1]
+        three_brokers.kill(victim)
+        killed_at, seq, count = time.monotonic(), replicas[0].head.seq, len(acknowledged)
+        await eventually(lambda: replicas[0].head.seq > seq + 50 and len(acknowledged) > count + 50, within_s=30)
+        gap_s = time.monotonic() - killed_at
+        stopping.set()
+
+    three_brokers.start_node(victim)
+    await three_brokers.until_ready()
+    await three_brokers.until_in_sync()
+    for replica in replicas:
+        await replica.catch_up()
+    assert replicas[0].entries == replicas[1].entries
+    stored: list[bytes] = []
+    while more := await logs[1].inputs.read(1, Positions(0, len(stored)), limit=500, wait_s=0):
+        stored += [record.data for record in more]
+    assert set(acknowledged) <= set(stored)
+    assert gap_s < 20
+    assert all(log.replacements == 0 for log in logs)
+    for log in logs:
+        await log.close()
