@@ -77,7 +77,7 @@ class PartitionRouter:
         told = asyncio.get_running_loop().create_task(stopping.wait())
         try:
             await asyncio.wait({running, told}, return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
+            if not running.done() and not replica.waiting:
                 await asyncio.wait({running}, timeout=LAST_TURN_S)
         finally:
             running.cancel()

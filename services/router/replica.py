@@ -23,6 +23,7 @@ from services.router.batch import Batch
 from services.router.chain import Chain, Decision, Entry, Head, Proposal, build_proposal, decode_entry
 from services.router.engine.engine import Engine
 from services.router.engine.world import Touched
+from services.router.recovery import beginning_of
 from services.router.turns import Change, Pace, Turns
 from shared.clock import Clock
 from shared.contracts.commands import Input
@@ -100,6 +101,8 @@ class Replica:
     leading: bool = False
     hurry: bool = False
     """Somebody waits for the next turn: do not wait for inputs in this one."""
+    waiting: bool = False
+    """This turn only waits for inputs so far: whoever wants to stop may cancel it."""
     changes: dict[Change, int] = field(default_factory=lambda: dict.fromkeys(Change, 0))
     clock_steps: int = 0
     _chain: Chain | None = None
@@ -154,22 +157,9 @@ class Replica:
             gc.enable()
 
     async def _recover(self) -> None:
-        identity = await self.log.journal.identity(self.partition)
-        saved = await self.log.snapshots.load_newest_valid(self.partition, format=snapshot.FORMAT)
-        start, end = await self.log.journal.bounds(self.partition)
-        if saved is not None and start <= saved.offset + 1 <= end:
-            self.engine = Engine(snapshot.load(saved.data))
-            self._chain = Chain(identity, self.partition, head=Head(saved.seq, saved.hash), offset=saved.offset + 1)
-            self.snapshot_seq = saved.seq
-        elif start == 0:
-            if saved is not None and saved.offset >= end:
-                # Somebody took records away, or this is another journal: a second history must not begin here.
-                raise LogCorrupt(f"the journal ends at offset {end}, its snapshot is of offset {saved.offset}")
-            self.engine = Engine()
-            self._chain = Chain(identity, self.partition)
-        else:
-            raise LogCorrupt(f"the journal begins at offset {start} and no snapshot reaches it")
-        while self._chain.next_offset < end:
+        begin = await beginning_of(self.log, self.partition)
+        self.engine, self._chain, self.snapshot_seq = begin.engine, begin.chain, begin.snapshot_seq
+        while self._chain.next_offset < begin.end:
             await self._read_back(wait_s=0.0, perform=False)
             # Replaying a long tail must not starve the other parts of this process.
             await asyncio.sleep(0)
@@ -273,6 +263,7 @@ class Replica:
         return turns is not None and self.clock.monotonic() - self._last_mono >= turns.pace.beat_s
 
     async def _read_inputs(self, wait_s: float) -> list[InputRecord]:
+        self.waiting = True
         try:
             return await self.log.inputs.read(
                 self.partition, self.positions, limit=self.settings.max_inputs, wait_s=wait_s
@@ -281,6 +272,8 @@ class Replica:
             logger.warning("inputs cannot be read", extra={"reason": str(error)})
             await asyncio.sleep(self.settings.idle_s)
             return []
+        finally:
+            self.waiting = False
 
     def _wait_s(self) -> float:
         if self.hurry or self.engine.unfinished:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from services.router import recovery
 from services.router.chain import Chain, Head
 from services.router.engine import conversations, evolve, fallback, offers, presence, setup
 from services.router.engine.engine import Engine
@@ -97,10 +98,8 @@ MUTANTS = (
     Mutant(
         "a trimmed journal without snapshot is read from its new start",
         (
-            Edit(Replica._recover, "elif start == 0:", "elif True:"),
-            Edit(
-                Replica._recover, "Chain(identity, self.partition)\n", "Chain(identity, self.partition, offset=start)\n"
-            ),
+            Edit(recovery.beginning_of, "if start == 0:", "if True:"),
+            Edit(recovery.beginning_of, "Chain(identity, partition), 0", "Chain(identity, partition, offset=start), 0"),
         ),
     ),
     _mutant(
