@@ -65,6 +65,10 @@ class ProcessMetrics:
         self.views_queue = catalogue.gauge(
             "switchdesk_views_queue", "Entries whose documents are not written to the views yet."
         )
+        self.views_queue_bytes = catalogue.gauge(
+            "switchdesk_views_queue_bytes",
+            "Size of what is not written to the views yet; bounded, then they count as lost.",
+        )
         self.hints_missed = catalogue.counter(
             "switchdesk_views_hints_missed_total", "Hints that did not arrive; readers looked again by themselves."
         )

@@ -167,7 +167,9 @@ async def open_backends(
     Raises `CannotStart` for addresses that cannot be read and logs that must not be used.
     """
     clock = SystemClock()
-    redis = _redis_views(settings.views, name) if settings.views.startswith("redis:") else None
+    redis = _redis_views(settings.views, name) if _is_redis(settings.views) else None
+    if redis is None and settings.views != "memory:":
+        raise CannotStart("VIEWS cannot be used: it is memory: or begins with redis:// or rediss://")
     views: Views = redis or MemoryViews()
     leases: LeaseBook = RedisLeaseBook(settings.views, name=name) if redis else MemoryLeaseBook(clock)
     async with _opened_log(settings, name, waits) as (log, kafka):
@@ -216,6 +218,7 @@ async def _look_at(backends: Backends, metrics: ProcessMetrics) -> None:
             metrics.hints_missed.inc(redis.hints_missed - missed)
             missed = redis.hints_missed
             metrics.views_queue.set(redis.queued)
+            metrics.views_queue_bytes.set(redis.queued_bytes)
         asked = clock.monotonic()
         await asyncio.sleep(LOOK_S)
         metrics.loop_lag.set(max(0.0, clock.monotonic() - asked - LOOK_S))
@@ -228,7 +231,7 @@ async def _opened_log(
     kafka: KafkaLog | None = None
     log: Log
     if settings.log.startswith("kafka:"):
-        table = RedisContentTable(settings.views, name=name) if settings.views.startswith("redis:") else None
+        table = RedisContentTable(settings.views, name=name) if _is_redis(settings.views) else None
         try:
             log = kafka = KafkaLog(settings.log, table=table, patience_s=math.inf)
         except ValueError as error:
@@ -260,6 +263,10 @@ async def _opened(log: Log) -> None:
 def sqlite_directory(url: str) -> Path:
     """The folder of a `sqlite:///` address: relative, or absolute with a fourth slash."""
     return Path(url.removeprefix("sqlite:///"))
+
+
+def _is_redis(url: str) -> bool:
+    return url.startswith(("redis:", "rediss:"))
 
 
 def _redis_views(url: str, name: str) -> RedisViews:

@@ -80,7 +80,7 @@ class Publisher:
             return False
         if not self._up:
             return await self._begin(replica)
-        if self._rewrite is None and self._views.lost(replica.partition):
+        if self._views.lost(replica.partition):
             await self._begin_rewrite(replica)
         if self._rewrite is not None:
             await self._write_slice(replica, self._rewrite)

@@ -143,7 +143,7 @@ class KafkaLog:
         silent_s = max(producer.silent_s() for producer in (self._proposals, self._appends, self._bulk))
         if silent_s > UNACKNOWLEDGED_S:
             return f"nothing has been acknowledged for {silent_s:.0f} s"
-        return True
+        return self.placement.trouble() or True
 
     async def _open(self) -> None:
         metadata = await topics.prepare(self._cluster, self.url)

@@ -57,6 +57,13 @@ class KafkaPlacement:
             with contextlib.suppress(asyncio.CancelledError, LogMisconfigured):
                 await follower
 
+    def trouble(self) -> str | None:
+        """Why records are not followed any more, in words."""
+        follower = self._follower
+        if follower is None or not follower.done() or follower.cancelled():
+            return None
+        return str(follower.exception())
+
     def partition_of(self, workspace: str) -> int:
         """Raises `UnknownWorkspace`; one that another process has just recorded is known here a little later."""
         try:
