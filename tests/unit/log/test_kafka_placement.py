@@ -58,8 +58,10 @@ async def test_a_race_has_one_winner(open_log: Open, monkeypatch: pytest.MonkeyP
 
 async def test_another_number_of_partitions_is_refused(open_log: Open, topics: Topics) -> None:
     log = await open_log()
+    assert log.healthy() is True
     await topics.write("workspaces", 0, b"acme", place(3, partitions=12))
 
+    await eventually(lambda: "among 12 partitions" in str(log.healthy()))
     with pytest.raises(LogMisconfigured, match=r"'acme' was placed among 12 partitions, there must be 9"):
         await open_log()
     with pytest.raises(LogMisconfigured):
