@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.faults.cluster import Cluster
 from tests.faults.history import History
-from tests.faults.nemesis import LONG, SHORT
+from tests.faults.nemesis import RHYTHMS
 from tests.faults.run import Plan, Report, run_on_cluster
 
 
@@ -24,14 +24,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same plan")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long faults go on")
     parser.add_argument("--rate", type=float, default=30.0, help="messages a second that customers try to write")
-    parser.add_argument("--rhythm", choices=("long", "short"), default="long", help="how long things stay broken")
+    parser.add_argument("--customers", type=int, default=40, help="how many write at the same time")
+    parser.add_argument("--rhythm", choices=RHYTHMS, default="long", help="how long things stay broken")
+    parser.add_argument(
+        "--steps", default="", help="these faults in order instead of dice: router-kill:5,router-term:5"
+    )
     parser.add_argument("--report", type=Path, help="append the facts of the run to this file, as a line of JSON")
     options = parser.parse_args(arguments)
     plan = Plan(
         seed=options.seed,
         seconds=options.minutes * 60,
-        rhythm=LONG if options.rhythm == "long" else SHORT,
+        rhythm=RHYTHMS[options.rhythm],
         per_s=options.rate,
+        customers=options.customers,
+        steps=_steps(options.steps),
     )
     folder = Path(tempfile.mkdtemp(prefix="switchdesk-faults-"))
     report = asyncio.run(_run(plan, folder))
@@ -46,6 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     shutil.rmtree(folder)
     return 0
+
+
+def _steps(words: str) -> list[str]:
+    """`kind[:times]`, separated by commas."""
+    steps: list[str] = []
+    for word in filter(None, words.split(",")):
+        kind, _, times = word.partition(":")
+        steps += [kind] * int(times or 1)
+    return steps
 
 
 async def _run(plan: Plan, folder: Path) -> Report:

@@ -33,6 +33,10 @@ class Rhythm:
 
 SHORT: Final = Rhythm(calm_s=(0.5, 2.0), down_s=(0.5, 2.0), pause_s=(2.0, 4.0), hole_s=(2.0, 4.0))
 LONG: Final = Rhythm(calm_s=(2.0, 8.0), down_s=(0.5, 6.0), pause_s=(5.0, 30.0), hole_s=(3.0, 15.0))
+ALONE: Final = Rhythm(calm_s=(15.0, 18.0), down_s=(1.0, 1.0), pause_s=(5.0, 5.0), hole_s=(5.0, 5.0))
+"""Every fault has its time for itself, so that what it costs can be measured."""
+
+RHYTHMS: Final = {"short": SHORT, "long": LONG, "alone": ALONE}
 
 Step = Callable[[], Awaitable[None]]
 

@@ -9,7 +9,7 @@ import httpx
 
 from tests.faults.outputs import Access
 
-AGENTS: Final = 12
+AGENTS: Final = 18
 WARDEN: Final = "agent-00"
 """An agent who never works: their presence marks the end of the feed."""
 
@@ -76,7 +76,7 @@ async def hire(base: str, operator_key: str, adapter_key: str) -> Staff:
 
 
 def _profile(number: int) -> dict[str, Any]:
-    """Several capability classes; whatever the customers write, at least four of the agents can answer."""
+    """Several capability classes; whatever the customers write, a third of the agents and more can answer."""
     languages = ({"en": 5, "id": 3}, {"id": 5, "en": 2}, {"en": 4, "id": 4})[number % 3]
     return {
         "name": f"Agent {number}",

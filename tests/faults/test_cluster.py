@@ -15,11 +15,11 @@ from tests.faults.run import Plan, run_on_cluster
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SEED = int(os.environ.get("SEED", "1"))
-SECONDS = float(os.environ.get("SECONDS", "25"))
+SECONDS = float(os.environ.get("SECONDS", "20"))
 
 
 async def test_faults_lose_and_double_nothing(tmp_path: Path) -> None:
-    plan = Plan(seed=SEED, seconds=SECONDS, rhythm=SHORT, per_s=20.0, customers=8, sample=50)
+    plan = Plan(seed=SEED, seconds=SECONDS, rhythm=SHORT, per_s=20.0, customers=20, sample=50)
     with History(tmp_path / "history.jsonl") as history:
         async with Cluster(tmp_path) as cluster:
             await cluster.start()
