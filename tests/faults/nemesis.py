@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tests.faults.cluster import Cluster
@@ -20,25 +20,6 @@ from tests.support.proxy import Proxy
 
 STOP_S: Final = 12.0
 
-
-@dataclass(frozen=True, slots=True)
-class Rhythm:
-    """How long things stay broken and how long they are left alone. Pairs are the least and the most seconds."""
-
-    calm_s: tuple[float, float]
-    down_s: tuple[float, float]
-    pause_s: tuple[float, float]
-    hole_s: tuple[float, float]
-
-
-SHORT: Final = Rhythm(calm_s=(0.5, 2.0), down_s=(0.5, 2.0), pause_s=(2.0, 4.0), hole_s=(2.0, 4.0))
-LONG: Final = Rhythm(calm_s=(2.0, 8.0), down_s=(0.5, 6.0), pause_s=(5.0, 30.0), hole_s=(3.0, 15.0))
-ALONE: Final = Rhythm(calm_s=(15.0, 18.0), down_s=(1.0, 1.0), pause_s=(5.0, 5.0), hole_s=(5.0, 5.0))
-"""Every fault has its time for itself, so that what it costs can be measured."""
-
-RHYTHMS: Final = {"short": SHORT, "long": LONG, "alone": ALONE}
-
-Step = Callable[[], Awaitable[None]]
 
 SERVICE_STEPS: Final[Mapping[str, int]] = {
     "router-kill": 6,
@@ -57,6 +38,37 @@ SERVICE_STEPS: Final[Mapping[str, int]] = {
     "net-delay": 2,
 }
 BROKER_STEPS: Final[Mapping[str, int]] = {"broker-kill": 4, "broker-term": 3, "broker-pause": 3, "majority-lost": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How long things stay broken and how long they are left alone. Pairs are the least and the most seconds; steps
+    come as often as their weights say.
+    """
+
+    calm_s: tuple[float, float]
+    down_s: tuple[float, float]
+    pause_s: tuple[float, float]
+    hole_s: tuple[float, float]
+    services: Mapping[str, int] = field(default_factory=lambda: SERVICE_STEPS)
+    brokers: Mapping[str, int] = field(default_factory=lambda: BROKER_STEPS)
+
+
+SHORT: Final = Rhythm(
+    calm_s=(0.5, 2.0),
+    down_s=(0.2, 1.0),
+    pause_s=(2.0, 4.0),
+    hole_s=(2.0, 4.0),
+    services={"router-kill": 4, "router-term": 3, "api-kill": 2, "redis-flush": 3, "net-cut": 2, "net-hole": 2},
+    brokers={"broker-kill": 2, "broker-pause": 1},
+)
+LONG: Final = Rhythm(calm_s=(2.0, 8.0), down_s=(0.5, 6.0), pause_s=(5.0, 30.0), hole_s=(3.0, 15.0))
+ALONE: Final = Rhythm(calm_s=(15.0, 18.0), down_s=(1.0, 1.0), pause_s=(5.0, 5.0), hole_s=(5.0, 5.0))
+"""Every fault has its time for itself, so that what it costs can be measured."""
+
+RHYTHMS: Final = {"short": SHORT, "long": LONG, "alone": ALONE}
+
+Step = Callable[[], Awaitable[None]]
 
 
 class Nemesis:
@@ -104,8 +116,8 @@ class Nemesis:
                 await asyncio.sleep(self._services.uniform(*self._rhythm.calm_s))
             return
         async with asyncio.TaskGroup() as hands:
-            hands.create_task(self._work(self._services, SERVICE_STEPS, until))
-            hands.create_task(self._work(self._brokers, BROKER_STEPS, until))
+            hands.create_task(self._work(self._services, self._rhythm.services, until))
+            hands.create_task(self._work(self._brokers, self._rhythm.brokers, until))
 
     async def _work(self, dice: random.Random, weights: Mapping[str, int], until: float) -> None:
         while True:

@@ -14,8 +14,8 @@ from tests.faults.run import Plan, run_on_cluster
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-SEED = int(os.environ.get("SEED", "1"))
-SECONDS = float(os.environ.get("SECONDS", "20"))
+SEED = int(os.environ.get("SEED", "12"))
+SECONDS = float(os.environ.get("SECONDS", "25"))
 
 
 async def test_faults_lose_and_double_nothing(tmp_path: Path) -> None:
