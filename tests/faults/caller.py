@@ -17,6 +17,9 @@ from tests.faults.history import History, Operation, Outcome, Trouble
 ANSWER_S: Final = 9.0
 """The API promises an answer within 5 s; this is when a client stops waiting for one from a process that hangs."""
 
+ASK_AFTER: Final = 0.5
+"""How often a client that was told 202 asks what became of the command, instead of repeating it."""
+
 _NOT_TOLD: Final = (202, 408, 429, 500, 502, 503, 504)
 
 
@@ -101,11 +104,14 @@ class Caller:
                 continue
             slowest = max(slowest, self.history.now - asked)
             status, told = response.status_code, _told(response)
-            if status in _NOT_TOLD:
+            if status == 202 and self.dice.random() < ASK_AFTER:
+                await self._pause()
+                outcome, told = await self._look_up(told["command"])
+            elif status not in _NOT_TOLD:
+                outcome = Outcome.OK if response.is_success else Outcome.REFUSED
+            if outcome is Outcome.UNKNOWN:
                 self.history.attempts_failed += 1
                 await self._pause()
-                continue
-            outcome = Outcome.OK if response.is_success else Outcome.REFUSED
         operation = Operation(
             kind=kind,
             who=self.who,
@@ -121,6 +127,20 @@ class Caller:
         )
         self.history.add(operation)
         return operation
+
+    async def _look_up(self, command: str) -> tuple[Outcome, dict[str, Any]]:
+        """What `/v1/commands/{id}` tells, at whatever address is next; unknown if nothing yet."""
+        self.turn_away()
+        response = await self.ask("GET", f"/v1/commands/{command}")
+        if response is None or response.status_code != 200:
+            return Outcome.UNKNOWN, {}
+        found: dict[str, Any] = response.json()
+        if found["state"] == "pending":
+            return Outcome.UNKNOWN, {}
+        if found["state"] == "refused":
+            return Outcome.REFUSED, {"seq": found["seq"], "reason": found["refused"]["reason"]}
+        told = {"seq": found["seq"], "subject": found["subject"], "command": command}
+        return Outcome.OK, {name: value for name, value in told.items() if value is not None}
 
     async def again(self, first: Operation, method: str, path: str, *, json: Any = None) -> None:
         """Repeat a change that was answered, under its key and at another address."""
@@ -140,8 +160,7 @@ def _told(response: httpx.Response) -> dict[str, Any]:
     if not isinstance(body, dict):
         return {}
     told = {
-        "contact": body.get("contact_id"),
-        "id": body.get("id"),
+        "subject": body.get("contact_id") or body.get("id"),
         "seq": body.get("seq"),
         "state": body.get("state"),
         "reason": body.get("type"),

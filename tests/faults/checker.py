@@ -170,7 +170,7 @@ class Checker:
             contacts = taken.get(operation.key, [])
             if not contacts:
                 self._find("1", f"message {operation.key} was acknowledged at {operation.end:.1f} s and is lost")
-            promised = operation.told.get("contact")
+            promised = operation.told.get("subject")
             if promised is not None and contacts and contacts[0] != promised:
                 self._find("1", f"message {operation.key} was told to be in {promised}, it is in {contacts[0]}")
         for operation in self.history.of("message", outcome=Outcome.REFUSED):
@@ -219,10 +219,10 @@ class Checker:
         )
         told = Counter[str]()
         for operation in self.history.of("reply", outcome=Outcome.OK):
-            told[operation.told["id"]] += 1
-            if replies[operation.told["id"]] != 1:
-                times = replies[operation.told["id"]]
-                self._find("9", f"reply {operation.told['id']} was acknowledged and is there {times} times")
+            message = operation.told["subject"]
+            told[message] += 1
+            if replies[message] != 1:
+                self._find("9", f"reply {message} was acknowledged and is there {replies[message]} times")
         for message, times in told.items():
             if times > 1:
                 self._find("9", f"{times} replies were told to be {message}")
@@ -250,9 +250,11 @@ class Checker:
             if known.outcome is not operation.outcome:
                 words = f"{known.outcome} ({known.status}) and {operation.outcome} ({operation.status})"
                 self._find("9", f"{operation.who} was told of {operation.key}: {words}")
-            for name in ("contact", "id", "seq"):
-                if known.outcome is Outcome.OK and known.told.get(name) != operation.told.get(name):
-                    words = f"{known.told.get(name)} and {operation.told.get(name)}"
+            for name in ("subject", "seq"):
+                # Some answers hold the resource and some the bare decision, so not each of them has both.
+                before, now = known.told.get(name), operation.told.get(name)
+                if known.outcome is Outcome.OK and None not in (before, now) and before != now:
+                    words = f"{before} and {now}"
                     self._find("9", f"{operation.who} was told of {operation.key}: {name} {words}")
 
     def _check_readings(self) -> None:

@@ -59,8 +59,8 @@ async def customer(number: int, caller: Caller, pace: Pace) -> None:
         )
         if told.outcome is Outcome.OK and dice.random() < 0.04:
             await caller.again(told, "POST", "/v1/messages", json=body)
-        if told.told.get("contact") and dice.random() < 0.02:
-            contact = told.told["contact"]
+        if told.told.get("subject") and dice.random() < 0.02:
+            contact = told.told["subject"]
             await caller.change("abandon", contact, "POST", f"/v1/contacts/{contact}/abandon")
 
 

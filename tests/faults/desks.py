@@ -161,8 +161,8 @@ class Desk:
             await self._change("reject", offer, f"{path}/reject")
             return
         told = await self._change("accept", offer, f"{path}/accept")
-        if told.outcome is Outcome.OK and told.told.get("id"):
-            contact = told.told["id"]
+        if told.outcome is Outcome.OK and told.told.get("subject"):
+            contact = told.told["subject"]
             self._finished.pop(contact, None)
             if dice.random() < self._habits.read:
                 await self._read_back(contact, told.told["seq"])

@@ -42,7 +42,7 @@ class Operation:
     outcome: Outcome
     status: int
     told: Mapping[str, Any] = field(default_factory=dict)
-    """Of the answer: `contact`, `message`, `seq`, `reason`, `command`."""
+    """Of the answer: `subject` (the contact, or a reply's message), `seq`, `state`, `reason`, `command`."""
     attempts: int = 1
     slowest: float = 0.0
     """The longest that a single attempt waited for an answer that came."""

@@ -220,7 +220,7 @@ def offer(story: Story, number: int, contact: str, agent: AgentId) -> ev.OfferMa
 
 
 def _arrived(story: Story, contact: str) -> None:
-    story.did("message", "customer-1", f"telegram:bot:message:{contact}", contact=contact, seq=story.entry)
+    story.did("message", "customer-1", f"telegram:bot:message:{contact}", subject=contact, seq=story.entry)
 
 
 def _sees(story: Story, number: int, contact: str, agent: str) -> None:
@@ -229,13 +229,13 @@ def _sees(story: Story, number: int, contact: str, agent: str) -> None:
 
 def _accepts(story: Story, number: int, contact: str, agent: AgentId) -> None:
     seq = story.say(ev.OfferAccepted(offer=OfferId(f"o{number}"), contact=ContactId(contact), agent=agent))
-    story.did("accept", agent, f"o{number}", id=contact, seq=seq)
+    story.did("accept", agent, f"o{number}", subject=contact, seq=seq)
     story.readings.append(Reading(who=agent, contact=contact, min_seq=seq, seq=seq, at=float(seq)))
 
 
 def _completes(story: Story, contact: str, agent: AgentId) -> None:
     seq = story.say(ev.ContactCompleted(contact=ContactId(contact), agent=agent))
-    story.did("complete", agent, contact, id=contact, seq=seq)
+    story.did("complete", agent, contact, subject=contact, seq=seq)
     story.contacts.append({"id": contact, "state": "completed", "agent": agent})
 
 
@@ -257,7 +257,7 @@ def _first_contact(story: Story) -> None:
             content_ref="r:1",
         )
     )
-    story.did("reply", ANA, "c1", id="r1", seq=seq)
+    story.did("reply", ANA, "c1", subject="r1", seq=seq)
     _completes(story, "c1", ANA)
 
 
@@ -267,11 +267,11 @@ def _second_contact(story: Story) -> None:
     _sees(story, 2, "c2", BEN)
     declined = ev.OfferDeclined(offer=OfferId("o2"), contact=ContactId("c2"), agent=BEN, reason="")
     seq = story.say(declined, offer(story, 3, "c2", ANA))
-    story.did("reject", BEN, "o2", id="c2", seq=seq)
+    story.did("reject", BEN, "o2", subject="c2", seq=seq)
     _accepts(story, 3, "c2", ANA)
     back = ev.ContactRequeued(contact=ContactId("c2"), agent=ANA, reason="agent")
     seq = story.say(back, offer(story, 4, "c2", BEN))
-    story.did("requeue", ANA, "c2", id="c2", seq=seq)
+    story.did("requeue", ANA, "c2", subject="c2", seq=seq)
     _accepts(story, 4, "c2", BEN)
     _completes(story, "c2", BEN)
 
@@ -303,7 +303,7 @@ def _third_contact(story: Story) -> None:
     withdrawn = ev.OfferWithdrawn(offer=OfferId("o5"), contact=ContactId("c3"), agent=ANA, reason="abandoned")
     waited = (story.entry + 1) * 1000
     seq = story.say(withdrawn, ev.ContactAbandoned(contact=ContactId("c3"), waited=waited))
-    story.did("abandon", "customer-1", "c3", id="c3", seq=seq)
+    story.did("abandon", "customer-1", "c3", subject="c3", seq=seq)
     story.contacts.append({"id": "c3", "state": "abandoned", "agent": None})
 
 

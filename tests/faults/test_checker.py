@@ -51,7 +51,7 @@ def a_message_opens_two_contacts(story: Story) -> None:
 
 @lie("1")
 def a_message_is_in_another_contact_than_was_told(story: Story) -> None:
-    story.change_operation("message", told={"contact": "c2"})
+    story.change_operation("message", told={"subject": "c2"})
 
 
 @lie("1")
@@ -103,12 +103,12 @@ def somebody_else_than_was_offered_accepts(story: Story) -> None:
 
 @lie("2")
 def an_accept_that_was_told_is_not_in_the_feed(story: Story) -> None:
-    story.did("accept", BEN, "o5", id="c3", seq=story.entry)
+    story.did("accept", BEN, "o5", subject="c3", seq=story.entry)
 
 
 @lie("2")
 def two_agents_were_told_that_the_offer_is_theirs(story: Story) -> None:
-    story.did("accept", BEN, "o1", id="c1", seq=story.entry)
+    story.did("accept", BEN, "o1", subject="c1", seq=story.entry)
 
 
 @lie("2")
@@ -181,7 +181,7 @@ def an_agent_was_refused_what_they_have(story: Story) -> None:
 
 @lie("9")
 def a_decline_that_was_told_is_not_in_the_feed(story: Story) -> None:
-    story.did("reject", BEN, "o4", id="c2", seq=story.entry)
+    story.did("reject", BEN, "o4", subject="c2", seq=story.entry)
 
 
 @lie("view")
@@ -229,17 +229,17 @@ def a_reply_is_sent_twice(story: Story) -> None:
 
 @lie("9")
 def two_replies_become_one(story: Story) -> None:
-    story.did("reply", ANA, "c1", id="r1", seq=9)
+    story.did("reply", ANA, "c1", subject="r1", seq=9)
 
 
 @lie("9")
 def a_completion_that_was_told_is_not_in_the_feed(story: Story) -> None:
-    story.did("complete", ANA, "c3", id="c3", seq=story.entry)
+    story.did("complete", ANA, "c3", subject="c3", seq=story.entry)
 
 
 @lie("9")
 def a_contact_given_back_stays_where_it_is(story: Story) -> None:
-    story.did("requeue", BEN, "c1", id="c1", seq=story.entry)
+    story.did("requeue", BEN, "c1", subject="c1", seq=story.entry)
 
 
 # Answers and reads
