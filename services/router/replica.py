@@ -260,7 +260,7 @@ class Replica:
     def _must_beat(self) -> bool:
         """Whether it is time for an entry that says nothing but that somebody leads."""
         turns = self._turns
-        return turns is not None and self.clock.monotonic() - self._last_mono >= turns.pace.beat_s
+        return turns is not None and turns.beat_in_s(self._last_mono, self.clock.monotonic()) == 0
 
     async def _read_inputs(self, wait_s: float) -> list[InputRecord]:
         self.waiting = True
@@ -280,8 +280,7 @@ class Replica:
             return 0.0
         wait_s = self.settings.idle_s
         if self._turns is not None:
-            since_s = self.clock.monotonic() - self._last_mono
-            wait_s = min(wait_s, max(0.0, self._turns.pace.beat_s - since_s))
+            wait_s = min(wait_s, self._turns.beat_in_s(self._last_mono, self.clock.monotonic()))
         due = self.engine.next_due()
         if due is not None:
             wait_s = min(wait_s, max(0.0, (due - self._now()) / 1000))

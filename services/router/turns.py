@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+
+RESOLUTION_S: Final = 0.001
+"""What is left of a wait counts as nothing below this: a clock may not be able to tell it from now."""
 
 
 class Change(StrEnum):
@@ -54,7 +59,13 @@ class Turns:
         pace = self.pace
         share = 1 + pace.rank_share * self.rank
         needed = pace.after_bye_s * (1 + self.rank) if self._bye else pace.silence_s * share
-        return max(0.0, self._heard_at + needed - now)
+        left_s = self._heard_at + needed - now
+        return left_s if left_s > RESOLUTION_S else 0.0
+
+    def beat_in_s(self, spoke_at: float, now: float) -> float:
+        """How long a leader that spoke at `spoke_at` may go on saying nothing; 0 if it is time for a beat."""
+        left_s = spoke_at + self.pace.beat_s - now
+        return left_s if left_s > RESOLUTION_S else 0.0
 
     @property
     def why(self) -> Change:
