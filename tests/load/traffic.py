@@ -58,7 +58,7 @@ class Connections:
         while (answer := await self.ask(raw)).status == 503:
             self.repeats += 1
             await asyncio.sleep(REPEAT_S)
-        assert answer.status in (200, 201), answer
+        assert answer.status in (200, 201, 202), answer
         return answer
 
 
