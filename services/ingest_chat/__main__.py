@@ -2,39 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
 
 from services.ingest_chat.app import build_chat
 from services.ingest_chat.settings import ChatSettings
-from shared.admin import Ready
-from shared.ingest_process import run_ingest
-from shared.intake import Intake
-from shared.process import Backends, ProcessSettings
-from shared.service import Part
-from shared.web_server import WebServer, listen, web_app
-
-
-def assemble(
-    settings: ProcessSettings, backends: Backends, intake: Intake, sockets: ExitStack, stopping: asyncio.Event
-) -> tuple[Sequence[Part], Ready]:
-    """Chat routes on the public port."""
-    chat = build_chat(
-        ChatSettings.read(),
-        intake=intake,
-        inputs=backends.log.inputs,
-        content=backends.log.content,
-        views=backends.views,
-        clock=backends.clock,
-        partition_of=backends.partition_of,
-    )
-    socket = sockets.enter_context(listen(settings.host, settings.port, setting="PORT"))
-    web = WebServer(web_app([chat.routes]), socket)
-    parts = [Part(name="web", run=web.run), Part(name="chat", run=chat.run)]
-    return parts, lambda: True if web.ready.is_set() else "the web server is starting"
-
+from shared.ingest_process import run_web_ingest
 
 if __name__ == "__main__":
-    sys.exit(run_ingest("ingest_chat", ProcessSettings, ChatSettings, assemble, sys.argv[1:]))
+    sys.exit(run_web_ingest("ingest_chat", ChatSettings, build_chat, sys.argv[1:]))

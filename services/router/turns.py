@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-
 RESOLUTION_S: Final = 0.001
 """What is left of a wait counts as nothing below this: a clock may not be able to tell it from now."""
 

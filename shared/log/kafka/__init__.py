@@ -4,4 +4,9 @@
 write; the ports are in the modules of their names, and `log.py` puts them together.
 """
 
+import logging
+
 from shared.log.kafka.log import KafkaLog as KafkaLog
+
+# During an outage the client says the same several times a second; what matters is said by our own lines.
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
