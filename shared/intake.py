@@ -20,7 +20,7 @@ from shared.contracts.message import Address, InboundMessage
 from shared.ids import address_key, address_ref, content_ref, message_command_id, thread_key
 from shared.language import LanguageDetector, fold_language
 from shared.log.codec import encode, encode_input
-from shared.log.port import Content, Inputs
+from shared.log.port import Content, Inputs, LogUnavailable
 from shared.views.port import Views
 from shared.vocabulary import AddressKey, ChannelKind, CommandId, ThreadKey, Topic
 
@@ -207,9 +207,13 @@ class Intake:
         """Put what is not there yet, and what is always newest.
 
         A repeated source key must not be able to change what an agent has already read, and a merely claimed address
-        must not replace what we know of its real owner.
+        must not replace what we know of its real owner. Where that cannot be looked up, because the table of contents
+        is away, the message goes on all the same: it is worth more than this protection against its own sender.
         """
-        present = await self._content.get_many(workspace, list(first_wins))
+        try:
+            present = await self._content.get_many(workspace, list(first_wins))
+        except LogUnavailable:
+            present = {}
         fresh = {ref: data for ref, data in first_wins.items() if ref not in present}
         await asyncio.gather(
             *(self._content.put(workspace, ref, data, owner=owner) for ref, data in {**fresh, **latest_wins}.items())

@@ -115,7 +115,7 @@ MUTANTS = (
         Replica._fold,
         "self._rematch = True",
         "self._rematch = False",
-        seed=43,
+        seed=101,
     ),
     # Taking back.
     _mutant("the undo forgets appended items", Undo.rollback, "items.pop()", "pass", seed=1),

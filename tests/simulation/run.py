@@ -105,7 +105,9 @@ class _World:
             max_inputs=self.dice.choice((1, 3, 20, 200)),
             max_events=self.dice.choice((1, 4, 20, 2_000, 2_000)),
             resend_s=self.dice.choice((0.2, 1.0, 2.0)),
-            pace=self.dice.choice((None, Pace(beat_s=1.0, silence_s=3.0), Pace(beat_s=4.0, silence_s=6.0))),
+            pace=self._dice("pace").choice(
+                (None, None, Pace(beat_s=1.0, silence_s=3.0), Pace(beat_s=4.0, silence_s=6.0))
+            ),
         )
         self.referee = Referee(self.store, settings.max_events)
         self.failed: asyncio.Future[None] = loop.create_future()

@@ -43,6 +43,7 @@ class KafkaContent:
         self._partitions = partitions
         self._table = table
         self._ends: dict[int, Reader] = {}
+        self._telling: dict[int, tuple[list[Change], asyncio.Task[None]]] = {}
         self.rebuilds = 0
         """How often this process had to fill a partition of the table from the beginning."""
 
@@ -68,7 +69,8 @@ class KafkaContent:
         if not refs:
             return {}
         found = await self._table.get_many(workspace, refs)
-        # Asked afterwards, so that a table that was lost meanwhile is not taken for an empty one.
+        # Asked afterwards, so that a table that was lost meanwhile is not taken for an empty one; and even if everything
+        # was found, because a table that is being filled may not have come to an erasure yet.
         await self._complete(self.partition_of(workspace))
         return found
 
@@ -154,6 +156,17 @@ class KafkaContent:
         return Progress(start, complete=False)
 
     async def _apply(self, partition: int, changes: Sequence[Change]) -> None:
+        """Tell the table, in one call with what others want to tell at the same moment: acknowledgements come in
+        batches, and a call costs more than what it tells."""
+        told = self._telling.get(partition)
+        if told is None:
+            told = self._telling[partition] = ([], asyncio.create_task(self._tell(partition), name="content table"))
+        told[0].extend(changes)
+        await asyncio.shield(told[1])
+
+    async def _tell(self, partition: int) -> None:
+        await asyncio.sleep(0)
+        changes, _ = self._telling.pop(partition)
         try:
             await self._table.apply(partition, changes)
         except LogUnavailable as error:
