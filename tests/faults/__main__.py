@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--steps", default="", help="these faults in order instead of dice: router-kill:5,router-term:5"
     )
     parser.add_argument("--report", type=Path, help="append the facts of the run to this file, as a line of JSON")
+    parser.add_argument("--keep", action="store_true", help="leave history and logs even if nothing was violated")
     options = parser.parse_args(arguments)
     plan = Plan(
         seed=options.seed,
@@ -47,11 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.report is not None:
         with options.report.open("a", encoding="utf-8") as file:
             file.write(report.as_json() + "\n")
-    if report.findings:
+    if report.findings or options.keep:
         print(f"history and logs: {folder}")
-        return 1
-    shutil.rmtree(folder)
-    return 0
+    else:
+        shutil.rmtree(folder)
+    return 1 if report.findings else 0
 
 
 def _steps(words: str) -> list[str]:

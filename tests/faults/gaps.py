@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tests.faults.history import Fault, History
 
-LOOK_S = 15.0
+LOOK_S: Final = 15.0
+BEGINS_S: Final = 1.0
+"""A silence that begins later has another cause, for example that whoever was killed is starting again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,12 @@ def gaps(history: History, kinds: Iterable[str]) -> list[Gap]:
 
 
 def _silence(seen: Sequence[float], at: float) -> float:
-    """The longest time without a new offer that begins less than a moment before `at` or within the time looked at."""
+    """The longest time without a new offer that goes on at `at` or begins soon after."""
     before = max((moment for moment in seen if moment <= at), default=at)
     around = [before, *(moment for moment in seen if at < moment <= at + LOOK_S)]
     if len(around) == 1:
         return LOOK_S
-    return max(later - earlier for earlier, later in itertools.pairwise(around))
+    return max(later - earlier for earlier, later in itertools.pairwise(around) if earlier <= at + BEGINS_S)
 
 
 def _shadowed(fault: Fault, faults: Iterable[Fault]) -> bool:
