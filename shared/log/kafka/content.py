@@ -69,8 +69,8 @@ class KafkaContent:
         if not refs:
             return {}
         found = await self._table.get_many(workspace, refs)
-        # Asked afterwards, so that a table that was lost meanwhile is not taken for an empty one; and even if everything
-        # was found, because a table that is being filled may not have come to an erasure yet.
+        # Asked afterwards, so that a table that was lost meanwhile is not taken for an empty one; and even if all was
+        # found, because a table that is being filled may not have come to an erasure yet.
         await self._complete(self.partition_of(workspace))
         return found
 
