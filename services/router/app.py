@@ -69,7 +69,7 @@ def build_router(
     async def replicas() -> list[dict[str, Any]]:
         return [partition.describe()]
 
-    api, leases = build_front(
+    api, front = build_front(
         settings,
         log=log,
         views=views,
@@ -84,7 +84,7 @@ def build_router(
     )
     gauges = Gauges(metrics, log, clock, lambda: [partition])
     parts = [
-        leases,
+        *front,
         Part(name="gauges", run=gauges.run),
         Part(name="router", run=partition.run, stage=Stage.CORE),
     ]
@@ -116,8 +116,8 @@ def build_front(
     replicas: Replicas,
     book: LeaseBook | None = None,
     saves: Ready | None = None,
-) -> tuple[FastAPI, Part]:
-    """The public application with the pages, and the part that watches over agents' leases. `book`: where several such
+) -> tuple[FastAPI, list[Part]]:
+    """The public application with the pages, and what runs beside it. `book`: where several such
     processes share them. `saves`: what desks are told of the log."""
     journals = Journals(log.journal, partition_of)
     leases = Leases(
@@ -145,4 +145,4 @@ def build_front(
     for extra in routes:
         api.include_router(extra)
     api.router.routes.extend(web_routes())
-    return api, Part(name="leases", run=leases.run)
+    return api, [Part(name="leases", run=leases.run), Part(name="commands", run=api.state.api.gateway.run)]

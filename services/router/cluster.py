@@ -82,8 +82,8 @@ async def serve(role: Role, settings: ProcessSettings, stopping: asyncio.Event) 
             ]
             ready.append(host.why_not_ready)
         if front is not None:
-            web, leases = _front(front, settings, backends, backends.kafka, roster, metrics, sockets, stop)
-            parts += [leases, Part(name="web", run=web.run)]
+            web, beside = _front(front, settings, backends, backends.kafka, roster, metrics, sockets, stop)
+            parts += [*beside, Part(name="web", run=web.run)]
             ready.append(lambda: True if web.ready.is_set() else "the web server is starting")
         return parts, _all_of(ready)
 
@@ -122,7 +122,7 @@ def _front(
     metrics: RouterMetrics,
     sockets: ExitStack,
     stopping: asyncio.Event,
-) -> tuple[WebServer, Part]:
+) -> tuple[WebServer, list[Part]]:
     """The public port with the API and the pages."""
     intake = Intake(
         backends.log.inputs,
@@ -139,7 +139,7 @@ def _front(
     async def replicas() -> list[dict[str, Any]]:
         return roster.replicas()
 
-    api, leases = build_front(
+    api, beside = build_front(
         front,
         log=backends.log,
         views=backends.views,
@@ -154,7 +154,7 @@ def _front(
         book=backends.leases,
         saves=backends.healthy,
     )
-    return WebServer(api, sockets.enter_context(listen(settings.host, settings.port, setting="PORT"))), leases
+    return WebServer(api, sockets.enter_context(listen(settings.host, settings.port, setting="PORT"))), beside
 
 
 def _all_of(ready: Sequence[Ready]) -> Ready:

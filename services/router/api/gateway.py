@@ -27,6 +27,7 @@ _RECHECK_S: Final = 1.0
 """Hints may be lost; nobody waits longer than this for an answer that is already there."""
 
 _REMEMBERED: Final = 10_000
+_LAST_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,18 @@ class CommandGateway:
         self._partition_of = partition_of
         self._durable_s = durable_s
         self._asked: OrderedDict[tuple[str, str], _Asked] = OrderedDict()
+        self._under_way: dict[asyncio.Timeout, None] = {}
+        self._hurries = False
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Once `stopping` is set nobody is kept waiting: what is not durable within a second is unknown, what is not
+        decided is pending. Requests have to be answered before the server hangs up on them."""
+        await stopping.wait()
+        self._hurries = True
+        soon = asyncio.get_running_loop().time() + _LAST_S
+        for timeout in self._under_way:
+            if not timeout.expired():
+                timeout.reschedule(min(timeout.when() or soon, soon))
 
     @staticmethod
     def command_id(workspace: str, actor: Actor, idempotency_key: str | None) -> str:
@@ -133,8 +146,12 @@ class CommandGateway:
         async with self._views.watch(workspace, "answer", command_id) as watch:
             self._remember(workspace, command_id, _Asked(_asker(actor), digest))
             try:
-                async with asyncio.timeout(self._durable_s):
-                    await make_durable()
+                async with asyncio.timeout(_LAST_S if self._hurries else self._durable_s) as timeout:
+                    self._under_way[timeout] = None
+                    try:
+                        await make_durable()
+                    finally:
+                        del self._under_way[timeout]
             except (TimeoutError, LogUnavailable):
                 if repeated is None:
                     self._asked.pop((workspace, command_id), None)
@@ -188,7 +205,7 @@ class CommandGateway:
             if document is not None:
                 return document
             left = deadline - self._clock.monotonic()
-            if left <= 0:
+            if left <= 0 or self._hurries:
                 return None
             await watch.wait(min(left, _RECHECK_S))
 
