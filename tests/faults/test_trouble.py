@@ -122,7 +122,7 @@ async def test_while_the_broker_is_away_changes_are_refused_in_time_and_later_no
     await cluster.until_ready()
 
 
-async def test_while_redis_is_away_answers_come_in_time_and_later_everything_is_there_once(cluster: Cluster) -> None:
+async def test_while_redis_is_away_messages_and_commands_go_on_and_reads_are_refused(cluster: Cluster) -> None:
     staff = await _running(cluster)
     agent, token = next(iter(staff.tokens.items()))
     async with (
@@ -138,10 +138,10 @@ async def test_while_redis_is_away_answers_come_in_time_and_later_everything_is_
         # The agent's word is durable, but nobody can tell yet what became of it.
         path, body, key = f"/v1/agents/{agent}/presence", {"presence": "available"}, {"Idempotency-Key": "arrived"}
         answer, seconds = await _timed(desk, "PUT", path, json=body, headers=key)
-        assert answer.status_code in (202, 503), answer.text
+        assert answer.status_code == 202, answer.text
         assert seconds < PROMISED_S + MARGIN_S
         answer, seconds = await _timed(hook, "POST", HOOK, json=_update(1))
-        assert answer.status_code in (200, 503), answer.text
+        assert answer.status_code == 200, answer.text
         assert seconds < PROMISED_S + MARGIN_S
         cluster.redis.start()
 
