@@ -108,8 +108,10 @@ class Replica:
     _chain: Chain | None = None
     _pending: _Pending | None = None
     snapshot_seq: int = 0
-    _last_at: int = 0
     _last_mono: float = 0.0
+    _ahead_ms: float | None = None
+    """How far the journal's time is ahead of this process's steady clock: the most that was ever seen, because an entry
+    that is read late shows less than there is. None until an entry was read as it came."""
     _rematch: bool = False
     _turns: Turns | None = None
 
@@ -164,7 +166,7 @@ class Replica:
             # Replaying a long tail must not starve the other parts of this process.
             await asyncio.sleep(0)
         # How long ago the newest entry was written is for the wall clock to say: this process was not there.
-        self._last_at = 0
+        self._ahead_ms = None
         logger.info("recovered", extra={"partition": self.partition, "seq": self.head.seq})
 
     async def read_on(self) -> None:
@@ -292,9 +294,8 @@ class Replica:
         time goes on at the steady clock's pace: otherwise no timer would fire until the clock has caught up."""
         wall, mono = self.clock.now_ms(), self.clock.monotonic()
         at = self.engine.state.at
-        if self._last_at:
-            at = max(at, self._last_at)
-            steady = at + int((mono - self._last_mono) * 1000)
+        if self._ahead_ms is not None:
+            steady = max(at, round(mono * 1000 + self._ahead_ms))
             ceiling = steady + self.settings.clock_slack_ms
             if wall < at:
                 return steady
@@ -440,8 +441,9 @@ class Replica:
         return Performed(seq=entry.seq, at=entry.at, size=size, own=False, decisions=entry.decisions, touched=touched)
 
     def _mark_time(self, at: int) -> None:
-        self._last_at = at
         self._last_mono = self.clock.monotonic()
+        ahead_ms = at - self._last_mono * 1000
+        self._ahead_ms = ahead_ms if self._ahead_ms is None else max(self._ahead_ms, ahead_ms)
 
     # Snapshots
 

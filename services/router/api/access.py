@@ -6,6 +6,7 @@ Nothing is allowed unless a route says so: `build_api` refuses to start with a r
 # No `from __future__ import annotations` here: FastAPI reads the annotations of `Allow.__call__`, an instance's method,
 # and can resolve them only if they are real classes.
 
+import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from services.router.api.problems import (
     Forbidden,
     Invalid,
     NotReady,
+    OutcomeUnknown,
     Problem,
     UnknownAgent,
     ViewBehind,
@@ -29,7 +31,7 @@ from services.router.api.problems import (
 from services.router.api.streams import StreamBook
 from shared.contracts.commands import Command
 from shared.ids import body_digest
-from shared.log.port import Content
+from shared.log.port import Content, LogUnavailable
 from shared.views.port import Views
 from shared.vocabulary import AgentId, Role
 
@@ -59,12 +61,13 @@ class Undecided(Exception):
 class Call:
     """One authenticated request. Handlers ask it for everything that is not in their own three lines."""
 
-    __slots__ = ("caller", "request", "runtime")
+    __slots__ = ("_durable_until", "caller", "request", "runtime")
 
     def __init__(self, runtime: Runtime, request: Request, caller: Caller) -> None:
         self.runtime = runtime
         self.request = request
         self.caller = caller
+        self._durable_until = runtime.deps.clock.monotonic() + runtime.deps.limits.durable_s
 
     @property
     def deps(self) -> ApiDeps:
@@ -118,6 +121,19 @@ class Call:
             raise Invalid([{"field": "wait", "detail": f"seconds between 0 and {self.deps.limits.poll_s:g}"}])
         return wait_s
 
+    @property
+    def _durable_s(self) -> float:
+        """What is left of the time in which everything that this request says must be durable."""
+        return max(0.0, self._durable_until - self.deps.clock.monotonic())
+
+    async def store(self, ref: str, data: bytes, *, owner: str) -> None:
+        """Content that the request's command refers to, durable. Raises `OutcomeUnknown`."""
+        try:
+            async with asyncio.timeout(self._durable_s):
+                await self.content.put(self.workspace, ref, data, owner=owner)
+        except (TimeoutError, LogUnavailable):
+            raise OutcomeUnknown() from None
+
     def command_id(self) -> str:
         """The id that this request's command gets; content that belongs to it is stored under that first."""
         return CommandGateway.command_id(self.workspace, self.caller.actor, self.idempotency_key)
@@ -141,6 +157,7 @@ class Call:
             command_id=command_id or self.command_id(),
             digest=await self.digest() if self.idempotency_key is not None else "",
             wait_s=self.wait_s,
+            durable_s=self._durable_s,
         )
         return await self.agreed(answer)
 

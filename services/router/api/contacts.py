@@ -97,7 +97,7 @@ async def complete(
         document = await visible_contact(call, contact)
         if note_ref is not None:
             note = encode({"text": body.note, "author": call.caller.id})
-            await call.content.put(call.workspace, note_ref, note, owner=owner_of(document))
+            await call.store(note_ref, note, owner=owner_of(document))
     command = CompleteContact(contact=ContactId(contact), wrap_up_code=body.wrap_up_code, note_ref=note_ref)
     return await call.answered(await call.submit(command, command_id=command_id), "contact", contact)
 
@@ -172,11 +172,11 @@ async def _contact_command(call: Call, body: ContactIn, command_id: str) -> Crea
             "name": body.customer.name,
             "native": {},
         }
-        await call.content.put(workspace, address_ref(customer), encode(known), owner=customer)
+        await call.store(address_ref(customer), encode(known), owner=customer)
     ref = content_ref(workspace, source_key) if body.text or body.subject else None
     if ref is not None and await call.content.get(workspace, ref) is None:
         text = {"text": body.text, "subject": body.subject, "received_at": call.deps.clock.now_ms()}
-        await call.content.put(workspace, ref, encode(text), owner=customer or f"x{command_id}")
+        await call.store(ref, encode(text), owner=customer or f"x{command_id}")
     return CreateContact(
         source_key=source_key,
         channel=channel,

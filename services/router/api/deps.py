@@ -56,6 +56,7 @@ class Limits:
     body_read_s: float = 30.0
     poll_s: float = 25.0
     fresh_s: float = 2.0
+    durable_s: float = 5.0
     streams: int = 10_000
     streams_per_caller: int = 8
     heartbeat_s: float = 15.0

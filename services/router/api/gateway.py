@@ -108,6 +108,7 @@ class CommandGateway:
         command_id: str | None = None,
         digest: str = "",
         wait_s: float,
+        durable_s: float | None = None,
     ) -> Answer | Pending:
         """Append the command and wait up to `wait_s` for the decision. Refusals are in the answer.
 
@@ -126,7 +127,9 @@ class CommandGateway:
         async def append() -> None:
             await self._inputs.append(Topic.COMMANDS, self._partition_of(workspace), encode_input(record))
 
-        return await self.decided(workspace, actor, command_id, append, digest=digest, wait_s=wait_s)
+        return await self.decided(
+            workspace, actor, command_id, append, digest=digest, wait_s=wait_s, durable_s=durable_s
+        )
 
     async def decided(
         self,
@@ -137,6 +140,7 @@ class CommandGateway:
         *,
         digest: str = "",
         wait_s: float,
+        durable_s: float | None = None,
     ) -> Answer | Pending:
         """Run `make_durable` unless the command is already answered, then wait for the answer."""
         deadline = self._clock.monotonic() + wait_s
@@ -146,7 +150,8 @@ class CommandGateway:
         async with self._views.watch(workspace, "answer", command_id) as watch:
             self._remember(workspace, command_id, _Asked(_asker(actor), digest))
             try:
-                async with asyncio.timeout(_LAST_S if self._hurries else self._durable_s) as timeout:
+                within_s = self._durable_s if durable_s is None else durable_s
+                async with asyncio.timeout(min(_LAST_S, within_s) if self._hurries else within_s) as timeout:
                     self._under_way[timeout] = None
                     try:
                         await make_durable()

@@ -70,7 +70,7 @@ async def _store(call: Call, text: str, command_id: str, owner: str) -> None:
             return
     agent: Mapping[str, Any] = await call.views.get(call.workspace, "agent", call.caller.id) or {}
     reply = {"text": text, "author": call.caller.id, "author_name": agent.get("name") or call.caller.id}
-    await call.content.put(call.workspace, ref, encode(reply), owner=owner)
+    await call.store(ref, encode(reply), owner=owner)
 
 
 def _message(line: Mapping[str, Any], stored: bytes | None) -> dict[str, Any]:

@@ -164,6 +164,7 @@ class Stream:
 
     async def _run(self, tail: Tail[Record]) -> None:
         loop = asyncio.get_running_loop()
+        complained = False
         try:
             while loop.time() - self._read_at < UNREAD_S:
                 if tail.end - self._read_to > AHEAD:
@@ -173,9 +174,12 @@ class Stream:
                     page = await self._waiting.page(tail.end, wait_ms=FETCH_WAIT_MS, max_bytes=STREAM_BYTES)
                     self._check_contiguous(page)
                 except LogUnavailable as error:
-                    log.warning("the log cannot be followed", extra={"reason": str(error)})
+                    if not complained:
+                        log.warning("the log cannot be followed", extra={"reason": str(error)})
+                        complained = True
                     await asyncio.sleep(BACKOFF_S)
                     continue
+                complained = False
                 self._heard_at = loop.time()
                 for record in page.records:
                     tail.add(record)

@@ -658,6 +658,24 @@ async def test_a_standby_with_a_fast_clock_does_not_carry_everybody_into_its_fut
     assert other.replica.clock_steps == 1
 
 
+async def test_entries_that_are_read_late_do_not_make_a_right_clock_look_wrong() -> None:
+    store, clock = MemoryStore(), HandClock()
+    leader, other = await standby(store, "leader", clock), await standby(store, "other", clock, rank=1)
+    clock.pass_s(1.6)
+    await turns(leader, other)
+    # The standby stands still while the leader goes on and dies: what it reads afterwards is old.
+    for _ in range(8):
+        clock.pass_s(0.5)
+        await turns(leader)
+    clock.pass_s(30)
+    await turns(other)
+    clock.pass_s(2)
+    await turns(other)
+    assert other.replica.leading
+    assert other.replica.clock_steps == 0
+    assert other.replica.engine.state.at == clock.ms
+
+
 async def test_a_leader_whose_clock_is_behind_goes_on_at_the_pace_of_a_steady_clock() -> None:
     store, clock, slow = MemoryStore(), HandClock(), HandClock()
     slow.ms -= 3_600_000
