@@ -12,7 +12,12 @@ from tests.faults.history import History
 from tests.faults.nemesis import SHORT
 from tests.faults.run import Plan, run_on_cluster
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(300),
+    # See `conftest.py`: the collector may find a cut connection while the test still runs.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 
 SEED = int(os.environ.get("SEED", "12"))
 SECONDS = float(os.environ.get("SECONDS", "25"))

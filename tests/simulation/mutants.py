@@ -110,13 +110,6 @@ MUTANTS = (
         seed=1,
     ),
     _mutant("time goes back with the clock", Replica._now, "return max(at, wall)", "return wall", seed=2),
-    _mutant(
-        "nobody looks for pairs after a rollback",
-        Replica._fold,
-        "self._rematch = True",
-        "self._rematch = False",
-        seed=101,
-    ),
     # Taking back.
     _mutant("the undo forgets appended items", Undo.rollback, "items.pop()", "pass", seed=1),
     _mutant("the undo forgets deleted keys", Undo.delete, "self._steps.append", "(lambda step: None)", seed=5),

@@ -129,7 +129,10 @@ async def test_a_broker_that_hangs_is_unknown_in_time_and_later_works(one_broker
 
         await eventually(lambda: works(log), within_s=20)
         stored = [record.data for record in await log.inputs.read(0, START, limit=100, wait_s=0)]
-        assert stored[0] == stored[-1] == b"works"
+        # What was sent while the broker hung is unknown: it may be there, even behind what was sent later.
+        assert stored[0] == b"works"
+        assert stored.count(b"works") >= 2
+        assert set(stored) <= {b"works", b"lost?"}
 
 
 async def test_a_log_waits_for_a_broker_that_comes_later(lane_url: str, proxy: Proxy) -> None:

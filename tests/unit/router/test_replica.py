@@ -733,6 +733,26 @@ async def test_a_policy_that_takes_many_offers_back_is_carried_out_in_pieces(mon
     assert sorted(offer.agent for offer in offers if not offer.outcome) == ["zoe"] * 10
 
 
+async def test_whoever_folds_anothers_entry_goes_on_with_what_its_author_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No simulated world shows it reliably: somebody must die in the one moment between two pieces of work.
+    monkeypatch.setattr(engine, "MOST_OFFERS", 1)
+    store = MemoryStore()
+    put(store, cmd.CreateWorkspace(name="w"))
+    put(store, cmd.AdoptPolicy(policy=policy()))
+    put(store, agent("ana", capacity=10))
+    for n in range(5):
+        put(store, message(f"c{n}"), by=ADAPTER)
+    small = ReplicaSettings(resend_s=0.02, idle_s=0.01, max_events=1)
+    author, other = await Desk(store, settings=small).start(), await Desk(store, settings=small, name="other").start()
+    await author.work()
+    put(store, presence("ana"), by=acting("ana"))
+    await author.work_once()
+    assert list(author.states().values()).count(ContactState.OFFERED) == 1
+    put(store, cmd.RevokeKey(key_id="unknown"))
+    await other.work()
+    assert list(other.states().values()) == [ContactState.OFFERED] * 5
+
+
 async def test_a_new_leader_goes_on_with_what_the_old_one_had_not_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup, "MOST_WITHDRAWN", 3)
     store = MemoryStore()
