@@ -113,8 +113,17 @@ class PartitionRouter:
             await self._end_beside()
             return
         stop = asyncio.Event()
-        task = asyncio.get_running_loop().create_task(beside(self.replica.partition, stop))
+        task = asyncio.get_running_loop().create_task(self._keep(beside, stop))
         self._besides = (stop, task)
+
+    async def _keep(self, beside: Beside, stop: asyncio.Event) -> None:
+        """What runs beside the leader runs for as long as it leads, even if it fails in between."""
+        while not stop.is_set():
+            try:
+                await beside(self.replica.partition, stop)
+            except Exception:
+                logger.exception("what runs beside the leader failed and begins again")
+            await asyncio.sleep(AGAIN_S)
 
     async def _end_beside(self) -> None:
         if self._besides is not None:
@@ -122,9 +131,7 @@ class PartitionRouter:
             self._besides = None
             stop.set()
             task.cancel()
-            for error in await asyncio.gather(task, return_exceptions=True):
-                if isinstance(error, Exception):
-                    logger.error("what ran beside the leader failed", exc_info=error)
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _recover(self) -> None:
         """From the newest snapshot and the journal, however long the log is away meanwhile."""

@@ -11,6 +11,7 @@ from services.router.partition import PartitionRouter
 from services.router.projection import Projection
 from services.router.replica import ReplicaSettings
 from services.router.turns import Pace
+from shared.clock import SystemClock
 from shared.contracts import commands as cmd
 from shared.log.memory import MemoryLog, MemoryStore
 from shared.views.memory import MemoryViews
@@ -202,3 +203,28 @@ async def test_states_are_hashed_at_the_same_entries_everywhere() -> None:
     assert told["state_seq"] == heard["state_seq"] == 100
     assert told["state_hash"] == heard["state_hash"]
     assert (told["leader"], heard["leader"]) == (True, False)
+
+
+async def test_what_runs_beside_a_leader_begins_again_when_it_failed_and_ends_with_the_leading() -> None:
+    begun: list[int] = []
+
+    async def fails_once(partition: int, stopping: asyncio.Event) -> None:
+        begun.append(partition)
+        if len(begun) == 1:
+            raise RuntimeError("once")
+        await stopping.wait()
+
+    store, stopping = centre(0), asyncio.Event()
+    router = PartitionRouter(
+        log=MemoryLog(store),
+        views=MemoryViews(),
+        clock=SystemClock(),
+        metrics=RouterMetrics(),
+        settings=ReplicaSettings(resend_s=0.02, idle_s=0.01),
+        beside=fails_once,
+    )
+    running = asyncio.create_task(router.run(stopping))
+    await eventually(lambda: begun == [0, 0])
+    stopping.set()
+    await asyncio.wait_for(running, 5)
+    assert router._besides is None
