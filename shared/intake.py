@@ -6,7 +6,6 @@ the `inbound` topic as a `ReceiveMessage`. Content is written first: a record on
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,9 +19,9 @@ from shared.contracts.message import Address, InboundMessage
 from shared.ids import address_key, address_ref, content_ref, message_command_id, thread_key
 from shared.language import LanguageDetector, fold_language
 from shared.log.codec import encode, encode_input
-from shared.log.port import Content, Inputs, LogUnavailable
+from shared.log.port import Content, Inputs, Text
 from shared.views.port import Views
-from shared.vocabulary import AddressKey, ChannelKind, CommandId, ThreadKey, Topic
+from shared.vocabulary import ChannelKind, CommandId, ThreadKey, Topic
 
 log = logging.getLogger(__name__)
 
@@ -121,28 +120,25 @@ class Intake:
         reach = [
             Reach(channel=channel, account=account, key=sender, verified=message.sender.verified, consent=True),
         ]
-        others: list[tuple[str, Address, str]] = []
+        body_ref = content_ref(workspace, message.source_key)
+        # A repeated source key must not be able to change what an agent has already read, and a merely claimed address
+        # must not replace what we know of its real owner: those count only if they are the first. The address that
+        # the message came from is the newest that is known of it.
+        texts = [
+            Text(body_ref, _body(message, received_at, extra or {}), sender, first=True),
+            Text(
+                address_ref(sender),
+                _address(channel, account, sender_id, message.sender.name, message.native),
+                sender,
+            ),
+        ]
         for address in message.sender.addresses:
             known = await self._reach(workspace, address, account if address.channel == message.channel else None)
             if known is not None and known.key not in {seen.key for seen in reach}:
                 reach.append(known)
-                others.append((address_ref(known.key), address, known.account))
-
-        body_ref = content_ref(workspace, message.source_key)
-        await self._store(
-            workspace,
-            owner=sender,
-            first_wins={
-                body_ref: _body(message, received_at, extra or {}),
-                **{
-                    ref: _address(address.channel.value, other_account, address.address, message.sender.name, {})
-                    for ref, address, other_account in others
-                },
-            },
-            latest_wins={
-                address_ref(sender): _address(channel, account, sender_id, message.sender.name, message.native)
-            },
-        )
+                stored = _address(known.channel, known.account, address.address, message.sender.name, {})
+                texts.append(Text(address_ref(known.key), stored, sender, first=True))
+        await self._content.put_all(workspace, texts)
 
         has_text = bool(message.text and message.text.strip())
         command = ReceiveMessage(
@@ -199,24 +195,6 @@ class Intake:
             key=address_key(workspace, channel, normal_address(channel, address.address)),
             verified=address.verified,
             consent=address.consent,
-        )
-
-    async def _store(
-        self, workspace: str, *, owner: AddressKey, first_wins: Mapping[str, bytes], latest_wins: Mapping[str, bytes]
-    ) -> None:
-        """Put what is not there yet, and what is always newest.
-
-        A repeated source key must not be able to change what an agent has already read, and a merely claimed address
-        must not replace what we know of its real owner. Where that cannot be looked up, because the table of contents
-        is away, the message goes on all the same: it is worth more than this protection against its own sender.
-        """
-        try:
-            present = await self._content.get_many(workspace, list(first_wins))
-        except LogUnavailable:
-            present = {}
-        fresh = {ref: data for ref, data in first_wins.items() if ref not in present}
-        await asyncio.gather(
-            *(self._content.put(workspace, ref, data, owner=owner) for ref, data in {**fresh, **latest_wins}.items())
         )
 
     @staticmethod

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
@@ -81,6 +81,11 @@ class RedisUrl:
 def escaped(text: str) -> str:
     """Any text as a part of a key: braces and the like could move the key into another hash slot."""
     return quote(text, safe="", errors="surrogatepass")
+
+
+def unescaped(text: str) -> str:
+    """Back from `escaped`."""
+    return unquote(text, errors="surrogatepass")
 
 
 def member(text: str) -> bytes:

@@ -22,6 +22,8 @@ class Change:
     ref: str
     owner: str
     data: bytes | None
+    first: bool = False
+    """A text that counts only where none is: what is there stays, whatever the offsets."""
 
 
 class Progress(NamedTuple):
@@ -40,8 +42,9 @@ class ContentTable(Protocol):
     Every method raises `LogUnavailable` when the table is away; what it should have done has then happened or not.
     """
 
-    async def apply(self, partition: int, changes: Sequence[Change]) -> None:
-        """Take changes in that were just written to the topic, in any order.
+    async def apply(self, partition: int, changes: Sequence[Change]) -> list[Change]:
+        """Take changes in that were just written to the topic, in any order. Returns what stayed in place of a `first`
+        text, with the owner and text that are there.
 
         Of two changes of one ref the one with the higher offset counts, tombstones included: an older text does not
         come back. Changes below the position are in already and are passed over; tombstones above it are remembered.
@@ -98,11 +101,16 @@ class MemoryContentTable:
         for kept in (self._rows, self._owned, self._tombstones, self._progress):
             kept.clear()
 
-    async def apply(self, partition: int, changes: Sequence[Change]) -> None:
+    async def apply(self, partition: int, changes: Sequence[Change]) -> list[Change]:
         progress = self._progress.get(partition)
+        stayed = []
         for change in changes:
-            if progress is None or change.offset >= progress.position:
+            row = self._rows.get((change.workspace, change.ref))
+            if change.first and row is not None and row.data is not None and row.offset != change.offset:
+                stayed.append(Change(row.offset, change.workspace, change.ref, row.owner, row.data))
+            elif progress is None or change.offset >= progress.position:
                 self._take(partition, change)
+        return stayed
 
     async def advance(
         self, partition: int, changes: Sequence[Change], *, since: int, position: int, complete: bool
@@ -142,7 +150,7 @@ class MemoryContentTable:
         key = (change.workspace, change.ref)
         row = self._rows.get(key)
         if row is not None:
-            if row.offset >= change.offset:
+            if row.offset >= change.offset or (change.first and row.data is not None):
                 return
             self._disown(key, row)
         self._rows[key] = _Row(change.offset, partition, change.owner, change.data)

@@ -26,6 +26,7 @@ from shared.log.port import (
     Positions,
     Snapshot,
     Snapshots,
+    Text,
 )
 from shared.vocabulary import Topic
 
@@ -259,10 +260,15 @@ class MemoryContent:
         self._faults = faults
 
     async def put(self, workspace: str, ref: str, data: bytes, *, owner: str) -> None:
-        call = Call("content.put", data=data)
-        await self._faults.before(call)
-        self._store.content[workspace, ref] = (owner, data)
-        await self._faults.after(call)
+        await self.put_all(workspace, [Text(ref, data, owner)])
+
+    async def put_all(self, workspace: str, texts: Sequence[Text]) -> None:
+        for text in texts:
+            call = Call("content.put", data=text.data)
+            await self._faults.before(call)
+            if not text.first or (workspace, text.ref) not in self._store.content:
+                self._store.content[workspace, text.ref] = (text.owner, text.data)
+            await self._faults.after(call)
 
     async def get(self, workspace: str, ref: str) -> bytes | None:
         return (await self.get_many(workspace, [ref])).get(ref)

@@ -137,6 +137,16 @@ class Snapshots(Protocol):
         ...
 
 
+class Text(NamedTuple):
+    """Something to store: under which ref, the bytes, and the address key whose erasure takes it with it."""
+
+    ref: str
+    data: bytes
+    owner: str
+    first: bool = False
+    """What is stored under the ref already stays; this one counts only if there is nothing."""
+
+
 class Content(Protocol):
     """Texts, addresses and attachments' metadata: everything that may have to be erased.
 
@@ -145,6 +155,10 @@ class Content(Protocol):
 
     async def put(self, workspace: str, ref: str, data: bytes, *, owner: str) -> None:
         """Store `data`; durable when it returns. `owner` is the address key whose erasure takes this with it."""
+        ...
+
+    async def put_all(self, workspace: str, texts: Sequence[Text]) -> None:
+        """Store several at once, each ref once; all are durable when it returns. If it raises, some may be."""
         ...
 
     async def get(self, workspace: str, ref: str) -> bytes | None: ...

@@ -16,7 +16,7 @@ from typing import Final
 
 from shared.log.content_table import Change, Progress
 from shared.log.port import LogUnavailable
-from shared.redis_link import Argument, Call, RedisLink, RedisUrl, Script, escaped, member, text_of
+from shared.redis_link import Argument, Call, RedisLink, RedisUrl, Script, escaped, member, text_of, unescaped
 
 CONNECTIONS: Final = 16
 AT_ONCE: Final = 200
@@ -28,15 +28,23 @@ TOMBSTONES_KEPT_S: Final = 15 * 60
 
 APPLY: Final = Script(
     f"""
--- KEYS: rows, owners, tombstones. ARGV: of each change: ref, offset, 1 if there is a text, owner (escaped), text.
+-- KEYS: rows, owners, tombstones. ARGV: of each change: ref, offset, what it is ('-' a tombstone, 't' a text, 'f' a
+-- text that counts only where none is), owner (escaped), text. Returns refs and rows that stayed in place of an 'f'.
 local time = tonumber(redis.call('TIME')[1])
+local stayed = {{}}
 for place = 1, #ARGV, 5 do
-  local ref, offset, owner = ARGV[place], ARGV[place + 1], ARGV[place + 3]
+  local ref, offset, what, owner = ARGV[place], ARGV[place + 1], ARGV[place + 2], ARGV[place + 3]
   local row = redis.call('HGET', KEYS[1], ref)
-  if not row or tonumber(string.match(row, '^%d+')) < tonumber(offset) then
-    local before = row and string.match(row, '^%d+ ([^ ]*) ')
+  local there = row and string.match(row, '^%d+')
+  local before = row and string.match(row, '^%d+ ([^ ]*) ')
+  if what == 'f' and before then
+    if tonumber(there) ~= tonumber(offset) then
+      stayed[#stayed + 1] = ref
+      stayed[#stayed + 1] = row
+    end
+  elseif not row or tonumber(there) < tonumber(offset) then
     if before then redis.call('ZREM', KEYS[2], before .. '\\0' .. ref) end
-    if ARGV[place + 2] == '1' then
+    if what ~= '-' then
       redis.call('HSET', KEYS[1], ref, offset .. ' ' .. owner .. ' ' .. ARGV[place + 4])
       redis.call('ZADD', KEYS[2], 0, owner .. '\\0' .. ref)
       redis.call('ZREM', KEYS[3], ref)
@@ -51,7 +59,14 @@ for _, ref in ipairs(old) do
   redis.call('HDEL', KEYS[1], ref)
   redis.call('ZREM', KEYS[3], ref)
 end
-return 1
+return stayed
+"""
+)
+
+KNOW: Final = Script(
+    """
+-- KEYS: workspaces. ARGV: names. A script, so that it can go out together with those that write.
+return redis.call('SADD', KEYS[1], unpack(ARGV))
 """
 )
 
@@ -86,13 +101,17 @@ class RedisContentTable:
     async def close(self) -> None:
         await self._link.close()
 
-    async def apply(self, partition: int, changes: Sequence[Change]) -> None:
-        workspaces = dict.fromkeys(change.workspace for change in changes)
-        if workspaces:
-            # First of all, so that beginning anew finds whatever was written.
-            await self._link.call("SADD", self._workspaces(partition), *map(member, workspaces))
+    async def apply(self, partition: int, changes: Sequence[Change]) -> list[Change]:
+        stayed: list[Change] = []
         for part in _parts(changes):
-            await self._link.run_all(self._calls(part))
+            by_workspace = _by_workspace(part)
+            # First of all, so that beginning anew finds whatever was written.
+            calls = [Call(KNOW, [self._workspaces(partition)], [member(name) for name in by_workspace])]
+            calls += [Call(APPLY, self._keys(name), _arguments(of)) for name, of in by_workspace.items()]
+            _, *answers = await self._link.run_all(calls)
+            for name, answer in zip(by_workspace, answers, strict=True):
+                stayed += [_stayed(name, ref, row) for ref, row in zip(answer[::2], answer[1::2], strict=True)]
+        return stayed
 
     async def advance(
         self, partition: int, changes: Sequence[Change], *, since: int, position: int, complete: bool
@@ -142,15 +161,6 @@ class RedisContentTable:
                 return found
             place = b"(" + page[-1]
 
-    def _calls(self, changes: Sequence[Change]) -> list[Call]:
-        args: dict[str, list[Argument]] = {}
-        for change in changes:
-            text = b"" if change.data is None else change.data
-            there = int(change.data is not None)
-            of = args.setdefault(change.workspace, [])
-            of += (member(change.ref), change.offset, there, escaped(change.owner), text)
-        return [Call(APPLY, self._keys(workspace), of) for workspace, of in args.items()]
-
     def _keys(self, workspace: str) -> tuple[str, str, str]:
         """Rows, owners, tombstones."""
         begin = f"{self._prefix}:{{w:{escaped(workspace)}}}"
@@ -161,6 +171,26 @@ class RedisContentTable:
 
     def _workspaces(self, partition: int) -> str:
         return f"{self._prefix}:{{p:{partition}}}:workspaces"
+
+
+def _by_workspace(changes: Sequence[Change]) -> dict[str, list[Change]]:
+    by_workspace: dict[str, list[Change]] = {}
+    for change in changes:
+        by_workspace.setdefault(change.workspace, []).append(change)
+    return by_workspace
+
+
+def _arguments(changes: Sequence[Change]) -> list[Argument]:
+    args: list[Argument] = []
+    for change in changes:
+        what = "-" if change.data is None else "f" if change.first else "t"
+        args += (member(change.ref), change.offset, what, escaped(change.owner), change.data or b"")
+    return args
+
+
+def _stayed(workspace: str, ref: bytes, row: bytes) -> Change:
+    offset, owner, text = row.split(b" ", 2)
+    return Change(int(offset), workspace, text_of(ref), unescaped(owner.decode("ascii")), text)
 
 
 def _parts(changes: Sequence[Change]) -> Iterator[list[Change]]:

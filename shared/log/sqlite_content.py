@@ -5,8 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from shared.log.port import Text
 from shared.log.sqlite_reader import Readers
 from shared.log.sqlite_writer import Transaction, Writer
+
+_INSERT = "INSERT INTO content (workspace, ref, owner, data) VALUES (?, ?, ?, ?) ON CONFLICT (workspace, ref) DO "
+_FIRST = _INSERT + "NOTHING"
+# What is there already is not written again: a provider's retry costs no page.
+_NEWEST = _INSERT + (
+    "UPDATE SET owner = excluded.owner, data = excluded.data WHERE data <> excluded.data OR owner <> excluded.owner"
+)
 
 
 class SqliteContent:
@@ -17,16 +25,16 @@ class SqliteContent:
         self._readers = readers
 
     async def put(self, workspace: str, ref: str, data: bytes, *, owner: str) -> None:
-        def write(transaction: Transaction) -> None:
-            # What is there already is not written again: a provider's retry costs no page.
-            transaction.connection.execute(
-                "INSERT INTO content (workspace, ref, owner, data) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (workspace, ref) DO UPDATE SET owner = excluded.owner, data = excluded.data"
-                " WHERE data <> excluded.data OR owner <> excluded.owner",
-                (workspace, ref, owner, data),
-            )
+        await self.put_all(workspace, [Text(ref, data, owner)])
 
-        await self._writer.submit(write, size=len(data))
+    async def put_all(self, workspace: str, texts: Sequence[Text]) -> None:
+        def write(transaction: Transaction) -> None:
+            for text in texts:
+                statement = _FIRST if text.first else _NEWEST
+                transaction.connection.execute(statement, (workspace, text.ref, text.owner, text.data))
+
+        if texts:
+            await self._writer.submit(write, size=sum(len(text.data) for text in texts))
 
     async def get(self, workspace: str, ref: str) -> bytes | None:
         return (await self.get_many(workspace, [ref])).get(ref)

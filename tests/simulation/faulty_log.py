@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from shared.log.port import InputRecord, JournalRecord, LogCorrupt, LogUnavailable, Positions, Snapshot
+from shared.log.port import InputRecord, JournalRecord, LogCorrupt, LogUnavailable, Positions, Snapshot, Text
 from shared.vocabulary import Topic
 
 
@@ -258,6 +258,9 @@ class NoContent:
     """The router's loop never reads content."""
 
     async def put(self, workspace: str, ref: str, data: bytes, *, owner: str) -> None:
+        raise NotImplementedError
+
+    async def put_all(self, workspace: str, texts: Sequence[Text]) -> None:
         raise NotImplementedError
 
     async def get(self, workspace: str, ref: str) -> bytes | None:

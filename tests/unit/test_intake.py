@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import pytest
@@ -134,15 +133,3 @@ async def test_an_absent_log_is_told_and_nothing_is_doubled(world: World) -> Non
     await world.intake.accept(WORKSPACE, mail(), actor=ADAPTER)
     assert len(world.messages()) == 2, "the unacknowledged one and its repeat"
     assert len(world.distinct()) == 1
-
-
-async def test_a_message_goes_on_while_what_is_stored_cannot_be_looked_up(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def away(workspace: str, refs: Sequence[str]) -> dict[str, bytes]:
-        raise LogUnavailable("the table is away")
-
-    monkeypatch.setattr(world.log.content, "get_many", away)
-    await world.intake.accept(WORKSPACE, mail(), actor=ADAPTER)
-    (said,) = world.messages()
-    assert world.stored(said.content_ref)["text"] == "Where is my order?"

@@ -1,6 +1,7 @@
 """The content port on Kafka: a compacted topic is the truth, a table makes it searchable.
 
-Key `workspace NUL ref`, value a line of JSON with the owner and then the bytes as they are; a tombstone is an erasure.
+Key `workspace NUL ref`, value a line of JSON (the owner, and whether it counts only as the first) and then the bytes as
+they are; a tombstone is an erasure.
 All of a workspace lies in the partition that its name hashes to, wherever its journal lies.
 """
 
@@ -20,7 +21,7 @@ from shared.log.kafka.cluster import BACKOFF_S, Cluster
 from shared.log.kafka.producer import SafeProducer
 from shared.log.kafka.reader import PAGE_BYTES, Page, Reader, Record
 from shared.log.kafka.topics import LARGE_BYTES, TOMBSTONES_KEPT_MS
-from shared.log.port import LogCorrupt, LogUnavailable
+from shared.log.port import LogCorrupt, LogUnavailable, Text
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class KafkaContent:
         self._partitions = partitions
         self._table = table
         self._ends: dict[int, Reader] = {}
-        self._telling: dict[int, tuple[list[Change], asyncio.Task[None]]] = {}
+        self._telling: dict[int, tuple[list[Change], asyncio.Task[list[Change]]]] = {}
         self.rebuilds = 0
         """How often this process had to fill a partition of the table from the beginning."""
 
@@ -53,13 +54,31 @@ class KafkaContent:
 
     async def put(self, workspace: str, ref: str, data: bytes, *, owner: str) -> None:
         """Raises ValueError for more than 8 MiB. A table that is away does not fail it: the topic has it."""
+        await self.put_all(workspace, [Text(ref, data, owner)])
+
+    async def put_all(self, workspace: str, texts: Sequence[Text]) -> None:
+        """As `put`. That a `first` text is in place already is known only after it was written: then what stayed is
+        written once more, so that it is also the newest of its ref on the topic. While the table is away nobody knows,
+        and the newest stays."""
         if "\0" in workspace:
             raise ValueError("a workspace's name must not contain NUL")
         partition = self.partition_of(workspace)
-        key = f"{workspace}\0{ref}".encode()
-        value = msgspec.json.encode({"owner": owner}) + b"\n" + data
-        offset = await self._producer.send(self._topic, partition, key, value, max_bytes=LARGE_BYTES)
-        await self._apply(partition, [Change(offset, workspace, ref, owner, data)])
+        stayed = await self._write(partition, workspace, texts)
+        if stayed:
+            again = [Text(one.ref, one.data, one.owner) for one in stayed if one.data is not None]
+            await self._write(partition, workspace, again)
+
+    async def _write(self, partition: int, workspace: str, texts: Sequence[Text]) -> list[Change]:
+        """Write to the topic, then tell the table; what stayed there in place of these."""
+        records = [(f"{workspace}\0{text.ref}".encode(), _value(text)) for text in texts]
+        offsets = await self._producer.send_all(self._topic, partition, records, max_bytes=LARGE_BYTES)
+        changes = [
+            Change(offset, workspace, text.ref, text.owner, text.data, text.first)
+            for offset, text in zip(offsets, texts, strict=True)
+        ]
+        mine = {(change.workspace, change.ref): change.offset for change in changes if change.first}
+        stayed = await self._apply(partition, changes)
+        return [one for one in stayed if mine.get((one.workspace, one.ref), one.offset) != one.offset]
 
     async def get(self, workspace: str, ref: str) -> bytes | None:
         return (await self.get_many(workspace, [ref])).get(ref)
@@ -81,7 +100,7 @@ class KafkaContent:
         await self._until_in(partition, await self._end(partition))
         refs = await self._table.refs_of(workspace, owner)
         keys = [f"{workspace}\0{ref}".encode() for ref in refs]
-        offsets = await asyncio.gather(*(self._producer.send(self._topic, partition, key, None) for key in keys))
+        offsets = await self._producer.send_all(self._topic, partition, [(key, None) for key in keys])
         await self._apply(
             partition,
             [Change(offset, workspace, ref, "", None) for ref, offset in zip(refs, offsets, strict=True)],
@@ -155,22 +174,23 @@ class KafkaContent:
         await self._table.reset(partition, start)
         return Progress(start, complete=False)
 
-    async def _apply(self, partition: int, changes: Sequence[Change]) -> None:
+    async def _apply(self, partition: int, changes: Sequence[Change]) -> list[Change]:
         """Tell the table, in one call with what others want to tell at the same moment: acknowledgements come in
-        batches, and a call costs more than what it tells."""
+        batches, and a call costs more than what it tells. Returns what stayed, of the others too."""
         told = self._telling.get(partition)
         if told is None:
             told = self._telling[partition] = ([], asyncio.create_task(self._tell(partition), name="content table"))
         told[0].extend(changes)
-        await asyncio.shield(told[1])
+        return await asyncio.shield(told[1])
 
-    async def _tell(self, partition: int) -> None:
+    async def _tell(self, partition: int) -> list[Change]:
         await asyncio.sleep(0)
         changes, _ = self._telling.pop(partition)
         try:
-            await self._table.apply(partition, changes)
+            return await self._table.apply(partition, changes)
         except LogUnavailable as error:
             log.warning("the content table is away, it will be told later", extra={"reason": str(error)})
+            return []
 
     async def _complete(self, partition: int) -> Progress:
         progress = await self._table.progress(partition)
@@ -199,6 +219,20 @@ def stable_partition(name: str, partitions: int) -> int:
     return zlib.crc32(name.encode()) % partitions
 
 
+class _Head(msgspec.Struct, omit_defaults=True):
+    """The line before the bytes."""
+
+    owner: str
+    first: bool = False
+
+
+_head = msgspec.json.Decoder(_Head)
+
+
+def _value(text: Text) -> bytes:
+    return msgspec.json.encode(_Head(text.owner, text.first)) + b"\n" + text.data
+
+
 def _change(record: Record) -> Change | None:
     try:
         workspace, ref = (part.decode() for part in (record.key or b"").split(SEPARATOR, 1))
@@ -207,8 +241,9 @@ def _change(record: Record) -> Change | None:
         head, newline, data = record.data.partition(b"\n")
         if not newline:
             raise ValueError("no line with the owner")
-        return Change(record.offset, workspace, ref, msgspec.json.decode(head, type=dict[str, str])["owner"], data)
-    except (ValueError, KeyError, msgspec.DecodeError) as error:
+        known = _head.decode(head)
+        return Change(record.offset, workspace, ref, known.owner, data, known.first)
+    except (ValueError, msgspec.DecodeError) as error:
         log.error("a record of the content cannot be read", extra={"at": record.offset, "reason": type(error).__name__})
         return None
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, errors
+from aiokafka.structs import RecordMetadata
 
 from shared.log.port import LogUnavailable
 
@@ -77,22 +78,35 @@ class SafeProducer:
         Raises `LogUnavailable` within the deadline if that is not known: it may be stored all the same, or still later.
         Raises ValueError for a record of more than `max_bytes`: such a one is never stored.
         """
-        size = len(key or b"") + len(value or b"") + OVERHEAD_BYTES
+        (offset,) = await self.send_all(topic, partition, [(key, value)], max_bytes=max_bytes)
+        return offset
+
+    async def send_all(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes | None, bytes | None]],
+        *,
+        max_bytes: int = MAX_REQUEST_BYTES,
+    ) -> list[int]:
+        """Store several records, keys and values, in order; their offsets. As `send`, with one deadline for all: if it
+        raises, each of them may be stored or not."""
+        size = max((len(key or b"") + len(value or b"") for key, value in records), default=0) + OVERHEAD_BYTES
         if size > max_bytes:
             raise ValueError(f"a record of {size} bytes is too large for {topic}, which takes {max_bytes}")
         loop = asyncio.get_running_loop()
         if self._unheard_since is None:
             self._unheard_since = loop.time()
         self._under_way += 1
+        sent: list[asyncio.Future[RecordMetadata]] = []
         try:
             async with asyncio.timeout(self._deadline_s):
                 await self.start()
-                producer = self._producer
-                if producer is None:
+                if self._producer is None:
                     raise LogUnavailable("the log is not open")
-                async with self._room[topic, partition]:
-                    sent = await producer.send(topic, value, key, partition)
-                    stored = await sent
+                for key, value in records:
+                    sent.append(await self._hand_over(self._producer, topic, partition, key, value))
+                offsets = [int((await one).offset) for one in sent]
         except (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError) as error:
             self._unheard_since = None
             raise ValueError(f"a record of {size} bytes is too large for {topic}: {error}") from error
@@ -102,8 +116,10 @@ class SafeProducer:
             raise LogUnavailable(f"not known whether a record for {topic}/{partition} is stored: {error!r}") from error
         finally:
             self._under_way -= 1
+            for one in sent:
+                one.cancel()
         self._unheard_since = None
-        return int(stored.offset)
+        return offsets
 
     def silent_s(self) -> float:
         """How long sends have been going on without an acknowledgement; 0 if the last one was acknowledged.
@@ -124,6 +140,20 @@ class SafeProducer:
             await _stop(producer)
         if self._ending:
             await asyncio.wait(list(self._ending))
+
+    async def _hand_over(
+        self, producer: AIOKafkaProducer, topic: str, partition: int, key: bytes | None, value: bytes | None
+    ) -> asyncio.Future[RecordMetadata]:
+        """Give one record to aiokafka, when there is room; the future of its acknowledgement."""
+        room = self._room[topic, partition]
+        await room.acquire()
+        try:
+            sent: asyncio.Future[RecordMetadata] = await producer.send(topic, value, key, partition)
+        except BaseException:
+            room.release()
+            raise
+        sent.add_done_callback(lambda _: room.release())
+        return sent
 
     def _look_after(self, now: float) -> None:
         """Replace a producer that hears nothing. One at a time, in the background: who sends has a deadline."""

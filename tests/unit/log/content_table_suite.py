@@ -15,6 +15,10 @@ def text(offset: int, ref: str = "m:1", data: bytes = b"text", *, workspace: str
     return Change(offset=offset, workspace=workspace, ref=ref, owner=owner, data=data)
 
 
+def first(offset: int, ref: str = "m:1", data: bytes = b"text", *, owner: str = "ana") -> Change:
+    return Change(offset=offset, workspace="w1", ref=ref, owner=owner, data=data, first=True)
+
+
 def tombstone(offset: int, ref: str = "m:1", *, workspace: str = "w1") -> Change:
     return Change(offset=offset, workspace=workspace, ref=ref, owner="", data=None)
 
@@ -45,6 +49,52 @@ class ContentTableSuite:
         assert await get(table) == b"new"
         assert await table.refs_of("w1", "ana") == []
         assert await table.refs_of("w1", "ben") == ["m:1"]
+
+    async def test_a_first_text_stays_and_is_told_to_who_came_later(self, table: ContentTable) -> None:
+        assert await table.apply(0, [first(1, data=b"one"), text(2, "m:2")]) == []
+
+        stayed = await table.apply(0, [first(3, data=b"other", owner="ben"), first(4, "m:3", b"new")])
+
+        assert stayed == [text(1, data=b"one")]
+        assert await table.get_many("w1", ["m:1", "m:3"]) == {"m:1": b"one", "m:3": b"new"}
+        assert await table.refs_of("w1", "ana") == ["m:1", "m:2", "m:3"]
+        assert await table.refs_of("w1", "ben") == []
+
+    async def test_a_first_text_is_nobody_elses_when_it_is_told_twice(self, table: ContentTable) -> None:
+        await table.apply(0, [first(1)])
+
+        assert await table.apply(0, [first(1)]) == []
+
+    async def test_after_an_erasure_a_later_text_is_the_first_again(self, table: ContentTable) -> None:
+        await table.apply(0, [first(1), tombstone(3)])
+
+        assert await table.apply(0, [first(2, data=b"late")]) == []
+        assert await get(table) is None
+        assert await table.apply(0, [first(4, data=b"anew")]) == []
+        assert await get(table) == b"anew"
+
+    async def test_a_newer_text_replaces_a_first_one(self, table: ContentTable) -> None:
+        await table.apply(0, [first(1)])
+
+        assert await table.apply(0, [text(2, data=b"corrected")]) == []
+
+        assert await get(table) == b"corrected"
+
+    async def test_first_texts_count_when_the_topic_is_read_too(self, table: ContentTable) -> None:
+        await table.reset(0, 0)
+
+        assert await table.advance(
+            0, [first(0, data=b"one"), first(1, data=b"two")], since=0, position=2, complete=True
+        )
+
+        assert await get(table) == b"one"
+        assert await table.apply(0, [first(2, data=b"three")]) == [text(0, data=b"one")]
+
+    async def test_what_stays_comes_back_as_it_is(self, table: ContentTable) -> None:
+        owner, data = "ana & ben/\u00e9 \ud800", b"two words\n and \0 bytes \xff"
+        await table.apply(0, [first(1, data=data, owner=owner)])
+
+        assert await table.apply(0, [first(2)]) == [text(1, data=data, owner=owner)]
 
     async def test_an_erased_text_does_not_come_back(self, table: ContentTable) -> None:
         await table.apply(0, [text(1)])

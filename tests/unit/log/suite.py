@@ -14,7 +14,7 @@ from contextlib import suppress
 import pytest
 
 from services.router.chain import Diverged, Head
-from shared.log.port import InputRecord, Log, LogCorrupt, Positions, Snapshot
+from shared.log.port import InputRecord, Log, LogCorrupt, Positions, Snapshot, Text
 from shared.vocabulary import Topic
 from tests.unit.log.replica import Replica
 
@@ -420,6 +420,28 @@ class ContentSuite:
 
         assert await log.content.get("w1", "a:1") == b"new"
         assert await log.content.erase("w1", "ana") == 1
+
+    async def test_a_first_text_stays_whoever_comes_later(self, log: Log, reopen: Reopen) -> None:
+        await log.content.put_all("w1", [Text("m:1", b"one", "ana", first=True), Text("a:1", b"old", "ana")])
+        await log.content.put_all("w1", [Text("m:1", b"two", "ben", first=True), Text("a:1", b"new", "ana")])
+
+        assert await log.content.get_many("w1", ["m:1", "a:1"]) == {"m:1": b"one", "a:1": b"new"}
+        again = await reopen(log)
+        assert await again.content.get_many("w1", ["m:1", "a:1"]) == {"m:1": b"one", "a:1": b"new"}
+        assert await again.content.erase("w1", "ben") == 0
+        assert await again.content.erase("w1", "ana") == 2
+        await again.content.put_all("w1", [Text("m:1", b"three", "ben", first=True)])
+        assert await again.content.get("w1", "m:1") == b"three"
+
+    async def test_of_first_texts_at_once_one_stays_for_all(self, log: Log, other: Log, reopen: Reopen) -> None:
+        logs = [log if n % 2 else other for n in range(10)]
+        await asyncio.gather(
+            *(one.content.put_all("w1", [Text("m:1", b"%d" % n, f"o{n}", first=True)]) for n, one in enumerate(logs))
+        )
+
+        found = await log.content.get("w1", "m:1")
+        assert found is not None
+        assert await (await reopen(log)).content.get("w1", "m:1") == found
 
     async def test_many_are_read_at_once_and_missing_ones_left_out(self, log: Log) -> None:
         for n in range(5):

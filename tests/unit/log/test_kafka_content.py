@@ -47,10 +47,10 @@ class TableThatGoesAway(MemoryContentTable):
 
     away = False
 
-    async def apply(self, partition: int, changes: Sequence[Change]) -> None:
+    async def apply(self, partition: int, changes: Sequence[Change]) -> list[Change]:
         if self.away:
             raise LogUnavailable("the table is away")
-        await super().apply(partition, changes)
+        return await super().apply(partition, changes)
 
     async def progress(self, partition: int) -> Progress | None:
         if self.away:
