@@ -20,6 +20,7 @@ from pydantic import Field
 
 from shared.admin import Ready, admin_app
 from shared.clock import Clock, SystemClock
+from shared.ending import ended
 from shared.leases.memory import MemoryLeaseBook
 from shared.leases.port import LeaseBook
 from shared.leases.redis import RedisLeaseBook
@@ -140,9 +141,7 @@ class _Service:
                 serving.cancel()
             await asyncio.wait({serving})
         finally:
-            waiting.cancel()
-            serving.cancel()
-            await asyncio.gather(waiting, serving, return_exceptions=True)
+            await ended(waiting, serving)
         if not serving.cancelled():
             serving.result()
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from shared.ending import ended
 from shared.json_logging import bound
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,7 @@ async def run_until(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) ->
     try:
         await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        working.cancel()
-        told.cancel()
-        await asyncio.gather(working, told, return_exceptions=True)
+        await ended(working, told)
     if not working.cancelled():
         working.result()
 

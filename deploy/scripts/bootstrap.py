@@ -27,6 +27,7 @@ DEBIAN_FOR_COMMANDS = {
     "mvn": "maven",
     "redis-server": "redis-server",
     "promtool": "prometheus",
+    "faketime": "faketime",
 }
 SERVICE_POLICY = Path("/usr/sbin/policy-rc.d")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")

@@ -13,6 +13,7 @@ from services.router.perform import Publisher
 from services.router.replica import Performed, Replica, ReplicaSettings
 from services.router.snapshot import state_hash
 from shared.clock import Clock
+from shared.ending import ended
 from shared.log.port import Log, LogUnavailable
 from shared.views.port import Views
 
@@ -80,9 +81,7 @@ class PartitionRouter:
             if not running.done() and not replica.waiting:
                 await asyncio.wait({running}, timeout=LAST_TURN_S)
         finally:
-            running.cancel()
-            told.cancel()
-            await asyncio.gather(running, told, return_exceptions=True)
+            await ended(running, told)
         if not running.cancelled():
             running.result()
         try:
@@ -130,8 +129,7 @@ class PartitionRouter:
             stop, task = self._besides
             self._besides = None
             stop.set()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended(task)
 
     async def _recover(self) -> None:
         """From the newest snapshot and the journal, however long the log is away meanwhile."""

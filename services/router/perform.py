@@ -17,6 +17,7 @@ from services.router.metrics import RouterMetrics
 from services.router.projection import Key, Projection
 from services.router.replica import Performed, Replica
 from shared.contracts import events as ev
+from shared.ending import ended
 from shared.log.codec import encode
 from shared.log.port import Content, InputRecord, LogUnavailable
 from shared.views.port import Views, ViewsUnavailable
@@ -127,8 +128,7 @@ class Publisher:
     async def _give_up(self) -> None:
         self._up, self._rewrite = False, None
         if self._beginning is not None:
-            self._beginning.cancel()
-            await asyncio.gather(self._beginning, return_exceptions=True)
+            await ended(self._beginning)
             self._beginning = None
 
     def _covers(self, replica: Replica, stored: int) -> bool:

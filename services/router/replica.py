@@ -23,6 +23,7 @@ from services.router.batch import Batch
 from services.router.chain import Chain, Decision, Entry, Head, Proposal, build_proposal, decode_entry
 from services.router.engine.engine import Engine
 from services.router.engine.world import Touched
+from services.router.journal_time import JournalTime
 from services.router.recovery import beginning_of
 from services.router.turns import Change, Pace, Turns
 from shared.clock import Clock
@@ -104,16 +105,15 @@ class Replica:
     waiting: bool = False
     """This turn only waits for inputs so far: whoever wants to stop may cancel it."""
     changes: dict[Change, int] = field(default_factory=lambda: dict.fromkeys(Change, 0))
-    clock_steps: int = 0
     _chain: Chain | None = None
     _pending: _Pending | None = None
     snapshot_seq: int = 0
-    _last_mono: float = 0.0
-    _ahead_ms: float | None = None
-    """How far the journal's time is ahead of this process's steady clock: the most that was ever seen, because an entry
-    that is read late shows less than there is. None until an entry was read as it came."""
     _rematch: bool = False
     _turns: Turns | None = None
+    _time: JournalTime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._time = JournalTime(self.clock, self.settings.clock_slack_ms)
 
     @property
     def head(self) -> Head:
@@ -135,6 +135,11 @@ class Replica:
     def next_offset(self) -> int:
         """Offset of the journal's next record to read."""
         return self._chain.next_offset if self._chain else 0
+
+    @property
+    def clock_steps(self) -> int:
+        """How often this machine's clock was found to have stepped ahead."""
+        return self._time.steps
 
     @property
     def proposing(self) -> bool:
@@ -165,8 +170,7 @@ class Replica:
             await self._read_back(wait_s=0.0, perform=False)
             # Replaying a long tail must not starve the other parts of this process.
             await asyncio.sleep(0)
-        # How long ago the newest entry was written is for the wall clock to say: this process was not there.
-        self._ahead_ms = None
+        self._time.forget()
         logger.info("recovered", extra={"partition": self.partition, "seq": self.head.seq})
 
     async def read_on(self) -> None:
@@ -262,7 +266,7 @@ class Replica:
     def _must_beat(self) -> bool:
         """Whether it is time for an entry that says nothing but that somebody leads."""
         turns = self._turns
-        return turns is not None and turns.beat_in_s(self._last_mono, self.clock.monotonic()) == 0
+        return turns is not None and turns.beat_in_s(self._time.marked_at, self.clock.monotonic()) == 0
 
     async def _read_inputs(self, wait_s: float) -> list[InputRecord]:
         self.waiting = True
@@ -282,28 +286,15 @@ class Replica:
             return 0.0
         wait_s = self.settings.idle_s
         if self._turns is not None:
-            wait_s = min(wait_s, self._turns.beat_in_s(self._last_mono, self.clock.monotonic()))
+            wait_s = min(wait_s, self._turns.beat_in_s(self._time.marked_at, self.clock.monotonic()))
         due = self.engine.next_due()
         if due is not None:
             wait_s = min(wait_s, max(0.0, (due - self._now()) / 1000))
         return wait_s
 
     def _now(self) -> int:
-        """The entry's time: never behind the previous entry, and never further ahead than a steady clock allows, so
-        that one stepped clock cannot expire everybody's offers. Behind a journal that is ahead of this machine's clock
-        time goes on at the steady clock's pace: otherwise no timer would fire until the clock has caught up."""
-        wall, mono = self.clock.now_ms(), self.clock.monotonic()
-        at = self.engine.state.at
-        if self._ahead_ms is not None:
-            steady = max(at, round(mono * 1000 + self._ahead_ms))
-            ceiling = steady + self.settings.clock_slack_ms
-            if wall < at:
-                return steady
-            if wall > ceiling:
-                self.clock_steps += 1
-                logger.error("the clock stepped", extra={"step_ms": wall - at})
-                wall = ceiling
-        return max(at, wall)
+        """The time of an entry made now."""
+        return self._time.now(self.engine.state.at)
 
     def _batch(self) -> Batch:
         return Batch(self.positions, self.settings.max_events, self.settings.max_bytes)
@@ -398,7 +389,7 @@ class Replica:
 
     def _won(self, pending: _Pending) -> Performed:
         self._pending = None
-        self._mark_time(pending.at)
+        self._time.wrote(pending.at)
         batch = pending.batch
         touched = self.engine.settle(pending.at, batch.positions)
         return Performed(
@@ -436,14 +427,9 @@ class Replica:
                 entry.at,
                 entry.seq,
             )
-        self._mark_time(entry.at)
+        self._time.read(entry.at)
         touched = self.engine.settle(entry.at, entry.positions)
         return Performed(seq=entry.seq, at=entry.at, size=size, own=False, decisions=entry.decisions, touched=touched)
-
-    def _mark_time(self, at: int) -> None:
-        self._last_mono = self.clock.monotonic()
-        ahead_ms = at - self._last_mono * 1000
-        self._ahead_ms = ahead_ms if self._ahead_ms is None else max(self._ahead_ms, ahead_ms)
 
     # Snapshots
 

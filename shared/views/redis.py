@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
+from shared.ending import ended
 from shared.log.codec import decode
 from shared.redis_link import Call, RedisLink, RedisUrl, member
 from shared.views.port import Change, ViewsUnavailable
@@ -72,9 +73,7 @@ class RedisViews:
     async def close(self) -> None:
         """End at once; what is still queued, another publisher writes. Idempotent."""
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
         for link in (self._reading, self._writing, self._listening):
             await link.close()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import resource
 import secrets
 import shutil
 import signal
@@ -192,6 +193,18 @@ class KafkaCluster:
             process.kill()
             process.wait()
             return False
+        return True
+
+    def fill_disk(self, number: int) -> None:
+        """From now on the node can make no file longer, as on a full disk. It ends itself when it notices; a node that
+        is started anew has room again."""
+        resource.prlimit(self.pid(number), resource.RLIMIT_FSIZE, (1, 1))
+
+    def ended(self, number: int) -> bool:
+        """Whether a node has ended by itself; it can then be started again."""
+        if self._running[number].poll() is None:
+            return False
+        del self._running[number]
         return True
 
     def pause(self, number: int) -> None:

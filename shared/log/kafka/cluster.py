@@ -18,6 +18,7 @@ from aiokafka import errors
 from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.protocol.api import Request
 
+from shared.ending import ended
 from shared.log.kafka.wire import TopicsRequest
 from shared.log.port import LogUnavailable
 
@@ -82,11 +83,7 @@ class Cluster:
     async def close(self) -> None:
         """From now on nobody gets an answer or a connection. Idempotent."""
         self._closed = True
-        for task in (self._keeping, self._refreshing):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError, LogUnavailable):
-                    await task
+        await ended(*(task for task in (self._keeping, self._refreshing) if task is not None))
         self._keeping = self._refreshing = None
 
     async def metadata(self) -> Metadata:
@@ -167,9 +164,7 @@ class Cluster:
                         break
             raise LogUnavailable(f"no broker answers: {'; '.join(trouble)}")
         finally:
-            for task in asking:
-                task.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
+            await ended(*asking)
 
     async def _ask(self, host: str, port: int) -> Metadata:
         connection = await self.connect(host, port)

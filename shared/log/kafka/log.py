@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
+from shared.ending import ended
 from shared.log.content_table import ContentTable, MemoryContentTable
 from shared.log.kafka import topics
 from shared.log.kafka.bulletin import Bulletin
@@ -106,9 +107,7 @@ class KafkaLog:
     async def close(self) -> None:
         """Waits a few seconds for what is under way; idempotent."""
         self._stopping.set()
-        for task in self._materialising:
-            task.cancel()
-        await asyncio.gather(*self._materialising, return_exceptions=True)
+        await ended(*self._materialising)
         self._materialising = []
         await self.placement.close()
         await asyncio.gather(self._proposals.close(), self._appends.close(), self._bulk.close())

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from shared.ending import ended
 from shared.log.bell import Bell
 from shared.log.kafka.bulletin import Bulletin
 from shared.log.kafka.content import stable_partition
@@ -53,9 +54,7 @@ class KafkaPlacement:
     async def close(self) -> None:
         follower, self._follower = self._follower, None
         if follower is not None:
-            follower.cancel()
-            with contextlib.suppress(asyncio.CancelledError, LogMisconfigured):
-                await follower
+            await ended(follower)
 
     def trouble(self) -> str | None:
         """Why records are not followed any more, in words."""

@@ -13,6 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Final
 
+from shared.ending import ended
 from shared.log.bell import Bell
 from shared.log.kafka.cluster import BACKOFF_S, Cluster
 from shared.log.kafka.reader import PAGE_BYTES, STREAM_BYTES, Page, Reader, Record
@@ -112,9 +113,7 @@ class Stream:
         self._closed = True
         follower, self._follower = self._follower, None
         if follower is not None:
-            follower.cancel()
-            with suppress(asyncio.CancelledError):
-                await follower
+            await ended(follower)
         await self._direct.close()
         await self._waiting.close()
         self.bell.ring()
