@@ -29,6 +29,7 @@ FOLLOW_WAIT_MS: Final = 500
 ERASE_WAIT_S: Final = 5.0
 FILL_WAIT_S: Final = 30.0
 TRY_AGAIN_S: Final = 0.5
+BEHIND_S: Final = 0.2
 SEPARATOR: Final = b"\0"
 
 
@@ -117,7 +118,10 @@ class KafkaContent:
         try:
             while not stopping.is_set():
                 try:
-                    await self._turn(reader, partition)
+                    if await self._turn(reader, partition):
+                        # Whoever wrote a text has told the table already. This only makes certain of it, and costs
+                        # four calls whether it takes in one record or thousands.
+                        await _pause(stopping, BEHIND_S)
                 except LogUnavailable as error:
                     log.warning("content is not materialised now", extra={"reason": str(error), "partition": partition})
                     await _pause(stopping, TRY_AGAIN_S)
@@ -152,7 +156,8 @@ class KafkaContent:
         for reader in self._ends.values():
             await reader.close()
 
-    async def _turn(self, reader: Reader, partition: int) -> None:
+    async def _turn(self, reader: Reader, partition: int) -> bool:
+        """Take in what the topic has next; whether the table is up to date with that."""
         progress = await self._table.progress(partition)
         if progress is None:
             progress = await self._begin(reader, partition)
@@ -160,12 +165,13 @@ class KafkaContent:
         if page.records and progress.complete and _tombstones_may_be_gone(page):
             log.warning("the content table is too old to be brought up to date", extra={"partition": partition})
             await self._begin(reader, partition)
-            return
+            return False
         complete = page.next >= page.end
         if page.next == progress.position and (progress.complete or not complete):
-            return
+            return False
         changes = [change for record in page.records if (change := _change(record)) is not None]
         await self._table.advance(partition, changes, since=progress.position, position=page.next, complete=complete)
+        return complete
 
     async def _begin(self, reader: Reader, partition: int) -> Progress:
         start = await reader.start()
