@@ -76,8 +76,9 @@ async def serve(role: Role, settings: ProcessSettings, stopping: asyncio.Event) 
             lag = backends.kafka.content.lag
             gauges = Gauges(metrics, backends.log, backends.clock, lambda: host.partitions, lag)
             parts += [
-                Part(name="gauges", run=gauges.run),
-                Part(name="snapshots", run=keeper.run),
+                # All at once: where there is no edge, nothing holds up the leader's goodbye.
+                Part(name="gauges", run=gauges.run, stage=Stage.CORE),
+                Part(name="snapshots", run=keeper.run, stage=Stage.CORE),
                 Part(name="router", run=host.run, stage=Stage.CORE),
             ]
             ready.append(host.why_not_ready)
