@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.router.chain import Diverged
-from services.router.membership import BEAT_S, COPIES, Roster, replicas_of
+from services.router.membership import BEAT_S, COPIES, Roster, rank_of, replicas_of
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
 from shared.log.port import LogCorrupt
@@ -104,7 +104,8 @@ class Host:
                     running = self._start(partition)
                 if running is not None:
                     running.unwanted_since = None
-                    running.partition.replica.set_rank(owners.index(self._name))
+                    replica = running.partition.replica
+                    replica.set_rank(rank_of(self._name, owners, leader=replica.author))
             elif running is not None:
                 running.unwanted_since = running.unwanted_since or now
                 if now - running.unwanted_since > LINGER_S:

@@ -48,6 +48,11 @@ def replicas_of(partition: int, routers: Sequence[str], copies: int = COPIES) ->
     return sorted(routers, key=weight, reverse=True)[:copies]
 
 
+def rank_of(router: str, owners: Sequence[str], *, leader: str) -> int:
+    """How many of a partition's `owners` should take over before `router`: the leader, for one, will not."""
+    return [owner for owner in owners if owner != leader or owner == router].index(router)
+
+
 @dataclass(slots=True)
 class _Heard:
     at: float

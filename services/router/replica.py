@@ -100,6 +100,8 @@ class Replica:
     settings: ReplicaSettings = field(default_factory=ReplicaSettings)
     engine: Engine = field(default_factory=Engine)
     leading: bool = False
+    author: str = ""
+    """Who proposed the newest entry that was read: it leads, as far as this replica knows."""
     hurry: bool = False
     """Somebody waits for the next turn: do not wait for inputs in this one."""
     waiting: bool = False
@@ -390,6 +392,7 @@ class Replica:
     def _won(self, pending: _Pending) -> Performed:
         self._pending = None
         self._time.wrote(pending.at)
+        self.author = self.name
         batch = pending.batch
         touched = self.engine.settle(pending.at, batch.positions)
         return Performed(
@@ -428,6 +431,7 @@ class Replica:
                 entry.seq,
             )
         self._time.read(entry.at)
+        self.author = entry.by
         touched = self.engine.settle(entry.at, entry.positions)
         return Performed(seq=entry.seq, at=entry.at, size=size, own=False, decisions=entry.decisions, touched=touched)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 
-from services.router.membership import ALIVE_S, Roster, replicas_of
+from services.router.membership import ALIVE_S, Roster, rank_of, replicas_of
 from shared.log.port import LogUnavailable
 from tests.eventually import eventually
 
@@ -90,3 +90,11 @@ async def test_a_log_that_is_away_does_not_end_a_router() -> None:
     roster = Roster(wire, HandClock())
     await roster.speak("router-1", [])
     assert roster.alive() == ["router-1"], "it knows of itself"
+
+
+def test_the_leader_stands_before_nobody() -> None:
+    owners = ["ana", "ben", "cleo"]
+    assert [rank_of(name, owners, leader="ana") for name in ("ben", "cleo")] == [0, 1]
+    assert [rank_of(name, owners, leader="ben") for name in ("ana", "cleo")] == [0, 1]
+    assert [rank_of(name, owners, leader="somebody who was here before") for name in owners] == [0, 1, 2]
+    assert rank_of("ben", owners, leader="ben") == 1
