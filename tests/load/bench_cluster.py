@@ -1,6 +1,6 @@
 """Switchdesk on Kafka and Redis beside a bare pipeline on the same broker and store, in interleaved rounds.
 
-`python -m tests.load.bench_cluster [pipelines|leader]… [--brokers 3] [--rounds 5]`. Ours is one social ingest, one
+`python -m tests.load.bench_cluster [pipelines|leader|recovery|gaps]… [--brokers 3] [--rounds 5]`. Ours is one social ingest, one
 engine, one API; bare is one process for each of the same three places (`bare_pipeline.py`). Both get the same signed
 webhooks from the same client and tell as many desks by streams. Read ratios: the client, the broker and both pipelines
 share the machine, and its other work moves everything by a factor.
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,11 @@ from shared.ids import message_command_id
 from shared.log.kafka import KafkaLog
 from shared.vocabulary import ChannelKind
 from tests.eventually import eventually
+from tests.faults.cluster import Cluster
+from tests.faults.history import History
+from tests.faults.nemesis import RHYTHMS
 from tests.faults.process import REPOSITORY, Process
+from tests.faults.run import GAPS, Plan, run_on_cluster
 from tests.load import bench_router
 from tests.load.bench_router import cpu_s, percentile
 from tests.load.desks import CAPACITY, DESKS, WORKSPACE, Desks
@@ -317,12 +321,21 @@ async def _ours(
 
 async def leader(brokers: int) -> None:
     """One replica in this process, whole lives of contacts from a prefilled topic, no views."""
+    await _on_kafka(brokers, lambda opened: bench_router.leader(opened=opened))
+
+
+async def recovery(brokers: int) -> None:
+    """A replica in this process takes 100,000 open contacts in."""
+    await _on_kafka(brokers, lambda opened: bench_router.recovery(opened=opened))
+
+
+async def _on_kafka(brokers: int, measure: Callable[[bench_router.OpenedLog], Awaitable[None]]) -> None:
     with KafkaCluster(nodes=brokers, java_options=()) as kafka:
         await asyncio.to_thread(kafka.start)
 
         @contextlib.asynccontextmanager
         async def opened() -> AsyncIterator[KafkaLog]:
-            log = KafkaLog(_log_url(kafka, "leader"))
+            log = KafkaLog(_log_url(kafka, "bench"))
             await log.open()
             try:
                 yield log
@@ -330,7 +343,18 @@ async def leader(brokers: int) -> None:
                 await log.close()
 
         print(f"Kafka, {brokers} broker(s): ", end="")
-        await bench_router.leader(opened=opened)
+        await measure(opened)
+
+
+async def gaps() -> None:
+    """How long offers stop, as desks see it, when the leader or a broker is hit: the fault suite's cluster under a
+    steady load, each fault with its time for itself."""
+    with tempfile.TemporaryDirectory() as folder, History(Path(folder) / "history.jsonl") as history:
+        async with Cluster(Path(folder)) as cluster:
+            await cluster.start()
+            plan = Plan(seed=1, seconds=0, rhythm=RHYTHMS["alone"], steps=[kind for kind in GAPS for _ in range(3)])
+            report = await run_on_cluster(cluster, history, plan)
+    print(f"three brokers, two engines, gaps in offers: {report.gap_words()}; {len(report.findings)} violations")
 
 
 def _log_url(kafka: KafkaCluster, prefix: str) -> str:
@@ -338,19 +362,25 @@ def _log_url(kafka: KafkaCluster, prefix: str) -> str:
     return f"kafka://{kafka.bootstrap}?prefix={prefix}&partitions=1&replication={nodes}&min_isr={nodes // 2 + 1}"
 
 
+BENCHES: Final[dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, None]]]] = {
+    "pipelines": lambda chosen: pipelines(chosen.brokers, chosen.rounds),
+    "leader": lambda chosen: leader(chosen.brokers),
+    "recovery": lambda chosen: recovery(chosen.brokers),
+    "gaps": lambda _: gaps(),
+}
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load.bench_cluster", description=__doc__)
-    parser.add_argument("what", nargs="*", help="pipelines or leader; both if none is named")
+    parser.add_argument("what", nargs="*", help=f"{', '.join(BENCHES)}; all if none is named")
     parser.add_argument("--brokers", type=int, choices=[1, 3], default=1)
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args(arguments)
-    if unknown := set(chosen.what) - {"pipelines", "leader"}:
+    if unknown := set(chosen.what) - set(BENCHES):
         parser.error(f"there is no bench {', '.join(sorted(unknown))}")
     try:
-        if not chosen.what or "pipelines" in chosen.what:
-            asyncio.run(pipelines(chosen.brokers, chosen.rounds))
-        if not chosen.what or "leader" in chosen.what:
-            asyncio.run(leader(chosen.brokers))
+        for name in chosen.what or BENCHES:
+            asyncio.run(BENCHES[name](chosen))
     except pytest.skip.Exception as missing:
         print(f"Kafka and Redis, left out: {missing}")
 

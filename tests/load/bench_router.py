@@ -279,9 +279,9 @@ async def leader(contacts: int = 10_000, agents: int = 200, *, opened: OpenedLog
         )
 
 
-async def recovery(contacts: int = 100_000) -> None:
-    """100,000 open contacts: from the journal alone, and from a snapshot."""
-    async with _log() as log:
+async def recovery(contacts: int = 100_000, *, opened: OpenedLog | None = None) -> None:
+    """100,000 open contacts: from the journal alone, and from a snapshot. On SQLite unless told."""
+    async with (opened or _log)() as log:
         await _append(log, Topic.COMMANDS, _setting_up(100, available=False))
         await _append(log, Topic.INBOUND, [_received(number) for number in range(contacts)])
         replica = Replica(
@@ -311,7 +311,7 @@ async def recovery(contacts: int = 100_000) -> None:
         print(f"memory of this process: {_rss_mib(os.getpid()):.0f} MiB")
 
 
-async def _ends(log: SqliteLog) -> int:
+async def _ends(log: Log) -> int:
     return sum(await log.inputs.end(0))
 
 
