@@ -1,6 +1,7 @@
 """Switchdesk on Kafka and Redis beside a bare pipeline on the same broker and store, in interleaved rounds.
 
-`python -m tests.load.bench_cluster [pipelines|leader|recovery|gaps]… [--brokers 3] [--rounds 5]`. Ours is one social ingest, one
+`python -m tests.load.bench_cluster [pipelines|leader|recovery|gaps]… [--brokers 3] [--rounds 5]`. Ours is one social
+ingest, one
 engine, one API; bare is one process for each of the same three places (`bare_pipeline.py`). Both get the same signed
 webhooks from the same client and tell as many desks by streams. Read ratios: the client, the broker and both pipelines
 share the machine, and its other work moves everything by a factor.
