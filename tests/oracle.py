@@ -37,7 +37,7 @@ def may_serve(ws: Workspace, contact: Contact, agent: Agent) -> bool:
         needed[skill] = max(level, needed.get(skill, 0))
     if any(agent.skills.get(skill, 0) < level for skill, level in needed.items()):
         return False
-    return not (queue.decline == "never" and contact.declines.get(agent.id))
+    return not (queue.decline.policy == "never" and contact.declines.get(agent.id))
 
 
 def has_room(agent: Agent, kind: str, taken: list[str]) -> bool:
@@ -46,7 +46,8 @@ def has_room(agent: Agent, kind: str, taken: list[str]) -> bool:
     limit = agent.capacity_per_channel.get(kind)
     if limit is not None and kinds.count(kind) >= limit:
         return False
-    return sum(agent.capacity_weights.get(held, 1000) for held in [*kinds, kind]) <= agent.capacity_total
+    total = agent.capacity_total
+    return total is None or sum(agent.capacity_weights.get(held, 1000) for held in [*kinds, kind]) <= total
 
 
 def takes_work(agent: Agent) -> bool:

@@ -14,6 +14,10 @@ Doc = dict[str, Any]
 UNITS = 1000
 
 
+def _time(at: int | None) -> str | None:
+    return rfc3339(at) if at is not None else None
+
+
 def contact_doc(ws: Workspace, contact: Contact) -> Doc:
     """`Contact out` of the API. `_seqs`: the entries that touched it; `_sender`: the address key owning its texts."""
     return {
@@ -32,14 +36,14 @@ def contact_doc(ws: Workspace, contact: Contact) -> Doc:
         "state": contact.state.value,
         "agent": contact.agent,
         "offers": [
-            {"id": offer, "agent": ws.offers[offer].agent, "expires_at": rfc3339(ws.offers[offer].expires_at)}
+            {"id": offer, "agent": ws.offers[offer].agent, "expires_at": _time(ws.offers[offer].expires_at)}
             for offer in contact.offers
         ],
         "enqueued_at": rfc3339(contact.age_from),
         "state_since": rfc3339(contact.state_since),
-        "scheduled_at": rfc3339(contact.scheduled_at) if contact.scheduled_at is not None else None,
-        "answered_at": rfc3339(contact.answered_at) if contact.answered_at is not None else None,
-        "ended_at": rfc3339(contact.ended_at) if contact.ended_at is not None else None,
+        "scheduled_at": _time(contact.scheduled_at),
+        "answered_at": _time(contact.answered_at),
+        "ended_at": _time(contact.ended_at),
         "end_reason": contact.end_reason,
         "wrap_up_code": contact.wrap_up_code,
         "redirects": [
@@ -69,7 +73,7 @@ def summary(contact: Contact) -> Doc:
         "enqueued_at": rfc3339(contact.age_from),
         "customer": contact.customer,
         "messages": len(contact.messages),
-        "last_message_at": rfc3339(contact.last_message_at) if contact.last_message_at is not None else None,
+        "last_message_at": _time(contact.last_message_at),
         "redirects": [{"from": hop.from_channel, "channel": hop.channel} for hop in contact.redirects],
     }
 
@@ -100,9 +104,11 @@ def messages_doc(contact: Contact) -> Doc:
 
 def _capacity(agent: Agent) -> Doc:
     return {
-        "total": agent.capacity_total / UNITS,
+        "total": agent.capacity_total / UNITS if agent.capacity_total is not None else None,
         "per_channel": agent.capacity_per_channel,
         "weights": {kind: weight / UNITS for kind, weight in agent.capacity_weights.items()},
+        "max_contacts": agent.max_contacts,
+        "profiles": agent.profiles,
     }
 
 
@@ -147,12 +153,12 @@ def work_doc(ws: Workspace, agent: Agent) -> Doc:
                 "id": offer,
                 "contact": summary(ws.contacts[ws.offers[offer].contact]),
                 "made_at": rfc3339(ws.offers[offer].made_at),
-                "expires_at": rfc3339(ws.offers[offer].expires_at),
+                "expires_at": _time(ws.offers[offer].expires_at),
             }
             for offer in agent.offers
         ],
         "assignments": [
-            {"contact": summary(contact), "since": rfc3339(contact.state_since), "parked": False}
+            {"contact": summary(contact), "since": rfc3339(contact.state_since), "parked": not contact.active}
             for contact in (ws.contacts[contact_id] for contact_id in agent.held)
             if contact.agent == agent.id
         ],

@@ -117,7 +117,7 @@ class Gauges:
                     presences[agent.presence] = presences.get(agent.presence, 0) + 1
                     reachable += agent.reachable
                     used += agent.used
-                    total += agent.capacity_total if agent.takes_offers else 0
+                    total += agent.capacity_total or 0 if agent.takes_offers else 0
                 for channel in workspace.channels.values():
                     metrics.set_channel(channel.kind, channel.account, channel.state.value)
         metrics.set_contacts(open_contacts)

@@ -1,6 +1,6 @@
 """A state to bytes and back, and its hash.
 
-Facts only: what is derived is derived again. Format 1: zlib over msgspec's JSON of the records as they are.
+Facts only: what is derived is derived again. Format 2: zlib over msgspec's JSON of the records as they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from services.router.engine.state import State, Workspace
 from shared.log.port import LogCorrupt, Snapshot
 from shared.vocabulary import AddressKey, CustomerId, MessageId
 
-FORMAT = 1
+FORMAT = 2
 
 
 class _WorkspaceWire(msgspec.Struct):
@@ -36,6 +36,9 @@ class _WorkspaceWire(msgspec.Struct):
     policy_version: int
     policy: dict[str, Any] | None
     health_version: int
+    queue_hours: dict[str, tuple[bool, int]]
+    queue_limits: dict[str, int | None]
+    agent_limit: tuple[int | None] | None
     keys: list[Key]
     agents: list[Agent]
     contacts: list[Contact]
@@ -74,6 +77,9 @@ def _wire(state: State) -> _StateWire:
                 policy_version=ws.policy_version,
                 policy=dict(ws.policy_document) if ws.policy_document is not None else None,
                 health_version=ws.health_version,
+                queue_hours=dict(sorted(ws.queue_hours.items())),
+                queue_limits=dict(sorted(ws.queue_limits.items())),
+                agent_limit=ws.agent_limit,
                 keys=_by(ws.keys),
                 agents=_by(ws.agents),
                 contacts=_by(ws.contacts),
@@ -118,6 +124,9 @@ def _workspace(wire: _WorkspaceWire) -> Workspace:
     if wire.policy is not None:
         ws.set_policy(wire.policy_version, wire.policy)
     ws.health_version = wire.health_version
+    ws.queue_hours = wire.queue_hours
+    ws.queue_limits = wire.queue_limits
+    ws.agent_limit = wire.agent_limit
     ws.keys = {key.key_id: key for key in wire.keys}
     ws.agents = {agent.id: agent for agent in wire.agents}
     ws.contacts = {contact.id: contact for contact in wire.contacts}

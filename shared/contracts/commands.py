@@ -78,8 +78,25 @@ class AdoptPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """What holds for one agent in one queue. `priority` and `tier`: lower first; `delay` in ms: how long a contact must
+    have been in the queue before this agent may get it, even if idle; no `channels` means all."""
+
+    queue: str
+    priority: int = 1
+    delay: int = 0
+    tier: int = 1
+    position: int = 0
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PutAgent:
-    """Create an agent or replace the whole profile. Levels are 1–5; capacity counts in thousandths of a unit."""
+    """Create an agent or replace the whole profile. Levels are 1–5; capacity counts in thousandths of a unit.
+
+    `memberships` tell more of some of the `queues`. `capacity_total` None: no total. `max_contacts` None: the
+    workspace's limit counts. `while_on`: with a contact of the key's kind, only these kinds may be offered.
+    """
 
     agent: AgentId
     name: str = ""
@@ -87,9 +104,16 @@ class PutAgent:
     skills: Mapping[str, int] = field(default_factory=dict)
     queues: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
-    capacity_total: int = 1000
+    capacity_total: int | None = 1000
     capacity_per_channel: Mapping[str, int] = field(default_factory=dict)
     capacity_weights: Mapping[str, int] = field(default_factory=dict)
+    memberships: tuple[Membership, ...] = ()
+    position: int = 0
+    max_contacts: int | None = None
+    profiles: Mapping[str, int] = field(default_factory=dict)
+    while_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    wrap_up: int | None = None
+    reject_pause: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +164,11 @@ class ReceiveMessage:
     attributes: Mapping[str, str] = field(default_factory=dict)
     reach: tuple[Reach, ...] = ()
     provider_at: int | None = None
+    language_min: int | None = None
+    flow: str | None = None
+    queues: tuple[str, ...] = ()
+    preferred: tuple[AgentId, ...] = ()
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +185,14 @@ class CreateContact:
     priority: int = 0
     attributes: Mapping[str, str] = field(default_factory=dict)
     scheduled_at: int | None = None
+    scheduled_priority: int | None = None
     content_ref: str | None = None
+    language_min: int | None = None
+    flow: str | None = None
+    queues: tuple[str, ...] = ()
+    preferred: tuple[AgentId, ...] = ()
+    profiles: tuple[str, ...] = ()
+    waited: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +226,71 @@ class RequeueContact:
 
     contact: ContactId
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignContact:
+    """A supervisor gives a contact to an agent, whatever limits say. `reason` is recorded."""
+
+    contact: ContactId
+    agent: AgentId
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferContact:
+    """Hand an assigned contact on: to a queue, or to an agent who has room for it. Exactly one of the two.
+
+    `keep_age` False: waiting counts anew from now. `exclude_self`: the queue does not offer it to who hands it on.
+    """
+
+    contact: ContactId
+    queue: str | None = None
+    agent: AgentId | None = None
+    exclude_self: bool = True
+    keep_age: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrioritiseContact:
+    """Another priority for an open contact, at once."""
+
+    contact: ContactId
+    priority: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdjustAge:
+    """Count a contact as `add` ms older (or younger) than it is."""
+
+    contact: ContactId
+    add: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLimit:
+    """A limit of open contacts, changed at run time: of an agent, of a queue (each agent), or of every agent without
+    one of their own. None: no limit."""
+
+    most: int | None
+    agent: AgentId | None = None
+    queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReopenContact:
+    """An ended contact goes on: it waits in its queue again, with its age counted from now."""
+
+    contact: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetContactActive:
+    """An assigned contact whose customer is silent takes no capacity until it is active again."""
+
+    contact: ContactId
+    active: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +373,13 @@ Command = (
     | RejectOffer
     | CompleteContact
     | RequeueContact
+    | AssignContact
+    | TransferContact
+    | PrioritiseContact
+    | AdjustAge
+    | SetLimit
+    | ReopenContact
+    | SetContactActive
     | CancelContact
     | AbandonContact
     | LeaveThread

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.contracts.commands import LanguageCandidate, Reach
+from shared.contracts.commands import LanguageCandidate, Membership, Reach
 from shared.vocabulary import (
     AddressKey,
     AgentId,
@@ -87,20 +87,29 @@ class AgentProfileSet:
     skills: Mapping[str, int]
     queues: tuple[str, ...]
     channels: tuple[str, ...]
-    capacity_total: int
+    capacity_total: int | None
     capacity_per_channel: Mapping[str, int]
     capacity_weights: Mapping[str, int]
+    memberships: tuple[Membership, ...] = ()
+    position: int = 0
+    max_contacts: int | None = None
+    profiles: Mapping[str, int] = field(default_factory=dict)
+    while_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    wrap_up: int | None = None
+    reject_pause: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPresenceChanged:
-    """`cause`: `agent`, `missed_offers`, `next_presence`, `supervisor`."""
+    """`cause`: `agent`, `missed_offers`, `next_presence`, `supervisor`. With `queue`: only towards that queue, until
+    the agent declares a presence again."""
 
     agent: AgentId
     presence: str
     cause: str
     next_presence: str | None = None
     channels: Mapping[str, bool] = field(default_factory=dict)
+    queue: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,11 +155,17 @@ class ContactCreated:
     age_from: int
     scheduled_at: int | None = None
     previous: ContactId | None = None
+    language_min: int | None = None
+    flow: str | None = None
+    preferred: tuple[AgentId, ...] = ()
+    profiles: tuple[str, ...] = ()
+    scheduled_priority: int | None = None
+    flow_step: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactQueued:
-    """A scheduled contact is due and waits from now on. `reason`: `due`."""
+    """A scheduled contact is due and waits from now on (`reason` `due`), or an ended one waits again (`reopened`)."""
 
     contact: ContactId
     queue: QueueName
@@ -200,11 +215,136 @@ class DecisionRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContactMoved:
+    """The contact waits in another queue. `reason`: `step`, `overflow`, `flow`, `transfer`. `age_from` if its age is
+    counted anew."""
+
+    contact: ContactId
+    queue: QueueName
+    reason: str
+    from_queue: QueueName
+    age_from: int | None = None
+    flow_step: int | None = None
+    excluded: AgentId | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactStepped:
+    """The first `steps` steps of its queue hold for the contact from now on."""
+
+    contact: ContactId
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelayPassed:
+    """The contact has been in its queue for `delay` ms: agents with at most this delay may get it."""
+
+    contact: ContactId
+    delay: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferenceEnded:
+    """The wait for the preferred agents is over: anybody may get the contact."""
+
+    contact: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactAgedOut:
+    """Too old to be offered any more; it stays until somebody takes or ends it."""
+
+    contact: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactPrioritised:
+    contact: ContactId
+    priority: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeAdjusted:
+    contact: ContactId
+    age_from: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactAssigned:
+    """By hand, whatever limits say. `reason`: `assigned` by a supervisor, `transfer` from another agent."""
+
+    contact: ContactId
+    agent: AgentId
+    reason: str
+    from_agent: AgentId | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactActivity:
+    """An assigned contact takes capacity (active) or does not (its customer is silent)."""
+
+    contact: ContactId
+    agent: AgentId
+    active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSet:
+    """Open contacts at most: of an agent, of a queue per agent, or of every agent without a limit of their own."""
+
+    most: int | None
+    agent: AgentId | None = None
+    queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueHours:
+    """A queue opens or closes, by its opening hours."""
+
+    queue: QueueName
+    open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPaused:
+    """After a rejection the agent is offered nothing until then."""
+
+    agent: AgentId
+    until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPauseEnded:
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateWindowMoved:
+    """Assignments of the queue that are older than its window no longer count against the agent."""
+
+    agent: AgentId
+    queue: QueueName
+    since: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclineForgotten:
+    """The agent may be offered the contact again."""
+
+    contact: ContactId
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OfferMade:
     offer: OfferId
     contact: ContactId
     agent: AgentId
-    expires_at: int
+    expires_at: int | None
     decision: DecisionRecord
 
 
@@ -273,6 +413,7 @@ class ContactCompleted:
     wrap_up_until: int | None = None
     wrap_up_code: str | None = None
     note_ref: str | None = None
+    wrap_up_queue: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,11 +445,12 @@ class WrapUpExtended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrapUpEnded:
-    """`cause`: `timer` or `agent`."""
+    """`cause`: `timer` or `agent`. With `queue`: the wrap-up that held only towards that queue."""
 
     agent: AgentId
     cause: str
     code: str | None = None
+    queue: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,6 +539,21 @@ Event = (
     | ContactQueued
     | MessageReceived
     | MessageIgnored
+    | ContactMoved
+    | ContactStepped
+    | DelayPassed
+    | PreferenceEnded
+    | ContactAgedOut
+    | ContactPrioritised
+    | AgeAdjusted
+    | ContactAssigned
+    | ContactActivity
+    | LimitSet
+    | QueueHours
+    | AgentPaused
+    | AgentPauseEnded
+    | RateWindowMoved
+    | DeclineForgotten
     | OfferMade
     | OfferAccepted
     | OfferDeclined

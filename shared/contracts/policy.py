@@ -6,31 +6,32 @@ here and milliseconds inside. Every refusal names the place: `queues.1.offer_tim
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.contracts.message import Language, Level, Line, Name, Strict
+from shared.contracts.message import Language, Line, Name, Strict
+from shared.contracts.queue_policy import KindName, Match, Priority, Queue, Seconds
 from shared.vocabulary import UNKNOWN_LANGUAGE, ChannelKind, Presence, channel_name
-
-Seconds = Annotated[int, Field(ge=0, le=31 * 86_400)]
 
 
 class FallbackStep(Strict):
     """Where contacts go when their channel is down; taken only if the customer can be reached there."""
 
-    channel: ChannelKind
+    channel: KindName
     account: Name
 
 
 class Channel(Strict):
     """One of our accounts on a kind of channel, and where its contacts start."""
 
-    kind: ChannelKind
+    kind: KindName
     account: Name
     queue: Name = Field(description="The queue that a contact of this channel enters unless the message names one.")
     language: Language = Field(UNKNOWN_LANGUAGE, description="Taken when neither text nor profile tells the language.")
-    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    flow: Name | None = Field(None, description="The flow that its contacts take, in place of the queue.")
+    priority: Priority = 0
     fallback: tuple[FallbackStep, ...] = Field(
         (), max_length=5, description="Tried in order when this channel is down; none twice."
     )
@@ -40,40 +41,32 @@ class Channel(Strict):
         return channel_name(self.kind, self.account)
 
 
-class OnMiss(Strict):
-    """What happens to an agent who lets offers run out, so that contacts do not circle past an empty chair."""
+class FlowStep(Strict):
+    """One station of a flow. It ends when the contact is so old, counted from its creation."""
 
-    after_misses: Annotated[int, Field(ge=1, le=20)] = 2
-    set_presence: Name = Presence.AWAY.value
-
-
-class Decline(Strict):
-    """How a contact that somebody declined is offered again."""
-
-    policy: Literal["others_first", "never"] = Field(
-        default="others_first",
-        description="`others_first`: decliners again only when nobody else can; `never`: not to them again.",
+    queue: Name
+    until_age_s: Seconds | None = Field(None, description="None: until it is answered.")
+    priority: Priority | None = None
+    only_agents: tuple[Name, ...] | Literal["$preferred"] | None = None
+    skip_if_none_available: bool = Field(
+        default=False,
+        description="Leave at once if nobody of the queue has a fitting presence. Available but full is somebody.",
     )
 
 
-class Queue(Strict):
-    """Contacts waiting under one set of rules."""
+class FlowFilter(Strict):
+    """Contacts whose attributes match go this way; the first filter that matches counts."""
+
+    match: Match = Field(default_factory=dict, description="Empty: every contact.")
+    steps: tuple[FlowStep, ...] = Field(min_length=1, max_length=20)
+
+
+class Flow(Strict):
+    """Which queues a contact goes through, by its attributes. After the last step with an end it is cancelled."""
 
     name: Name
-    rank: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Between queues: lower is served first.")
-    skills: dict[Name, Level] = Field(
-        default_factory=dict, max_length=16, description="Required on top of the contact's."
-    )
-    language_min: Level = Field(1, description="The least proficiency in the contact's language.")
-    strategy: Literal["longest_idle", "least_active", "best_skill"] = "longest_idle"
-    offer_timeout_s: Annotated[int, Field(ge=5, le=86_400)] = 30
-    retry_delay_s: Seconds = Field(0, description="Pause of a contact after a decline, before it is offered again.")
-    wrap_up_s: Seconds = Field(0, description="The agent's time after a contact, when they get nothing new.")
-    decline: Decline = Field(default_factory=Decline)
-    on_miss: OnMiss | None = Field(default_factory=OnMiss)
-    target_s: dict[ChannelKind, Seconds] = Field(
-        default_factory=dict, description="Answer within; service level counts against it."
-    )
+    default_queue: Name = Field(description="For contacts that no filter matches.")
+    filters: tuple[FlowFilter, ...] = Field((), max_length=100)
 
 
 class Lease(Strict):
@@ -81,7 +74,7 @@ class Lease(Strict):
 
     lease_s: Annotated[int, Field(ge=5, le=600)] = 30
     grace_s: Annotated[int, Field(ge=0, le=86_400)] = 60
-    on_lost: dict[ChannelKind, Literal["keep", "requeue"]] = Field(
+    on_lost: dict[KindName, Literal["keep", "requeue"]] = Field(
         default_factory=dict, description="Per channel, after the grace; `requeue` unless said otherwise."
     )
 
@@ -92,10 +85,17 @@ class Policy(Strict):
     description: Line = ""
     channels: tuple[Channel, ...] = Field(min_length=1, max_length=200)
     queues: tuple[Queue, ...] = Field(min_length=1, max_length=500)
+    own_kinds: tuple[KindName, ...] = Field(
+        (), max_length=20, description="Kinds of channels beside the built-in ones, for adapters of your own: `voice`."
+    )
     presences: dict[Name, Line] = Field(
         default_factory=dict,
         max_length=50,
-        description="Presences beside available, away and offline; none takes offers.",
+        description="Presences beside available, away and offline. Which of them take offers, each queue says.",
+    )
+    flows: tuple[Flow, ...] = Field((), max_length=100)
+    max_per_agent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="Open contacts that an agent without a limit of their own holds."
     )
     lease: Lease = Lease()
     language_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -114,26 +114,53 @@ class Policy(Strict):
         _refuse_twice("queues", queues)
         channels = [channel.name for channel in self.channels]
         _refuse_twice("channels", channels)
+        flows = [flow.name for flow in self.flows]
+        _refuse_twice("flows", flows)
+        kinds = {*self.own_kinds, *(kind.value for kind in ChannelKind)}
         for index, channel in enumerate(self.channels):
-            if channel.queue not in queues:
-                raise ValueError(f"channels.{index}.queue: there is no queue {channel.queue!r}")
-            _refuse_twice(f"channels.{index}.fallback", [channel_name(s.channel, s.account) for s in channel.fallback])
-            for step_index, step in enumerate(channel.fallback):
-                if channel_name(step.channel, step.account) not in channels:
-                    raise ValueError(
-                        f"channels.{index}.fallback.{step_index}: there is no channel "
-                        f"{channel_name(step.channel, step.account)!r}"
-                    )
-        allowed = {*self.presences, *(presence.value for presence in Presence)}
+            _refuse_unknown(f"channels.{index}.kind", "kind of channel", channel.kind, kinds)
+            _refuse_unknown(f"channels.{index}.queue", "queue", channel.queue, queues)
+            _refuse_unknown(f"channels.{index}.flow", "flow", channel.flow, flows)
+            steps = [channel_name(step.channel, step.account) for step in channel.fallback]
+            _refuse_twice(f"channels.{index}.fallback", steps)
+            for step_index, step in enumerate(steps):
+                _refuse_unknown(f"channels.{index}.fallback.{step_index}", "channel", step, channels)
+        for index, flow in enumerate(self.flows):
+            _refuse_unknown(f"flows.{index}.default_queue", "queue", flow.default_queue, queues)
+            for filter_index, each in enumerate(flow.filters):
+                for step_index, station in enumerate(each.steps):
+                    place = f"flows.{index}.filters.{filter_index}.steps.{step_index}"
+                    _refuse_unknown(f"{place}.queue", "queue", station.queue, queues)
+                ages = [station.until_age_s for station in each.steps]
+                if any(age is None for age in ages[:-1]):
+                    raise ValueError(f"flows.{index}.filters.{filter_index}: a step without an end must be the last")
+        presences = {*self.presences, *(presence.value for presence in Presence)}
         for index, queue in enumerate(self.queues):
-            if queue.on_miss is not None and queue.on_miss.set_presence not in allowed:
-                raise ValueError(
-                    f"queues.{index}.on_miss.set_presence: there is no presence {queue.on_miss.set_presence!r}"
-                )
+            self._check_queue(f"queues.{index}", queue, queues, presences)
+            for kind in queue.target_s:
+                _refuse_unknown(f"queues.{index}.target_s", "kind of channel", kind, kinds)
+        for kind in self.lease.on_lost:
+            _refuse_unknown("lease.on_lost", "kind of channel", kind, kinds)
         cycle = _fallback_cycle(self.channels)
         if cycle:
             raise ValueError(f"channels: the fallbacks go in a circle: {' -> '.join(cycle)}")
         return self
+
+    @staticmethod
+    def _check_queue(place: str, queue: Queue, queues: list[str], presences: set[str]) -> None:
+        if queue.on_miss is not None:
+            _refuse_unknown(f"{place}.on_miss.set_presence", "presence", queue.on_miss.set_presence, presences)
+        for number, presence in enumerate(queue.accepts_presence):
+            _refuse_unknown(f"{place}.accepts_presence.{number}", "presence", presence, presences)
+        for number, step in enumerate(queue.steps):
+            _refuse_unknown(f"{place}.steps.{number}.move_to", "queue", step.move_to, queues)
+        for number, overflow in enumerate(queue.overflow):
+            _refuse_unknown(f"{place}.overflow.{number}.queue", "queue", overflow.queue, queues)
+
+
+def _refuse_unknown(place: str, what: str, name: str | None, known: Collection[str]) -> None:
+    if name is not None and name not in known:
+        raise ValueError(f"{place}: there is no {what} {name!r}")
 
 
 def _refuse_twice(place: str, names: list[str]) -> None:

@@ -107,7 +107,7 @@ class Teller:
 
     @tell.register
     def _(self, event: ev.OfferMade) -> str:
-        return f"OfferMade {self.name(event.contact)} -> {event.agent} until {self.when(event.expires_at)}"
+        return f"OfferMade {self.name(event.contact)} -> {event.agent} until {self.when(event.expires_at or 0)}"
 
     @tell.register
     def _(self, event: ev.OfferAccepted) -> str:

@@ -63,6 +63,8 @@ class Referee:
         self.poisoned: set[tuple[str, int]] = set()
         self.trace = hashlib.sha256()
         self._max_events = max_events
+        self._left = False
+        """Whether the newest entry left something to the next one."""
         self.positions = (0, 0)
         self._at = 0
         self._ids: dict[str, int] = {}
@@ -206,8 +208,9 @@ class Referee:
 
     def _check_quiet(self, entry: Entry, before: _Before, *, cut: bool) -> None:
         """After an entry nobody waits whom somebody could serve, and nothing that was due is left undone. An entry that
-        was cut because it got too long leaves the rest to the next one."""
-        if cut:
+        was cut because it got too long leaves the rest to the next one, and a leader's last one to the next leader."""
+        self._left = cut or (entry.bye and self._left)
+        if self._left:
             return
         for name, ws in self.ledger.workspaces.items():
             pairs = left_waiting(ws)
@@ -282,7 +285,7 @@ class Referee:
         before = self._note()
         for name, ws in self.ledger.workspaces.items():
             pairs = left_waiting(ws)
-            require(not pairs, "8", f"in the end {pairs} are apart")
+            require(not pairs or self._left, "8", f"in the end {pairs} are apart")
             if ws.policy and self._of_a_turn(self.entries[self.head[0]].entry):
                 self._check_done(name, ws, before)
         end = self.store.end

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.router.engine.index import CapabilityClass, Index
+from services.router.engine.classes import CapabilityClass
+from services.router.engine.index import Index
 from services.router.engine.world import World
 
 
@@ -33,7 +34,7 @@ def _index(index: Index) -> dict[str, Any]:
             key: sorted(names[c.number] for c in requirement.classes if _free(c)) for key, requirement in waiting
         },
         "served": {
-            name: sorted(str(requirement.key) for requirement in known.requirements.values() if requirement.waiting)
+            name: sorted(str(requirement.demand) for requirement in known.requirements.values() if requirement.waiting)
             for name, known in classes
         },
         "free": {name: _free(known) for name, known in classes},
@@ -53,11 +54,11 @@ def _index(index: Index) -> dict[str, Any]:
     }
 
 
-def _free(known: CapabilityClass) -> dict[tuple[str, ...], tuple[list[Any], list[Any]]]:
+def _free(known: CapabilityClass) -> dict[Any, list[list[Any]]]:
     return {
-        signature: (list(by_idle), list(by_load))
-        for signature, (by_idle, by_load) in sorted(known.free.items())
-        if by_idle or by_load
+        signature: [list(agents) for agents in sets.values()]
+        for signature, sets in sorted(known.free.items())
+        if any(sets.values())
     }
 
 

@@ -269,7 +269,7 @@ class Ledger:
         agent.skills = dict(event.skills)
         agent.queues = event.queues
         agent.channels = event.channels
-        agent.total = event.capacity_total
+        agent.total = event.capacity_total or 0
         agent.per_channel = dict(event.capacity_per_channel)
         agent.weights = dict(event.capacity_weights)
 
@@ -459,10 +459,11 @@ class Ledger:
         agent = ws.agents[event.agent]
         require(event.offer not in ws.offers, "9", f"offer {event.offer} is made twice")
         require(contact.offer is None and contact.agent is None, "2", f"{contact.id} is with somebody already")
-        require(event.expires_at > self.at, "time", f"offer {event.offer} is born expired")
+        until = event.expires_at or self.at + 1
+        require(until > self.at, "time", f"offer {event.offer} is born expired")
         full = agent.why_full(contact.channel)
         require(full is None, "3", f"{contact.id} is offered to {agent.id}, who has {full}")
-        ws.offers[event.offer] = OfferBook(event.offer, event.contact, event.agent, event.expires_at)
+        ws.offers[event.offer] = OfferBook(event.offer, event.contact, event.agent, until)
         contact.state = "offered"
         contact.offer = event.offer
         agent.offers.append(event.offer)

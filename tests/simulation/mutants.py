@@ -18,12 +18,14 @@ from typing import Any
 
 from services.router import recovery
 from services.router.chain import Chain, Head
-from services.router.engine import conversations, evolve, fallback, offers, presence, setup
+from services.router.engine import chains, conversations, demand, evolve, fallback, offers, presence, rooms
+from services.router.engine.classes import CapabilityClass
 from services.router.engine.engine import Engine
-from services.router.engine.index import CapabilityClass, Index
-from services.router.engine.records import Agent, Contact
+from services.router.engine.index import Index
+from services.router.engine.records import Agent
 from services.router.engine.undo import Undo
 from services.router.engine.world import World
+from services.router.journal_time import JournalTime
 from services.router.replica import Replica
 from tests.simulation.ledger import Violation
 from tests.simulation.run import simulate
@@ -53,8 +55,6 @@ class Mutant:
 def _mutant(name: str, place: Function, old: str, new: str, *, seed: int = 0) -> Mutant:
     return Mutant(name, (Edit(place, old, new),), seed)
 
-
-_ORDER: Function = vars(Contact)["order"].fget
 
 MUTANTS = (
     # The journal's rule and its loop.
@@ -109,7 +109,13 @@ MUTANTS = (
         "pass",
         seed=1,
     ),
-    _mutant("time goes back with the clock", Replica._now, "return max(at, wall)", "return wall", seed=2),
+    _mutant(
+        "time goes back with the clock",
+        JournalTime.now,
+        "return max(newest, wall if wall > newest else steady)",
+        "return wall",
+        seed=2,
+    ),
     # Taking back.
     _mutant("the undo forgets appended items", Undo.rollback, "items.pop()", "pass", seed=1),
     _mutant("the undo forgets deleted keys", Undo.delete, "self._steps.append", "(lambda step: None)", seed=5),
@@ -140,12 +146,12 @@ MUTANTS = (
     _mutant(
         "a decline loses the age",
         evolve._offer_declined,
-        "_count_decline(contact, agent.id)",
-        "_count_decline(contact, agent.id)\n    contact.age_from = at",
+        "_count_decline(contact, agent.id, at)",
+        "_count_decline(contact, agent.id, at)\n    contact.age_from = at",
         seed=1,
     ),
     _mutant("capacity weights are ignored", Agent.weight, "self.capacity_weights.get(kind, UNIT)", "UNIT", seed=1),
-    _mutant("channel limits are one too generous", Agent.rooms, "< limits[kind]", "<= limits[kind]", seed=2),
+    _mutant("channel limits are one too generous", rooms.has_capacity, "< limits[kind]", "<= limits[kind]", seed=2),
     _mutant(
         "source keys are not remembered", evolve.remember_source, "contact)", "contact) if False else None", seed=1
     ),
@@ -165,17 +171,17 @@ MUTANTS = (
     ),
     # The indexes.
     _mutant("an offer's timer stays behind", Index.sync_offer, "self.timers.remove(old)", "pass"),
-    _mutant("a freed agent is not fresh", Index._sync_free, "self.fresh_classes[new[0].number] = new[0]", "pass"),
+    _mutant("a freed agent is not fresh", Index._sync_free, "self.fresh_classes[new.known.number] = new.known", "pass"),
     _mutant("a fresh contact is not noted", Index.sync_contact, "self.fresh_contacts[contact_id] = None", "pass"),
-    _mutant("the language's minimum is ignored", CapabilityClass.why_not, "< requirement.language_min", "< 1", seed=1),
+    _mutant("the language's minimum is ignored", CapabilityClass.why_not, "< demand.language_min", "< 1", seed=1),
     _mutant("skills are ignored", CapabilityClass.why_not, "< level", "< 0"),
     # Deciding.
     _mutant("anybody may accept an offer", offers._own_open_offer, "ctx.actor.id != offer.agent", "False", seed=6),
     _mutant(
         "leaving availability keeps the offers",
-        presence.set_presence,
-        "if command.presence != Presence.AVAILABLE",
-        "if command.presence == Presence.OFFLINE",
+        presence.withdraw_unaccepted,
+        "presence in ws.policy",
+        "presence != Presence.OFFLINE or presence in ws.policy",
     ),
     _mutant(
         "a lost desk keeps its offers",
@@ -209,23 +215,32 @@ MUTANTS = (
         seed=1,
     ),
     _mutant(
-        "a policy leaves offers that it forbids", setup.adopt_policy, "return [adopted, *withdrawn]", "return [adopted]"
+        "a policy leaves offers that it forbids",
+        Engine._follow_policy,
+        "return made + self._withdraw_unfit(ctx, seq)",
+        "return made",
     ),
     _mutant("ids are made twice", offers.make_offer, "ctx.new_id()", "f'{ctx.command_id}.0'", seed=3),
     _mutant(
         "who waits longest is not asked for",
-        CapabilityClass.score,
-        "numbers: Score = item[:-1]",
-        "numbers: Score = (0,)",
+        chains._measure,
+        "return agent.idle_since",
+        "return 0",
         seed=1,
     ),
-    _mutant("the oldest contact is not the first", _ORDER, "self.age_from", "-self.age_from", seed=5),
-    _mutant("priority does not count", _ORDER, "-self.priority", "0", seed=1),
+    _mutant(
+        "the oldest contact is not the first",
+        demand.order_of,
+        "-contact.priority, contact.age_from",
+        "-contact.priority, -contact.age_from",
+        seed=5,
+    ),
+    _mutant("priority does not count", demand.order_of, "-contact.priority", "0", seed=1),
     _mutant(
         "the rank of queues does not count",
-        CapabilityClass.best_want,
-        "best = (requirement.rank, order)",
-        "best = (0, order)",
+        CapabilityClass._best_want,
+        "best = (want[0], order)",
+        "best = ((0, 0), order)",
         seed=3,
     ),
     _mutant("declines are not counted", evolve._count_decline, "+ 1", "+ 0", seed=1),

@@ -194,7 +194,7 @@ def test_smallest_policy_is_taken_and_dumps_with_every_default() -> None:
     [
         ("channels", []),
         ("queues", []),
-        ("channels.0.kind", "pigeon"),
+        ("channels.0.kind", "Pigeon Post"),
         ("channels.0.account", "a b"),
         ("channels.0.language", "english please"),
         ("channels.0.priority", 1001),
@@ -204,13 +204,21 @@ def test_smallest_policy_is_taken_and_dumps_with_every_default() -> None:
         ("queues.1.skills.cards", 9),
         ("queues.1.language_min", 0),
         ("queues.1.strategy", "luck"),
-        ("queues.1.offer_timeout_s", 4),
+        ("queues.1.offer_timeout_s", 0),
         ("queues.1.offer_timeout_s", 30.5),
         ("queues.1.retry_delay_s", -1),
         ("queues.1.wrap_up_s", 10**9),
         ("queues.1.decline", {"policy": "sometimes"}),
         ("queues.1.on_miss", {"after_misses": 0}),
-        ("queues.1.target_s", {"pigeon": 10}),
+        ("queues.1.target_s", {"Pigeon Post": 10}),
+        ("queues.1.contact_order", "luck"),
+        ("queues.1.max_offers", 0),
+        ("queues.1.steps", [{"after_s": -1}]),
+        ("queues.1.business_hours", {"tz": "Mars/Olympus", "weekly": {}}),
+        ("queues.1.business_hours", {"tz": "Asia/Jakarta", "weekly": {"mon": "9-17"}}),
+        ("queues.1.overflow", [{"when": {}, "action": "cancel"}]),
+        ("queues.1.overflow", [{"when": {"waiting_at_least": 3}, "action": "move_to"}]),
+        ("queues.1.accepts_presence", []),
         ("lease.lease_s", 1),
         ("lease.on_lost", {"chat": "shrug"}),
         ("language_confidence", 1.5),
@@ -224,7 +232,14 @@ def test_policy_is_refused_by_the_name_of_the_field(path: str, value: Any) -> No
 
 @pytest.mark.parametrize(
     "path",
-    ["quues", "channels.0.queu", "queues.1.offer_timeout", "queues.1.decline.max", "lease.grace", "channels.1.health"],
+    [
+        "quues",
+        "channels.0.queu",
+        "queues.1.offer_timeout",
+        "queues.1.decline.maximum",
+        "lease.grace",
+        "channels.1.health",
+    ],
 )
 def test_typo_in_a_policy_is_named(path: str) -> None:
     place, why = refusal(Policy, changed(POLICY, path, 1))
@@ -235,6 +250,11 @@ def test_typo_in_a_policy_is_named(path: str) -> None:
     ("path", "value", "why"),
     [
         ("channels.1.queue", "typo", "channels.1.queue: there is no queue 'typo'"),
+        ("channels.0.kind", "pigeon", "channels.0.kind: there is no kind of channel 'pigeon'"),
+        ("channels.0.flow", "typo", "channels.0.flow: there is no flow 'typo'"),
+        ("queues.1.target_s", {"pigeon": 10}, "queues.1.target_s: there is no kind of channel 'pigeon'"),
+        ("queues.1.steps", [{"after_s": 5, "move_to": "x"}], "queues.1.steps.0.move_to: there is no queue 'x'"),
+        ("queues.1.accepts_presence", ["lunch"], "queues.1.accepts_presence.0: there is no presence 'lunch'"),
         (
             "channels.1.fallback",
             [{"channel": "telegram", "account": "bot"}],

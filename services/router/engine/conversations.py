@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.router.engine.admission import arrive, first_queue
 from services.router.engine.context import Context, Refused
 from services.router.engine.policy import ChannelPolicy, base_language
 from services.router.engine.records import Contact
@@ -120,9 +121,8 @@ def _message(
 
 
 def _open(ctx: Context, command: cmd.ReceiveMessage, channel: ChannelPolicy, customer: CustomerId) -> list[ev.Event]:
-    queue = command.queue or channel.queue
-    if queue not in ctx.workspace.policy.queues:
-        raise Refused("unknown_queue", f"there is no queue {queue!r}", "queue")
+    flow = command.flow or (channel.flow if command.queue is None else None)
+    queue = first_queue(ctx, command.queue, command.queues, flow, channel.queue)
     language, confidence, reason = language_of(ctx, command, channel, customer)
     thread = ctx.workspace.threads.get(command.thread)
     contact_id = ContactId(ctx.new_id())
@@ -145,6 +145,10 @@ def _open(ctx: Context, command: cmd.ReceiveMessage, channel: ChannelPolicy, cus
         reach=command.reach,
         age_from=ctx.now,
         previous=thread.contacts[-1] if thread and thread.contacts else None,
+        language_min=command.language_min,
+        flow=flow,
+        preferred=command.preferred,
+        profiles=command.profiles,
     )
     message = ev.MessageReceived(
         contact=contact_id,
@@ -158,7 +162,7 @@ def _open(ctx: Context, command: cmd.ReceiveMessage, channel: ChannelPolicy, cus
         message_kind=command.message_kind,
         refers_to=command.refers_to,
     )
-    return [created, message]
+    return [*arrive(ctx, created), message]
 
 
 def language_of(
@@ -189,13 +193,13 @@ def create_contact(ctx: Context, command: cmd.CreateContact) -> list[ev.Event]:
     if known is not None:
         return [ev.CommandNoted(reason="duplicate", subject=known or None)]
     channel = _channel(ctx, command.channel, command.account)
-    queue = command.queue or channel.queue
-    if queue not in ctx.workspace.policy.queues:
-        raise Refused("unknown_queue", f"there is no queue {queue!r}", "queue")
+    flow = command.flow or (channel.flow if command.queue is None else None)
+    queue = first_queue(ctx, command.queue, command.queues, flow, channel.queue)
     contact_id = ContactId(ctx.new_id())
     sender = command.customer or AddressKey(f"x{contact_id}")
     later = command.scheduled_at is not None and command.scheduled_at > ctx.now
-    return [
+    return arrive(
+        ctx,
         ev.ContactCreated(
             contact=contact_id,
             source_key=command.source_key,
@@ -213,10 +217,15 @@ def create_contact(ctx: Context, command: cmd.CreateContact) -> list[ev.Event]:
             priority=command.priority + channel.priority,
             attributes=command.attributes,
             reach=(),
-            age_from=command.scheduled_at if later and command.scheduled_at else ctx.now,
+            age_from=command.scheduled_at if later and command.scheduled_at else ctx.now - command.waited,
             scheduled_at=command.scheduled_at if later else None,
-        )
-    ]
+            scheduled_priority=command.scheduled_priority,
+            language_min=command.language_min,
+            flow=flow,
+            preferred=command.preferred,
+            profiles=command.profiles,
+        ),
+    )
 
 
 def send_reply(ctx: Context, command: cmd.SendReply) -> list[ev.Event]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from services.router.engine import conversations, fallback, offers, presence, setup
+from services.router.engine import conversations, fallback, offers, presence, queueing, setup, supervision
 from services.router.engine.context import Context, Refused
-from services.router.engine.index import Timer
+from services.router.engine.records import Agent, Contact
+from services.router.engine.waiting import Timer
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.vocabulary import AgentId, ContactId, OfferId
@@ -33,6 +34,13 @@ _DECIDE: dict[type, Callable[[Context, Any], list[ev.Event]]] = {
     cmd.RejectOffer: offers.reject_offer,
     cmd.CompleteContact: offers.complete_contact,
     cmd.RequeueContact: offers.requeue_contact,
+    cmd.AssignContact: supervision.assign_contact,
+    cmd.TransferContact: supervision.transfer_contact,
+    cmd.PrioritiseContact: supervision.prioritise_contact,
+    cmd.AdjustAge: supervision.adjust_age,
+    cmd.SetLimit: supervision.set_limit,
+    cmd.ReopenContact: supervision.reopen_contact,
+    cmd.SetContactActive: supervision.set_contact_active,
     cmd.CancelContact: offers.cancel_contact,
     cmd.AbandonContact: offers.abandon_contact,
     cmd.LeaveThread: offers.leave_thread,
@@ -52,19 +60,36 @@ def decide_due(ctx: Context, timer: Timer) -> list[ev.Event]:
     """The events of a timer that is due."""
     _, _, _, kind, id = timer
     workspace = ctx.workspace
-    if kind == "wrap_up":
-        return [ev.WrapUpEnded(agent=AgentId(id), cause="timer")]
-    if kind == "grace":
-        return presence.grace_ended(ctx, workspace.agents[AgentId(id)])
+    if kind in _CONTACT_DUE:
+        return _CONTACT_DUE[kind](ctx, workspace.contacts[ContactId(id)])
+    if kind in _AGENT_DUE:
+        return _AGENT_DUE[kind](ctx, workspace.agents[AgentId(id)])
     if kind == "offer":
         return offers.offer_due(ctx, workspace.offers[OfferId(id)])
-    contact = workspace.contacts[ContactId(id)]
-    if kind == "retry":
-        return [ev.RetryDue(contact=contact.id)]
-    if kind == "scheduled":
-        return [ev.ContactQueued(contact=contact.id, queue=contact.queue, reason="due")]
-    if kind == "redirect":
-        return fallback.redirect_due(ctx, contact)
-    if kind == "forget":
-        return [ev.ContactForgotten(contact=contact.id)]
+    if kind == "hours":
+        return queueing.hours_due(ctx, id)
     raise AssertionError(f"a timer of unknown kind {kind!r}")
+
+
+_AGENT_DUE: dict[str, Callable[[Context, Agent], list[ev.Event]]] = {
+    "wrap_up": lambda ctx, agent: [ev.WrapUpEnded(agent=agent.id, cause="timer")],
+    "queue_wrap_up": queueing.queue_wrap_up_due,
+    "pause": lambda ctx, agent: [ev.AgentPauseEnded(agent=agent.id)],
+    "grace": presence.grace_ended,
+    "rate": queueing.rate_due,
+}
+
+_CONTACT_DUE: dict[str, Callable[[Context, Contact], list[ev.Event]]] = {
+    "retry": lambda ctx, contact: [ev.RetryDue(contact=contact.id)],
+    "scheduled": lambda ctx, contact: [ev.ContactQueued(contact=contact.id, queue=contact.queue, reason="due")],
+    "redirect": fallback.redirect_due,
+    "forget": lambda ctx, contact: [ev.ContactForgotten(contact=contact.id)],
+    "decline": queueing.decline_due,
+    "delay": queueing.delay_due,
+    "preference": queueing.preference_due,
+    "step": queueing.step_due,
+    "age": queueing.age_due,
+    "flow": queueing.flow_due,
+    "overflow": queueing.overflow_due,
+    "max_wait": queueing.max_wait_due,
+}

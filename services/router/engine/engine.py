@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.router.engine import setup
+from services.router.engine import queueing, setup
 from services.router.engine.context import Context
 from services.router.engine.decide import decide, decide_due
 from services.router.engine.evolve import evolve
@@ -83,8 +83,8 @@ class Engine:
         workspace = self.state.workspaces.get(record.workspace)
         if workspace is not None and not isinstance(events[0], REFUSALS):
             ctx = Context(self.world, workspace, now, f"{record.id}.m", record.actor)
-            if isinstance(events[0], ev.PolicyAdopted) and len(events) > setup.MOST_WITHDRAWN:
-                self.unfinished[record.workspace] = True
+            if isinstance(events[0], ev.PolicyAdopted):
+                events += self._follow_policy(ctx, seq)
             events += self._follow(ctx, seq)
         actor = f"{record.actor.role}:{record.actor.id}"
         answer = self._remember(record.id, record.workspace, actor, record.digest, events, seq)
@@ -193,6 +193,13 @@ class Engine:
                 decided.append(Decided(command_id, name, "", "", sequence, tuple(events), None))
         return decided
 
+    def _follow_policy(self, ctx: Context, seq: int) -> list[ev.Event]:
+        """What a new policy means at once: which queues are open, and which offers it takes back."""
+        made = queueing.hours_now(ctx)
+        for event in made:
+            evolve(self.world, ctx.workspace.name, event, ctx.now, seq)
+        return made + self._withdraw_unfit(ctx, seq)
+
     def _follow(self, ctx: Context, seq: int) -> list[ev.Event]:
         """Next presences that are due, then a routing pass: both over what the events touched, never over all."""
         return self._follow_presences(ctx, seq) + self._route(ctx, seq)
@@ -208,7 +215,7 @@ class Engine:
 
     def _withdraw_unfit(self, ctx: Context, seq: int) -> list[ev.Event]:
         name = ctx.workspace.name
-        withdrawn = setup.withdraw_unfit(ctx, ctx.workspace.policy)
+        withdrawn = setup.withdraw_unfit(ctx)
         for event in withdrawn:
             evolve(self.world, name, event, ctx.now, seq)
         if len(withdrawn) >= setup.MOST_WITHDRAWN:
@@ -220,9 +227,9 @@ class Engine:
         name = ctx.workspace.name
         index = self.world.indexes[name]
         for match in matches(index, MOST_OFFERS):
-            offer = make_offer(ctx, match)
-            evolve(self.world, name, offer, ctx.now, seq)
-            made.append(offer)
+            for event in make_offer(ctx, match):
+                evolve(self.world, name, event, ctx.now, seq)
+                made.append(event)
         if index.cut:
             self.unfinished.setdefault(name, False)
         return made

@@ -24,6 +24,7 @@ from shared.vocabulary import (
     Delivery,
     MessageKind,
     OfferId,
+    QueueName,
     ThreadKey,
     channel_name,
 )
@@ -60,7 +61,7 @@ def evolve(world: World, workspace: str, event: ev.Event, at: int, seq: int) -> 
 def _resumed(world: World, event: ev.Resumed) -> None:
     for ws in world.state.workspaces.values():
         for offer in ws.offers.values():
-            if not offer.outcome:
+            if not offer.outcome and offer.expires_at is not None:
                 world.state.undo.save(offer)
                 offer.expires_at += event.gap
                 world.touched.append(("offer", ws.name, offer.id))
@@ -130,6 +131,31 @@ def _agent_profile_set(world: World, ws: Workspace, event: ev.AgentProfileSet, a
     agent.capacity_total = event.capacity_total
     agent.capacity_per_channel = event.capacity_per_channel
     agent.capacity_weights = event.capacity_weights
+    agent.memberships = event.memberships
+    agent.position = event.position
+    agent.max_contacts = event.max_contacts
+    agent.profiles = event.profiles
+    agent.while_on = event.while_on
+    agent.wrap_up = event.wrap_up
+    agent.reject_pause = event.reject_pause
+
+
+def _limit_set(world: World, ws: Workspace, event: ev.LimitSet, at: int) -> None:
+    if event.agent is not None:
+        world.change_agent(ws, event.agent).max_contacts = event.most
+        return
+    world.state.undo.save(ws)
+    if event.queue is not None:
+        ws.queue_limits = {**ws.queue_limits, event.queue: event.most}
+    else:
+        ws.agent_limit = (event.most,)
+    world.touched.append(("policy", ws.name, "current"))
+
+
+def _queue_hours(world: World, ws: Workspace, event: ev.QueueHours, at: int) -> None:
+    world.state.undo.save(ws)
+    ws.queue_hours = {**ws.queue_hours, event.queue: (event.open, at)}
+    world.touched.append(("queue", ws.name, event.queue))
 
 
 def _channel_health_changed(world: World, ws: Workspace, event: ev.ChannelHealthChanged, at: int) -> None:
@@ -150,6 +176,11 @@ def _channel_health_changed(world: World, ws: Workspace, event: ev.ChannelHealth
 
 def _agent_presence_changed(world: World, ws: Workspace, event: ev.AgentPresenceChanged, at: int) -> None:
     agent = world.change_agent(ws, event.agent)
+    if event.queue is not None:
+        agent.queue_presence = {**agent.queue_presence, event.queue: event.presence}
+        agent.missed_in = {name: count for name, count in agent.missed_in.items() if name != event.queue}
+        return
+    agent.queue_presence = {}
     if event.presence == "available" and agent.presence != "available":
         agent.idle_since = at
         agent.missed = 0
@@ -182,8 +213,25 @@ def _wrap_up_extended(world: World, ws: Workspace, event: ev.WrapUpExtended, at:
     world.change_agent(ws, event.agent).wrap_up_until = event.until
 
 
+def _agent_paused(world: World, ws: Workspace, event: ev.AgentPaused, at: int) -> None:
+    world.change_agent(ws, event.agent).paused_until = event.until
+
+
+def _agent_pause_ended(world: World, ws: Workspace, event: ev.AgentPauseEnded, at: int) -> None:
+    world.change_agent(ws, event.agent).paused_until = None
+
+
+def _rate_window_moved(world: World, ws: Workspace, event: ev.RateWindowMoved, at: int) -> None:
+    agent = world.change_agent(ws, event.agent)
+    times = tuple(time for time in agent.assigned_times.get(event.queue, ()) if time > event.since)
+    agent.assigned_times = {**agent.assigned_times, event.queue: times}
+
+
 def _wrap_up_ended(world: World, ws: Workspace, event: ev.WrapUpEnded, at: int) -> None:
     agent = world.change_agent(ws, event.agent)
+    if event.queue is not None:
+        agent.queue_wrap_up = {name: until for name, until in agent.queue_wrap_up.items() if name != event.queue}
+        return
     if event.code is not None and agent.wrap_up_contact in ws.contacts:
         world.change_contact(ws, agent.wrap_up_contact).wrap_up_code = event.code
     agent.wrap_up_until = None
@@ -216,7 +264,14 @@ def _contact_created(world: World, ws: Workspace, event: ev.ContactCreated, at: 
         state=state,
         state_since=at,
         scheduled_at=event.scheduled_at,
+        scheduled_priority=event.scheduled_priority,
         previous=event.previous,
+        language_min=event.language_min,
+        flow=event.flow,
+        preferred=event.preferred,
+        profiles=event.profiles,
+        queue_since=min(at, event.age_from),
+        flow_step=event.flow_step,
     )
     world.state.undo.put(ws.contacts, event.contact, contact)
     world.touched.append(("contact", ws.name, event.contact))
@@ -321,8 +376,109 @@ def _message_ignored(world: World, ws: Workspace, event: ev.MessageIgnored, at: 
 
 def _contact_queued(world: World, ws: Workspace, event: ev.ContactQueued, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
-    contact.queue = event.queue
+    _enter(contact, event.queue, at)
+    if contact.scheduled_priority is not None:
+        contact.priority = contact.scheduled_priority
+    if event.reason == "reopened":
+        contact.agent = None
+        contact.age_from = at
+        contact.ended_at = None
+        contact.end_reason = None
+        world.touched.append(("thread", ws.name, contact.thread))
     _wait(contact, at)
+
+
+def _enter(contact: Contact, queue: QueueName, at: int) -> None:
+    """The contact is in a queue from now on: what counts from there begins anew."""
+    contact.queue = queue
+    contact.queue_since = at
+    contact.steps = 0
+    contact.delay = 0
+    contact.preference_over = False
+    contact.aged_out = False
+
+
+def _contact_moved(world: World, ws: Workspace, event: ev.ContactMoved, at: int) -> None:
+    contact = world.change_contact(ws, event.contact)
+    if contact.agent is not None:
+        _release(world.change_agent(ws, contact.agent), contact.id, at)
+        contact.agent = None
+        contact.active = True
+        world.touched.append(("thread", ws.name, contact.thread))
+    if event.reason == "overflow":
+        contact.overflowed = (*contact.overflowed, event.queue)
+    if event.age_from is not None:
+        contact.age_from = event.age_from
+    if event.flow_step is not None:
+        contact.flow_step = event.flow_step
+    if event.channel is not None:
+        contact.channel = event.channel
+    contact.excluded = event.excluded
+    _enter(contact, event.queue, at)
+    _wait(contact, at)
+
+
+def _contact_stepped(world: World, ws: Workspace, event: ev.ContactStepped, at: int) -> None:
+    world.change_contact(ws, event.contact).steps = event.steps
+
+
+def _delay_passed(world: World, ws: Workspace, event: ev.DelayPassed, at: int) -> None:
+    world.change_contact(ws, event.contact).delay = event.delay
+
+
+def _preference_ended(world: World, ws: Workspace, event: ev.PreferenceEnded, at: int) -> None:
+    world.change_contact(ws, event.contact).preference_over = True
+
+
+def _contact_aged_out(world: World, ws: Workspace, event: ev.ContactAgedOut, at: int) -> None:
+    world.change_contact(ws, event.contact).aged_out = True
+
+
+def _contact_prioritised(world: World, ws: Workspace, event: ev.ContactPrioritised, at: int) -> None:
+    world.change_contact(ws, event.contact).priority = event.priority
+
+
+def _age_adjusted(world: World, ws: Workspace, event: ev.AgeAdjusted, at: int) -> None:
+    contact = world.change_contact(ws, event.contact)
+    contact.age_from = event.age_from
+    contact.aged_out = False
+
+
+def _contact_assigned(world: World, ws: Workspace, event: ev.ContactAssigned, at: int) -> None:
+    contact = world.change_contact(ws, event.contact)
+    if contact.agent is not None:
+        _release(world.change_agent(ws, contact.agent), contact.id, at)
+    agent = world.change_agent(ws, event.agent)
+    agent.held = {**agent.held, event.contact: contact.channel}
+    contact.state = ContactState.ASSIGNED
+    contact.state_since = at
+    contact.agent = event.agent
+    contact.active = True
+    contact.retry_at = None
+    if contact.answered_at is None:
+        contact.answered_at = at
+    _note_assignment(ws, agent, contact.queue, at)
+    world.touched.append(("thread", ws.name, contact.thread))
+
+
+def _note_assignment(ws: Workspace, agent: Agent, queue: str, at: int) -> None:
+    agent.assigned_last = {**agent.assigned_last, queue: at}
+    known = ws.policy.queues.get(queue)
+    if known is not None and known.rate_limit is not None:
+        agent.assigned_times = {**agent.assigned_times, queue: (*agent.assigned_times.get(queue, ()), at)}
+
+
+def _contact_activity(world: World, ws: Workspace, event: ev.ContactActivity, at: int) -> None:
+    world.change_contact(ws, event.contact).active = event.active
+    agent = world.change_agent(ws, event.agent)
+    parked = tuple(contact for contact in agent.parked if contact != event.contact)
+    agent.parked = parked if event.active else (*parked, event.contact)
+
+
+def _decline_forgotten(world: World, ws: Workspace, event: ev.DeclineForgotten, at: int) -> None:
+    contact = world.change_contact(ws, event.contact)
+    contact.declines = {agent: count for agent, count in contact.declines.items() if agent != event.agent}
+    contact.declined_at = {agent: when for agent, when in contact.declined_at.items() if agent != event.agent}
 
 
 def _wait(contact: Contact, at: int, retry_at: int | None = None) -> None:
@@ -374,13 +530,19 @@ def _end(
 def _release(agent: Agent, contact_id: ContactId, at: int) -> None:
     """The agent no longer holds the contact; idle time counts from here."""
     agent.held = {held: kind for held, kind in agent.held.items() if held != contact_id}
+    if agent.parked:
+        agent.parked = tuple(parked for parked in agent.parked if parked != contact_id)
     agent.idle_since = at
 
 
 def _contact_completed(world: World, ws: Workspace, event: ev.ContactCompleted, at: int) -> None:
+    agent = world.change_agent(ws, event.agent)
+    agent.completed += 1
+    agent.talk_time += at - ws.contacts[event.contact].state_since
     _end(world, ws, event.contact, ContactState.COMPLETED, None, at).wrap_up_code = event.wrap_up_code
-    if event.wrap_up_until is not None:
-        agent = world.change_agent(ws, event.agent)
+    if event.wrap_up_until is not None and event.wrap_up_queue is not None:
+        agent.queue_wrap_up = {**agent.queue_wrap_up, event.wrap_up_queue: event.wrap_up_until}
+    elif event.wrap_up_until is not None:
         agent.wrap_up_until = event.wrap_up_until
         agent.wrap_up_contact = event.contact
 
@@ -398,8 +560,9 @@ def _contact_requeued(world: World, ws: Workspace, event: ev.ContactRequeued, at
     assert contact.agent == event.agent, f"{event.contact} is not held by {event.agent}"
     _release(world.change_agent(ws, event.agent), event.contact, at)
     contact.agent = None
+    contact.active = True
     if event.reason == "agent":
-        _count_decline(contact, event.agent)
+        _count_decline(contact, event.agent, at)
     world.touched.append(("thread", ws.name, contact.thread))
     _wait(contact, at)
 
@@ -435,15 +598,18 @@ def _contact_forgotten(world: World, ws: Workspace, event: ev.ContactForgotten, 
 
 def _offer_made(world: World, ws: Workspace, event: ev.OfferMade, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
-    assert contact.state is ContactState.WAITING, f"{event.contact} is {contact.state}, not waiting"
+    waits = contact.state in (ContactState.WAITING, ContactState.OFFERED)
+    assert waits, f"{event.contact} is {contact.state}, not waiting"
     agent = world.change_agent(ws, event.agent)
     assert event.contact not in agent.held, f"{event.agent} already holds {event.contact}"
     offer = Offer(id=event.offer, contact=event.contact, agent=event.agent, made_at=at, expires_at=event.expires_at)
     world.state.undo.put(ws.offers, event.offer, offer)
     world.state.undo.append(contact.all_offers, event.offer)
     world.touched.append(("offer", ws.name, event.offer))
-    contact.state = ContactState.OFFERED
-    contact.state_since = at
+    if contact.state is not ContactState.OFFERED:
+        contact.state = ContactState.OFFERED
+        contact.state_since = at
+    agent.assigned_last = {**agent.assigned_last, contact.queue: at}
     contact.offers = (*contact.offers, event.offer)
     agent.offers = (*agent.offers, event.offer)
     agent.held = {**agent.held, event.contact: contact.channel}
@@ -471,6 +637,9 @@ def _offer_accepted(world: World, ws: Workspace, event: ev.OfferAccepted, at: in
     if contact.answered_at is None:
         contact.answered_at = at
     agent.missed = 0
+    if agent.missed_in:
+        agent.missed_in = {}
+    _note_assignment(ws, agent, contact.queue, at)
     world.touched.append(("thread", ws.name, contact.thread))
 
 
@@ -480,20 +649,25 @@ def _back_to_waiting(contact: Contact, agent: Agent, at: int, retry_at: int | No
         _wait(contact, at, retry_at)
 
 
-def _count_decline(contact: Contact, agent: AgentId) -> None:
+def _count_decline(contact: Contact, agent: AgentId, at: int) -> None:
     contact.declines = {**contact.declines, agent: contact.declines.get(agent, 0) + 1}
+    contact.declined_at = {**contact.declined_at, agent: at}
 
 
 def _offer_declined(world: World, ws: Workspace, event: ev.OfferDeclined, at: int) -> None:
     contact, agent = _end_offer(world, ws, event.offer, "declined")
-    _count_decline(contact, agent.id)
+    _count_decline(contact, agent.id, at)
     _back_to_waiting(contact, agent, at, event.retry_at)
 
 
 def _offer_expired(world: World, ws: Workspace, event: ev.OfferExpired, at: int) -> None:
     contact, agent = _end_offer(world, ws, event.offer, "expired")
-    agent.missed = event.missed
-    _count_decline(contact, agent.id)
+    queue = ws.policy.queues.get(contact.queue)
+    if queue is not None and queue.on_miss is not None and queue.on_miss.scope == "queue":
+        agent.missed_in = {**agent.missed_in, contact.queue: event.missed}
+    else:
+        agent.missed = event.missed
+    _count_decline(contact, agent.id, at)
     _back_to_waiting(contact, agent, at, event.retry_at)
 
 
@@ -558,6 +732,21 @@ _EVOLVE: dict[type, Callable[[World, Workspace, Any, int], None]] = {
     ev.WrapUpEnded: _wrap_up_ended,
     ev.ContactCreated: _contact_created,
     ev.ContactQueued: _contact_queued,
+    ev.ContactMoved: _contact_moved,
+    ev.ContactStepped: _contact_stepped,
+    ev.DelayPassed: _delay_passed,
+    ev.PreferenceEnded: _preference_ended,
+    ev.ContactAgedOut: _contact_aged_out,
+    ev.ContactPrioritised: _contact_prioritised,
+    ev.AgeAdjusted: _age_adjusted,
+    ev.ContactAssigned: _contact_assigned,
+    ev.ContactActivity: _contact_activity,
+    ev.LimitSet: _limit_set,
+    ev.QueueHours: _queue_hours,
+    ev.AgentPaused: _agent_paused,
+    ev.AgentPauseEnded: _agent_pause_ended,
+    ev.RateWindowMoved: _rate_window_moved,
+    ev.DeclineForgotten: _decline_forgotten,
     ev.MessageReceived: _message_received,
     ev.MessageIgnored: _message_ignored,
     ev.OfferMade: _offer_made,

@@ -1,228 +1,36 @@
 """Everything derived from a workspace's facts: who can serve what, who waits where, what is due when.
 
-Agents with the same abilities share a *capability class*; contacts that ask for the same share a *requirement*. Which
-classes serve which requirement is kept as both come and go, so that no decision ever looks through agents or
-contacts (`docs/architecture.md`). Every `sync_…` compares what is indexed with the facts and mends the difference: it
-is called after each event for what the event touched, and after an undo for what the undo touched.
+Agents with the same abilities share a *capability class*, contacts that ask for the same share a *requirement*
+(`classes.py`). Every `sync_…` compares what is indexed with the facts and mends the difference: it is called after each
+event for what the event touched, and after an undo for what the undo touched. No decision looks through agents or
+contacts (`docs/adr/0010-one-matcher-for-every-rule.md`).
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
-from heapq import heapify, heappop, heappush, heapreplace
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
+from services.router.engine.chains import Chain, agent_score, chain_of
+from services.router.engine.classes import CapabilityClass, Item, Requirement
+from services.router.engine.demand import Demand, Order, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.ordered import OrderedSet
-from services.router.engine.policy import QueuePolicy, spoken
 from services.router.engine.records import Agent, Contact
+from services.router.engine.rooms import NO_ROOM, Rooms, Signature, accepts
 from services.router.engine.state import Workspace
-from shared.vocabulary import UNKNOWN_LANGUAGE, AgentId, ChannelHealth, ContactId, ContactState, OfferId
+from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, timer
+from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
 
-Order = tuple[int, int, str]
-RequirementKey = tuple[str, str, str, tuple[tuple[str, int], ...]]
-Score = tuple[float, ...]
-Head = tuple[Score, str, int]
-FreeSets = tuple[OrderedSet[tuple[int, str]], OrderedSet[tuple[int, int, str]]]
-Timer = tuple[int, int, str, str, str]
-"""(due, rank of the kind, workspace, kind, id): due timers fire in this order."""
-
-TIMER_RANK = {"wrap_up": 0, "grace": 1, "offer": 2, "scheduled": 3, "retry": 4, "redirect": 5, "forget": 6, "day": 7}
 MAX_IDLE_REQUIREMENTS = 10_000
 
 _WAITS = (ContactState.WAITING, ContactState.OFFERED)
 
 
-class Requirement:
-    """What some contacts have in common: queue, channel kind, language and skills; and who of them waits, in order.
-
-    `heads` is a heap of (score, agent, class number): for each class with somebody free at least one entry that is
-    not worse than the class's best agent now. `best_heads` mends what is stale as it comes to the top.
-    """
-
-    __slots__ = (
-        "by_number",
-        "excluded",
-        "heads",
-        "key",
-        "kind",
-        "language",
-        "language_min",
-        "queue",
-        "rank",
-        "skills",
-        "strategy",
-        "waiting",
-    )
-
-    def __init__(self, key: RequirementKey, queue: QueuePolicy) -> None:
-        self.key = key
-        self.queue, self.kind, self.language, self.skills = key
-        self.rank = queue.rank
-        self.language_min = queue.language_min
-        self.strategy = queue.strategy
-        self.waiting: OrderedSet[Order] = OrderedSet()
-        self.by_number: dict[int, CapabilityClass] = {}
-        self.excluded: dict[str, int] = {}
-        self.heads: list[Head] = []
-
-    @property
-    def classes(self) -> Iterable[CapabilityClass]:
-        """The capability classes that may serve it."""
-        return self.by_number.values()
-
-    def offer_head(self, known: CapabilityClass) -> None:
-        """A class of this requirement may have a better best agent than before."""
-        head = known.best_for(self)
-        if head is not None:
-            heappush(self.heads, head)
-            if len(self.heads) > 4 * len(self.by_number) + 64:
-                self.rebuild_heads()
-
-    def rebuild_heads(self) -> None:
-        """One true entry for each class, nothing stale."""
-        heads = (known.best_for(self) for known in self.by_number.values())
-        self.heads = [head for head in heads if head is not None]
-        heapify(self.heads)
-
-    def best_heads(self, limit: int, wanted: Callable[[Head], bool] | None = None) -> list[Head]:
-        """The best free agents of the classes, one each, best first: looks on until `limit` of them were `wanted`."""
-        taken: list[Head] = []
-        seen: set[int] = set()
-        heads = self.heads
-        while heads and limit:
-            head = heads[0]
-            number = head[2]
-            current = self.by_number[number].best_for(self)
-            if current is None or number in seen:
-                heappop(heads)
-            elif current != head:
-                heapreplace(heads, current)
-            else:
-                seen.add(number)
-                taken.append(heappop(heads))
-                if wanted is None or wanted(head):
-                    limit -= 1
-        for head in taken:
-            heappush(heads, head)
-        return taken
-
-
-class CapabilityClass:
-    """Agents whom no rule can tell apart but by load and idle time, and who of them is free for which channels.
-
-    `free` has an ordered set for each combination of channel kinds that its agents have room for; `by_kind` lists, for
-    a kind, the sets in which an agent for it may be found. `wants` mirrors `Requirement.heads`: a heap of (queue rank,
-    contact order, requirement) with, for each requirement that somebody waits under, at least one entry that is not
-    worse than its first contact now.
-    """
-
-    __slots__ = ("by_kind", "channels", "free", "languages", "number", "queues", "requirements", "skills", "wants")
-
-    def __init__(self, number: int, agent: Agent) -> None:
-        self.number = number
-        self.languages = spoken(agent.languages)
-        self.skills = dict(agent.skills)
-        self.queues = frozenset(agent.queues)
-        self.channels = frozenset(agent.channels)
-        self.requirements: dict[RequirementKey, Requirement] = {}
-        self.wants: list[tuple[int, Order, RequirementKey]] = []
-        self.free: dict[tuple[str, ...], FreeSets] = {}
-        self.by_kind: dict[str, list[FreeSets]] = {}
-
-    def why_not(self, requirement: Requirement) -> str | None:
-        """The first reason why no agent of this class may serve the requirement; None if they may."""
-        if self.queues and requirement.queue not in self.queues:
-            return "queue"
-        if self.channels and requirement.kind not in self.channels:
-            return "channel"
-        if requirement.language and self.languages.get(requirement.language, 0) < requirement.language_min:
-            return "language"
-        for skill, level in requirement.skills:
-            if self.skills.get(skill, 0) < level:
-                return "skill"
-        return None
-
-    def proficiency(self, requirement: Requirement) -> float:
-        """Mean level over the language and the skills that the requirement names; 0 if it names none."""
-        levels = [self.skills[skill] for skill, _ in requirement.skills]
-        if requirement.language:
-            levels.append(self.languages[requirement.language])
-        return sum(levels) / len(levels) if levels else 0.0
-
-    def sets_for(self, signature: tuple[str, ...]) -> FreeSets:
-        """The sets of agents with room for exactly these kinds: by idle time, and by load."""
-        sets = self.free.get(signature)
-        if sets is None:
-            sets = self.free[signature] = (OrderedSet(), OrderedSet())
-            for kind in signature:
-                self.by_kind.setdefault(kind, []).append(sets)
-        return sets
-
-    def someone_free(self, kind: str) -> bool:
-        """Whether any agent of the class could be offered a contact of this kind."""
-        return any(by_idle for by_idle, _ in self.by_kind.get(kind, ()))
-
-    def offer_want(self, requirement: Requirement) -> None:
-        """A requirement of this class may have a better first contact than before."""
-        heappush(self.wants, (requirement.rank, requirement.waiting.first(), requirement.key))
-        if len(self.wants) > 4 * len(self.requirements) + 64:
-            self.rebuild_wants()
-
-    def rebuild_wants(self) -> None:
-        """One true entry for each requirement that somebody waits under, nothing stale."""
-        self.wants = [(r.rank, r.waiting.first(), r.key) for r in self.requirements.values() if r.waiting]
-        heapify(self.wants)
-
-    def best_want(self, first_for: Callable[[Requirement], Order | None]) -> Order | None:
-        """The contact with the lowest (queue rank, contact order) of those that `first_for` names for a requirement;
-        it may pass over the first who wait there, or over all of them."""
-        best: tuple[int, Order] | None = None
-        taken: list[tuple[int, Order, RequirementKey]] = []
-        wants = self.wants
-        while wants and (best is None or wants[0][:2] < best):
-            want = wants[0]
-            requirement = self.requirements.get(want[2])
-            if requirement is None or not requirement.waiting or (taken and want in taken):
-                heappop(wants)
-                continue
-            first = requirement.waiting.first()
-            if first != want[1]:
-                heapreplace(wants, (requirement.rank, first, requirement.key))
-                continue
-            taken.append(heappop(wants))
-            order = first_for(requirement)
-            if order is not None and (best is None or (requirement.rank, order) < best):
-                best = (requirement.rank, order)
-        for want in taken:
-            heappush(wants, want)
-        return best[1] if best is not None else None
-
-    def best_for(self, requirement: Requirement) -> Head | None:
-        """The best free agent of the class for a requirement: (score, agent, class number); lower is better."""
-        best: tuple[object, ...] | None = None
-        by_load = requirement.strategy == "least_active"
-        for sets in self.by_kind.get(requirement.kind, ()):
-            ordered = sets[by_load]
-            if ordered:
-                item: tuple[object, ...] = ordered.first()
-                if best is None or item < best:
-                    best = item
-        if best is None:
-            return None
-        return (self.score(requirement, best), str(best[-1]), self.number)
-
-    def score(self, requirement: Requirement, item: tuple[object, ...]) -> Score:
-        """The strategy's score of an agent as the class's sets hold them; lower is better."""
-        numbers: Score = item[:-1]  # type: ignore[assignment]  # all but the agent's id are numbers
-        if requirement.strategy == "best_skill":
-            return (-self.proficiency(requirement), *numbers)
-        return numbers
-
-
 class QueueCounts:
-    """Live numbers of a queue."""
+    """Live numbers of a queue. `staff` counts by tier who is in a presence that the queue accepts."""
 
-    __slots__ = ("assigned", "available", "offered", "pending", "staffed", "waiting")
+    __slots__ = ("assigned", "available", "offered", "pending", "staff", "staffed", "waiting")
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -230,40 +38,78 @@ class QueueCounts:
         self.assigned = 0
         self.staffed = 0
         self.available = 0
+        self.staff: dict[int, int] = {}
         self.pending: OrderedSet[tuple[int, str]] = OrderedSet()
 
 
-_ContactPlace = tuple[Requirement | None, Order | None, Timer | None, str | None, str, int, ContactState]
-_AgentPlace = tuple[CapabilityClass, tuple[str, ...], int, int]
+class _ContactPlace(NamedTuple):
+    requirement: Requirement | None
+    order: Order | None
+    timer: Timer | None
+    channel: str | None
+    queue: str
+    age_from: int
+    state: ContactState
+    watched: tuple[AgentId, ...]
+    decliners: tuple[AgentId, ...]
+
+
+class _AgentPlace(NamedTuple):
+    known: CapabilityClass
+    signature: Signature
+    items: tuple[Item, ...]
+
+
+class _Staff(NamedTuple):
+    queues: tuple[str, ...]
+    here: bool
+    available: bool
+    accepted: tuple[tuple[str, int], ...]
+    """(queue, tier) for each queue that accepts their presence."""
 
 
 class Index:
     """What is derived from one workspace."""
 
     def __init__(self, workspace: Workspace, timers: OrderedSet[Timer]) -> None:
+        policy = workspace.policy
         self.workspace = workspace
         self.timers = timers
-        self.kinds = tuple(sorted({channel.kind for channel in workspace.policy.channels.values()}))
-        self.requirements: dict[RequirementKey, Requirement] = {}
+        self.rooms = Rooms(workspace)
+        self.requirements: dict[Demand, Requirement] = {}
+        self.of_queue: dict[str, dict[Demand, Requirement]] = {name: {} for name in policy.queues}
         self.classes: dict[tuple[object, ...], CapabilityClass] = {}
-        self.queues: dict[str, QueueCounts] = {name: QueueCounts() for name in workspace.policy.queues}
+        self.queues: dict[str, QueueCounts] = {name: QueueCounts() for name in policy.queues}
+        self.closed = {name for name, queue in policy.queues.items() if queue.hours is not None} - self._open_queues()
         self.pending_on: dict[str, OrderedSet[tuple[str]]] = {}
         self.fresh_contacts: dict[ContactId, None] = {}
         self.fresh_classes: dict[int, CapabilityClass] = {}
         self.cut = False
         """Whether the last routing pass ended before all pairs were made, because there were so many."""
-        self._by_load = any(queue.strategy == "least_active" for queue in workspace.policy.queues.values())
+        self._chains: tuple[Chain, ...] = tuple(dict.fromkeys(chain_of(queue) for queue in policy.queues.values()))
+        self._named: dict[str, int] = {}
+        """Agents that some waiting contact is restricted to, and by how many demands: each is a class of their own."""
+        self._watching: dict[AgentId, dict[ContactId, None]] = {}
+        """Contacts that wait for an agent only as long as he could be offered them."""
+        self._declined: dict[AgentId, dict[ContactId, None]] = {}
+        """Open contacts that an agent declined, in queues that forget it when they sign in."""
+        self._delays: dict[str, dict[int, int]] = {}
+        """By queue the delays (ms) that its agents have, and how many have each."""
+        self._delays_of: dict[AgentId, tuple[tuple[str, int], ...]] = {}
         self._improved: dict[int, CapabilityClass] = {}
-        self._asked: dict[RequirementKey, Requirement] = {}
+        self._asked: dict[Demand, Requirement] = {}
         self._contacts: dict[ContactId, _ContactPlace] = {}
         self._agents: dict[AgentId, _AgentPlace] = {}
-        self._staff: dict[AgentId, tuple[tuple[str, ...], bool, bool]] = {}
-        self._agent_timers: dict[tuple[str, AgentId], Timer] = {}
+        self._staff: dict[AgentId, _Staff] = {}
+        self._agent_timers: dict[tuple[str, str], Timer] = {}
         self._offer_timers: dict[OfferId, Timer] = {}
+        self._queue_timers: dict[str, Timer] = {}
         self._class_of: dict[AgentId, tuple[tuple[object, ...], CapabilityClass]] = {}
         for agent in workspace.agents.values():
             self.sync_agent(agent.id)
-        for contact in workspace.contacts.values():
+        for name in policy.queues:
+            self.sync_queue(name)
+        for contact in list(workspace.contacts.values()):
             self.sync_contact(contact.id)
         for offer in workspace.offers.values():
             self.sync_offer(offer.id)
@@ -273,28 +119,99 @@ class Index:
     def drop(self) -> None:
         """Take this index's timers out of the shared set, before another index takes its place."""
         for place in self._contacts.values():
-            if place[2] is not None:
-                self.timers.remove(place[2])
-        for timer in (*self._agent_timers.values(), *self._offer_timers.values()):
-            self.timers.remove(timer)
+            if place.timer is not None:
+                self.timers.remove(place.timer)
+        for due in (*self._agent_timers.values(), *self._offer_timers.values(), *self._queue_timers.values()):
+            self.timers.remove(due)
+
+    # Queues
+
+    def sync_queue(self, name: str) -> None:
+        """A queue opened or closed."""
+        queue = self.workspace.policy.queues.get(name)
+        old = self._queue_timers.pop(name, None)
+        if old is not None:
+            self.timers.remove(old)
+        if queue is None:
+            return
+        new = hours_timer(self.workspace, queue)
+        if new is not None:
+            self.timers.add(new)
+            self._queue_timers[name] = new
+        was_closed = name in self.closed
+        if queue.hours is not None and name not in self._open_queues():
+            self.closed.add(name)
+        elif was_closed:
+            self.closed.discard(name)
+            self._freshen(self.of_queue[name].values())
+
+    def _open_queues(self) -> set[str]:
+        return {name for name in self.workspace.policy.queues if self.workspace.queue_hours.get(name, (True, 0))[0]}
+
+    def _freshen(self, requirements: Iterable[Requirement]) -> None:
+        """Whoever is free for one of these is looked at in the next routing pass."""
+        for requirement in requirements:
+            if requirement.waiting:
+                for known in requirement.classes:
+                    if known.someone_free(requirement):
+                        self.fresh_classes[known.number] = known
 
     # Contacts
 
     def requirement_of(self, contact: Contact) -> Requirement:
         """What the contact asks for at this moment, registered."""
         queue = self.workspace.policy.queues[contact.queue]
-        language = "" if contact.language == UNKNOWN_LANGUAGE else contact.language
-        skills = contact.skills
-        if queue.skills:
-            merged = dict(skills)
-            for skill, level in queue.skills:
-                merged[skill] = max(level, merged.get(skill, 0))
-            skills = tuple(sorted(merged.items()))
-        key = (queue.name, contact.channel, language, skills)
-        requirement = self.requirements.get(key)
+        demand = demand_of(queue, contact, self._waits_for(contact))
+        station = flow_step(self.workspace, contact)
+        if station is not None and (station.preferred_only or station.only_agents is not None):
+            only = contact.preferred if station.preferred_only else station.only_agents
+            demand = demand._replace(only=tuple(only or ()))
+        requirement = self.requirements.get(demand)
         if requirement is None:
-            requirement = self._register(Requirement(key, queue))
+            requirement = self._register(Requirement(demand, queue, self.rooms.group(queue.name)))
         return requirement
+
+    def _waits_for(self, contact: Contact) -> tuple[str, ...]:
+        """The preferred agents that the contact waits for: members of the queue, and if so set only as long as one of
+        them could be offered it."""
+        queue = self.workspace.policy.queues[contact.queue]
+        wanted = preference_of(queue, contact)
+        if not wanted:
+            return ()
+        agents = self.workspace.agents
+        members = tuple(
+            name
+            for name in wanted
+            if (agent := agents.get(AgentId(name))) is not None and (not agent.queues or queue.name in agent.queues)
+        )
+        if queue.preferred.skip_if_unavailable and not any(self._could(name, contact, members) for name in members):
+            return ()
+        return members
+
+    def _could(self, name: str, contact: Contact, members: tuple[str, ...]) -> bool:
+        """Whether a named agent could be offered the contact now."""
+        agent = self.workspace.agents[AgentId(name)]
+        queue = self.workspace.policy.queues[contact.queue]
+        requirement = Requirement(demand_of(queue, contact, members), queue, self.rooms.group(queue.name))
+        if contact.id in agent.held:
+            return True
+        able = CapabilityClass(-1, agent, named=True).why_not(requirement.demand) is None
+        return able and requirement.fits(self.rooms.of(agent)) and not self.bars(contact, agent.id)
+
+    def bars(self, contact: Contact, agent: AgentId) -> bool:
+        """Whether this agent is out for this contact, whatever else holds: it is offered to them already, they handed
+        it on, or they declined it for good or for a time."""
+        if agent == contact.excluded or any(self.workspace.offers[o].agent == agent for o in contact.offers):
+            return True
+        declines = contact.declines.get(agent, 0)
+        if not declines:
+            return False
+        rule = self.workspace.policy.queues[contact.queue].decline
+        return rule.excludes(declines) or (rule.policy == "after_s" and agent in contact.declined_at)
+
+    def declined_by(self, agent: AgentId) -> list[ContactId]:
+        """The waiting contacts that an agent declined, of queues that forget it when they sign in."""
+        return sorted(self._declined.get(agent, ()))
 
     def _register(self, requirement: Requirement) -> Requirement:
         if len(self.requirements) >= MAX_IDLE_REQUIREMENTS:
@@ -302,24 +219,37 @@ class Index:
         for known in self.classes.values():
             self._relate(known, requirement)
         requirement.rebuild_heads()
-        self.requirements[requirement.key] = requirement
+        self.requirements[requirement.demand] = requirement
+        self.of_queue[requirement.queue.name][requirement.demand] = requirement
         return requirement
 
     def _forget_idle_requirements(self) -> None:
         """Messages may name any skills, so requirements nobody waits under must not pile up."""
         idle = {key for key, requirement in self.requirements.items() if not requirement.waiting}
         self.requirements = {key: r for key, r in self.requirements.items() if key not in idle}
-        for known in self.classes.values():
-            known.requirements = {key: r for key, r in known.requirements.items() if key not in idle}
+        for name, known in self.of_queue.items():
+            self.of_queue[name] = {key: r for key, r in known.items() if key not in idle}
+        for each in self.classes.values():
+            each.requirements = {key: r for key, r in each.requirements.items() if key not in idle}
 
-    @staticmethod
-    def _relate(known: CapabilityClass, requirement: Requirement) -> None:
-        reason = known.why_not(requirement)
+    def _relate(self, known: CapabilityClass, requirement: Requirement) -> None:
+        reason = known.why_not(self._effective(requirement.demand))
         if reason is None:
             requirement.by_number[known.number] = known
-            known.requirements[requirement.key] = requirement
+            known.requirements[requirement.demand] = requirement
         else:
             requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
+
+    def _effective(self, demand: Demand) -> Demand:
+        """With the next tiers open as long as nobody of the open ones is there, where the queue says so."""
+        tier = demand.tier
+        if tier is None or not self.workspace.policy.queues[demand.queue].skip_empty_tiers:
+            return demand
+        staff = self.queues[demand.queue].staff
+        higher = sorted(each for each in staff if each > tier)
+        while higher and not any(count for each, count in staff.items() if each <= tier):
+            tier = higher.pop(0)
+        return demand._replace(tier=tier)
 
     def sync_contact(self, contact_id: ContactId) -> None:
         """Bring requirement, timer and counts of one contact in step with its facts."""
@@ -335,85 +265,117 @@ class Index:
         else:
             self._contacts[contact_id] = new
             self._add_contact(contact_id, new)
-        if new is not None and new[0] is not None:
-            if old is None or old[0] is not new[0] or old[1] != new[1]:
+        if new is not None and new.requirement is not None:
+            if (
+                old is None
+                or old.requirement is not new.requirement
+                or old.order != new.order
+                or old.state != new.state
+            ):
                 self.fresh_contacts[contact_id] = None
         else:
             self.fresh_contacts.pop(contact_id, None)
+        self._settle_names(old.requirement if old else None, new.requirement if new else None)
 
     def has_place(self, contact_id: ContactId) -> bool:
         """Whether a queue, a timer or a channel's recovery will lead on with this contact."""
         place = self._contacts.get(contact_id)
-        return place is not None and (place[0] is not None or place[2] is not None or place[3] is not None)
+        return place is not None and (
+            place.requirement is not None or place.timer is not None or place.channel is not None
+        )
 
     def _contact_place(self, contact: Contact) -> _ContactPlace:
-        state = contact.state
-        timer: Timer | None = None
         requirement: Requirement | None = None
         channel: str | None = None
-        if state in _WAITS:
+        watched: tuple[AgentId, ...] = ()
+        decliners: tuple[AgentId, ...] = ()
+        down = False
+        if contact.state in _WAITS:
             channel = contact.channel_name
             health = self.workspace.channels.get(channel)
             down = health is not None and health.state is ChannelHealth.DOWN
-            if down:
-                if contact.considered != self.workspace.health_version:
-                    timer = self._timer(health.since if health else 0, "redirect", contact.id)
-            elif state is ContactState.WAITING:
-                if contact.retry_at is not None:
-                    timer = self._timer(contact.retry_at, "retry", contact.id)
-                else:
-                    requirement = self.requirement_of(contact)
-        elif state is ContactState.SCHEDULED:
-            timer = self._timer(contact.scheduled_at or 0, "scheduled", contact.id)
-        elif contact.ended_at is not None:
-            timer = self._timer(contact.ended_at + self.workspace.policy.keep_ended, "forget", contact.id)
-        order = contact.order if requirement is not None else None
-        return (requirement, order, timer, channel, contact.queue, contact.age_from, state)
-
-    def _timer(self, due: int, kind: str, id: str) -> Timer:
-        return (due, TIMER_RANK[kind], self.workspace.name, kind, id)
+            queue = self.workspace.policy.queues[contact.queue]
+            wants_more = len(contact.offers) < queue.max_offers and contact.retry_at is None
+            if not down and wants_more and not is_excluded(queue, contact):
+                requirement = self.requirement_of(contact)
+            if queue.preferred.skip_if_unavailable:
+                watched = tuple(AgentId(name) for name in preference_of(queue, contact))
+            if queue.decline.reset_on_login:
+                decliners = tuple(contact.declines)
+        delays = sorted(self._delays.get(contact.queue, ()))
+        due = contact_timer(self.workspace, contact, down=down, delays=delays)
+        order = order_of(requirement.queue, contact) if requirement is not None else None
+        return _ContactPlace(
+            requirement, order, due, channel, contact.queue, contact.age_from, contact.state, watched, decliners
+        )
 
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
-        requirement, order, timer, channel, queue, age_from, state = place
-        if requirement is not None and order is not None:
-            requirement.waiting.remove(order)
-        if timer is not None:
-            self.timers.remove(timer)
-        if channel is not None:
-            self.pending_on[channel].remove((contact_id,))
-        self._count(queue, state, age_from, contact_id, -1)
+        if place.requirement is not None and place.order is not None:
+            place.requirement.waiting.remove(place.order)
+        if place.timer is not None:
+            self.timers.remove(place.timer)
+        if place.channel is not None:
+            self.pending_on[place.channel].remove((contact_id,))
+        for agent in place.watched:
+            del self._watching[agent][contact_id]
+        for agent in place.decliners:
+            del self._declined[agent][contact_id]
+        self._count(place, contact_id, -1)
 
     def _add_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
-        requirement, order, timer, channel, queue, age_from, state = place
+        requirement, order = place.requirement, place.order
         if requirement is not None and order is not None:
             requirement.waiting.add(order)
             if requirement.waiting.first() == order:
-                self._asked[requirement.key] = requirement
-        if timer is not None:
-            self.timers.add(timer)
-        if channel is not None:
-            pending = self.pending_on.get(channel)
+                self._asked[requirement.demand] = requirement
+        if place.timer is not None:
+            self.timers.add(place.timer)
+        if place.channel is not None:
+            pending = self.pending_on.get(place.channel)
             if pending is None:
-                pending = self.pending_on[channel] = OrderedSet()
+                pending = self.pending_on[place.channel] = OrderedSet()
             pending.add((contact_id,))
-        self._count(queue, state, age_from, contact_id, 1)
+        for agent in place.watched:
+            self._watching.setdefault(agent, {})[contact_id] = None
+        for agent in place.decliners:
+            self._declined.setdefault(agent, {})[contact_id] = None
+        self._count(place, contact_id, 1)
 
-    def _count(self, queue: str, state: ContactState, age_from: int, contact_id: ContactId, by: int) -> None:
-        counts = self.queues.get(queue)
+    def _count(self, place: _ContactPlace, contact_id: ContactId, by: int) -> None:
+        counts = self.queues.get(place.queue)
         if counts is None:
-            counts = self.queues[queue] = QueueCounts()
-        if state is ContactState.WAITING:
+            counts = self.queues[place.queue] = QueueCounts()
+        if place.state is ContactState.WAITING:
             counts.waiting += by
-        elif state is ContactState.OFFERED:
+        elif place.state is ContactState.OFFERED:
             counts.offered += by
         else:
-            if state is ContactState.ASSIGNED:
+            if place.state is ContactState.ASSIGNED:
                 counts.assigned += by
             return
         if by > 0:
-            counts.pending.add((age_from, contact_id))
+            counts.pending.add((place.age_from, contact_id))
         else:
-            counts.pending.remove((age_from, contact_id))
+            counts.pending.remove((place.age_from, contact_id))
+
+    def _settle_names(self, old: Requirement | None, new: Requirement | None) -> None:
+        """Agents become classes of their own while a demand that somebody waits under names them."""
+        if old is new:
+            return
+        if new is not None and new.demand.only is not None and len(new.waiting) == 1:
+            self._name(new.demand.only, 1)
+        if old is not None and old.demand.only is not None and not old.waiting:
+            self._name(old.demand.only, -1)
+
+    def _name(self, names: tuple[str, ...], by: int) -> None:
+        for name in names:
+            count = self._named.get(name, 0) + by
+            if count:
+                self._named[name] = count
+            else:
+                del self._named[name]
+            if count == max(by, 0) and AgentId(name) in self.workspace.agents:
+                self.sync_agent(AgentId(name))
 
     def sync_channels(self, name: str) -> None:
         """A channel's health changed: who waits on it may be offered again or has to move, and whoever waits on another
@@ -428,7 +390,8 @@ class Index:
 
     def class_of(self, agent: Agent) -> CapabilityClass:
         """The agent's capability class, registered."""
-        abilities = (agent.languages, agent.skills, agent.queues, agent.channels)
+        named = agent.id in self._named
+        abilities = (agent.languages, agent.skills, agent.queues, agent.channels, agent.memberships, named)
         known = self._class_of.get(agent.id)
         # Values of records are replaced, never changed inside: the same objects are the same abilities.
         if known is not None and all(map(operator.is_, known[0], abilities)):
@@ -438,10 +401,12 @@ class Index:
             tuple(sorted(agent.skills.items())),
             tuple(sorted(agent.queues)),
             tuple(sorted(agent.channels)),
+            tuple((m.queue, m.priority, m.delay, m.tier, m.channels) for m in agent.memberships),
+            agent.id if named else None,
         )
         capability = self.classes.get(key)
         if capability is None:
-            capability = self.classes[key] = CapabilityClass(len(self.classes), agent)
+            capability = self.classes[key] = CapabilityClass(len(self.classes), agent, named=named)
             for requirement in self.requirements.values():
                 self._relate(capability, requirement)
             capability.rebuild_wants()
@@ -451,46 +416,70 @@ class Index:
     def sync_agent(self, agent_id: AgentId) -> None:
         """Bring free sets, timers and staffing of one agent in step with their facts."""
         agent = self.workspace.agents.get(agent_id)
-        self._sync_free(agent_id, agent)
+        self._sync_delays(agent_id, agent)
         self._sync_staff(agent_id, agent)
-        self._sync_agent_timer("grace", agent_id, agent.grace_until if agent else None)
-        self._sync_agent_timer("wrap_up", agent_id, agent.wrap_up_until if agent else None)
+        self._sync_free(agent_id, agent)
+        for kind, due in _agent_dues(agent):
+            self._sync_agent_timer(kind, agent_id, due)
+        self._sync_queue_timers(agent_id, agent)
+        for contact_id in list(self._watching.get(agent_id, ())):
+            self.sync_contact(contact_id)
+
+    def _sync_delays(self, agent_id: AgentId, agent: Agent | None) -> None:
+        """A delay that nobody had yet, or has any more, changes when those who wait in that queue are looked at."""
+        old = self._delays_of.get(agent_id, ())
+        new = tuple((m.queue, m.delay) for m in agent.memberships if m.delay) if agent is not None else ()
+        if old == new:
+            return
+        self._delays_of[agent_id] = new
+        changed: set[str] = set()
+        for pairs, by in ((old, -1), (new, 1)):
+            for queue, delay in pairs:
+                known = self._delays.setdefault(queue, {})
+                known[delay] = known.get(delay, 0) + by
+                if known[delay] == max(by, 0):
+                    changed.add(queue)
+                if not known[delay]:
+                    del known[delay]
+        for queue in sorted(changed):
+            for _, contact_id in list(self.queues[queue].pending):
+                self.sync_contact(ContactId(contact_id))
 
     def _sync_free(self, agent_id: AgentId, agent: Agent | None) -> None:
         old = self._agents.get(agent_id)
         new: _AgentPlace | None = None
-        if agent is not None and agent.takes_offers:
-            signature = self.signature(agent)
-            if signature:
-                new = (self.class_of(agent), signature, agent.idle_since, agent.used)
+        if agent is not None:
+            signature = self.rooms.of(agent)
+            if signature is not NO_ROOM:
+                items = tuple((*agent_score(agent, chain), agent_id) for chain in self._chains)
+                new = _AgentPlace(self.class_of(agent), signature, items)
         if old == new:
             return
         if old is not None:
-            by_idle, by_load = old[0].sets_for(old[1])
-            by_idle.remove((old[2], agent_id))
-            by_load.remove((old[3], old[2], agent_id))
+            sets = old.known.free[old.signature]
+            for chain, item in zip(self._chains, old.items, strict=True):
+                sets[chain].remove(item)
         if new is None:
             self._agents.pop(agent_id, None)
             return
         self._agents[agent_id] = new
-        by_idle, by_load = new[0].sets_for(new[1])
-        by_idle.add((new[2], agent_id))
-        by_load.add((new[3], new[2], agent_id))
-        if self._may_lead(agent_id, old, new):
-            self._improved[new[0].number] = new[0]
-        if old is None or old[0] is not new[0] or old[1] != new[1]:
-            self.fresh_classes[new[0].number] = new[0]
+        sets = new.known.sets_for(new.signature, self._chains)
+        for chain, item in zip(self._chains, new.items, strict=True):
+            sets[chain].add(item)
+        moved = old is None or old.known is not new.known or old.signature != new.signature
+        if moved or self._leads_more(old, new):
+            self._improved[new.known.number] = new.known
+        if moved:
+            self.fresh_classes[new.known.number] = new.known
 
-    def _may_lead(self, agent_id: AgentId, old: _AgentPlace | None, new: _AgentPlace) -> bool:
-        """Whether the agent is now the best of their set and was not as good there before: only then may a requirement
-        have missed a better head; worse ones are mended when they come to the top."""
-        by_idle, by_load = new[0].free[new[1]]
-        moved = old is None or old[0] is not new[0] or old[1] != new[1]
-        if by_idle.first()[1] == agent_id and (moved or (old is not None and new[2] < old[2])):
-            return True
-        if not self._by_load or by_load.first()[2] != agent_id:
-            return False
-        return moved or (old is not None and (new[3], new[2]) < (old[3], old[2]))
+    def _leads_more(self, old: _AgentPlace | None, new: _AgentPlace) -> bool:
+        """Whether the agent is now the best of a set and was not as good there before: only then may a requirement have
+        missed a better head; worse ones are mended when they come to the top."""
+        sets = new.known.free[new.signature]
+        return old is not None and any(
+            item < before and sets[chain].first() == item
+            for chain, item, before in zip(self._chains, new.items, old.items, strict=True)
+        )
 
     def settle_heads(self) -> None:
         """Tell the requirements of classes whose best agent may have become better. Done after a routing pass, because
@@ -509,24 +498,12 @@ class Index:
                     known.offer_want(requirement)
         self._asked.clear()
 
-    def signature(self, agent: Agent) -> tuple[str, ...]:
-        """The channel kinds for which the agent could be offered one more contact."""
-        rooms = agent.rooms(self.kinds)
-        if not agent.channel_switch and not agent.channels:
-            return rooms
-        switch = agent.channel_switch
-        return tuple(
-            kind for kind in rooms if switch.get(kind, True) and (not agent.channels or kind in agent.channels)
-        )
-
     def _sync_staff(self, agent_id: AgentId, agent: Agent | None) -> None:
         old = self._staff.get(agent_id)
-        new = None
-        if agent is not None:
-            queues = agent.queues or tuple(self.workspace.policy.queues)
-            new = (queues, agent.reachable and agent.presence != "offline", agent.takes_offers)
+        new = self._staff_of(agent) if agent is not None else None
         if old == new:
             return
+        before = self._empty_tiers(old, new)
         if old is not None:
             self._staff_by(old, -1)
         if new is None:
@@ -534,17 +511,62 @@ class Index:
         else:
             self._staff[agent_id] = new
             self._staff_by(new, 1)
+        for name, empty in before.items():
+            if empty != self._empty(name):
+                self._relate_anew(name)
 
-    def _staff_by(self, staff: tuple[tuple[str, ...], bool, bool], by: int) -> None:
-        for queue in staff[0]:
+    def _staff_of(self, agent: Agent) -> _Staff:
+        policy = self.workspace.policy.queues
+        queues = agent.queues or tuple(policy)
+        tiers = {m.queue: m.tier for m in agent.memberships}
+        here = agent.reachable and agent.presence != "offline"
+        accepted = (
+            tuple((name, tiers.get(name, 1)) for name in queues if name in policy and accepts(agent, policy[name]))
+            if agent.reachable
+            else ()
+        )
+        return _Staff(queues, here, agent.takes_offers, accepted)
+
+    def _staff_by(self, staff: _Staff, by: int) -> None:
+        for queue in staff.queues:
             counts = self.queues.get(queue)
             if counts is not None:
-                counts.staffed += by * staff[1]
-                counts.available += by * staff[2]
+                counts.staffed += by * staff.here
+                counts.available += by * staff.available
+        for queue, tier in staff.accepted:
+            counts = self.queues.get(queue)
+            if counts is not None:
+                counts.staff[tier] = counts.staff.get(tier, 0) + by
 
-    def _sync_agent_timer(self, kind: str, agent_id: AgentId, due: int | None) -> None:
+    def _empty_tiers(self, *staffs: _Staff | None) -> dict[str, tuple[int, ...]]:
+        """Of the queues that skip empty tiers: which tiers have nobody now."""
+        queues = self.workspace.policy.queues
+        names = {name for staff in staffs if staff is not None for name, _ in staff.accepted}
+        return {name: self._empty(name) for name in names if queues[name].skip_empty_tiers}
+
+    def _empty(self, queue: str) -> tuple[int, ...]:
+        return tuple(sorted(tier for tier, count in self.queues[queue].staff.items() if not count))
+
+    def _relate_anew(self, queue: str) -> None:
+        """Which tiers count as open in a queue has changed."""
+        for requirement in self.of_queue[queue].values():
+            if requirement.demand.tier is None:
+                continue
+            for known in requirement.by_number.values():
+                known.requirements.pop(requirement.demand, None)
+            requirement.by_number.clear()
+            requirement.excluded.clear()
+            for known in self.classes.values():
+                self._relate(known, requirement)
+            requirement.rebuild_heads()
+            if requirement.waiting:
+                for known in requirement.classes:
+                    known.offer_want(requirement)
+        self._freshen(self.of_queue[queue].values())
+
+    def _sync_agent_timer(self, kind: str, agent_id: str, due: int | None) -> None:
         old = self._agent_timers.get((kind, agent_id))
-        new = self._timer(due, kind, agent_id) if due is not None else None
+        new = timer(self.workspace, due, kind, agent_id) if due is not None else None
         if old == new:
             return
         if old is not None:
@@ -554,11 +576,25 @@ class Index:
             self.timers.add(new)
             self._agent_timers[kind, agent_id] = new
 
+    def _sync_queue_timers(self, agent_id: AgentId, agent: Agent | None) -> None:
+        """The end of a wrap-up towards one queue, and of a rate window."""
+        wrap_up = min(agent.queue_wrap_up.values(), default=None) if agent is not None else None
+        self._sync_agent_timer("queue_wrap_up", agent_id, wrap_up)
+        self._sync_agent_timer("rate", agent_id, min(self._windows(agent), default=None) if agent else None)
+
+    def _windows(self, agent: Agent) -> Iterator[int]:
+        for name, times in agent.assigned_times.items():
+            queue = self.workspace.policy.queues.get(name)
+            if queue is not None and queue.rate_limit is not None and times:
+                yield times[0] + queue.rate_limit[1]
+
     def sync_offer(self, offer_id: OfferId) -> None:
         """Bring the timer of one offer in step with its facts."""
         offer = self.workspace.offers.get(offer_id)
         old = self._offer_timers.get(offer_id)
-        new = self._timer(offer.expires_at, "offer", offer_id) if offer is not None and not offer.outcome else None
+        new = None
+        if offer is not None and not offer.outcome and offer.expires_at is not None:
+            new = timer(self.workspace, offer.expires_at, "offer", offer_id)
         if old == new:
             return
         if old is not None:
@@ -567,3 +603,9 @@ class Index:
         if new is not None:
             self.timers.add(new)
             self._offer_timers[offer_id] = new
+
+
+def _agent_dues(agent: Agent | None) -> tuple[tuple[str, int | None], ...]:
+    if agent is None:
+        return (("grace", None), ("wrap_up", None), ("pause", None))
+    return (("grace", agent.grace_until), ("wrap_up", agent.wrap_up_until), ("pause", agent.paused_until))

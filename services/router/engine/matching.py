@@ -1,12 +1,12 @@
 """The matching rule: which waiting contact goes to which free agent, next.
 
-Each agent's *best* contact is the eligible one with the lowest (queue rank, contact order). Among these bests the
-best-ordered contact goes to the best agent of those whose best it is; again, until no pair is left. An ineligible
-contact never blocks those behind it.
+Each agent's *best* contact is the eligible one with the lowest (agent's priority of the queue, queue rank, contact
+order). Among these bests the best-ordered contact goes to the best agent of those whose best it is; again, until no
+pair is left. An ineligible contact never blocks those behind it.
 
-Agents of one capability class with room for the same channels share their best, so the rule runs over such *groups*,
-never over agents: the groups of classes that something fresh happened to, and of those that could serve a fresh
-contact. No other can have a pair, because there was none before.
+Agents of one capability class with room for the same share their best, so the rule runs over such *groups*, never over
+agents: the groups of classes that something fresh happened to, and of those that could serve a fresh contact. No other
+can have a pair, because there was none before.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from services.router.engine.index import CapabilityClass, FreeSets, Head, Index, Order, Requirement
+from services.router.engine.classes import CapabilityClass, Head, Requirement
+from services.router.engine.demand import Order, OrderKind
+from services.router.engine.index import Index
 from services.router.engine.records import Contact
+from services.router.engine.rooms import Signature
 from shared.contracts.events import DecisionRecord
 from shared.vocabulary import AgentId, ContactId
 
@@ -47,9 +50,9 @@ def matches(index: Index, most: int) -> Iterator[Match]:
     if len(contacts) == 1 and not classes:
         yield from _arrived(index, contacts[0])
     else:
-        for requirement in {r.key: r for r in map(index.requirement_of, contacts)}.values():
+        for requirement in {r.demand: r for r in map(index.requirement_of, contacts)}.values():
             for known in requirement.classes:
-                if known.someone_free(requirement.kind):
+                if known.someone_free(requirement):
                     classes[known.number] = known
         index.settle_wants()
         for number, match in enumerate(_by_groups(index, classes.values()), start=1):
@@ -63,46 +66,60 @@ def matches(index: Index, most: int) -> Iterator[Match]:
 
 
 def _arrived(index: Index, contact: Contact) -> Iterator[Match]:
-    """One fresh contact and nobody fresh: whoever is free has no other contact to prefer."""
+    """One fresh contact and nobody fresh: whoever is free has no other contact to prefer. It may go to several."""
     index.settle_heads()
     requirement = index.requirement_of(contact)
-    match = _choose(index, contact, requirement, _best_free(index, contact, requirement))
-    if match is not None:
+    if contact.queue in index.closed:
+        return
+    room = requirement.queue.max_offers
+    while len(contact.offers) < room and contact.agent is None:
+        match = _choose(index, contact, requirement, _best_free(index, contact, requirement))
+        if match is None:
+            return
         yield match
+        index.settle_heads()
 
 
-Group = tuple[CapabilityClass, tuple[str, ...]]
-"""The agents of a class who have room for exactly these channel kinds."""
+Group = tuple[CapabilityClass, Signature]
+"""The agents of a class who have room for exactly the same."""
 
 
 class _Bests:
-    """The bests of groups, best-ordered first; each group is in once."""
+    """The bests of groups, best-ordered first; each group is in once for each kind of order."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._heap: list[tuple[Order, int, tuple[str, ...], CapabilityClass]] = []
-        self._inside: set[tuple[int, tuple[str, ...]]] = set()
+        self._heaps: dict[OrderKind, list[tuple[Order, int, Signature, CapabilityClass]]] = {}
+        self._inside: set[tuple[int, Signature]] = set()
 
-    def add(self, known: CapabilityClass, signature: tuple[str, ...]) -> None:
+    def add(self, known: CapabilityClass, signature: Signature) -> None:
         """Note the group's best, unless it is in already or has none."""
-        if (known.number, signature) in self._inside or not known.free[signature][0]:
+        if (known.number, signature) in self._inside or not any(known.free[signature].values()):
             return
-        order = best_of(self._index, known, signature)
-        if order is not None:
+        best = best_of(self._index, known, signature)
+        if best is not None:
+            order, kind = best
             self._inside.add((known.number, signature))
-            heapq.heappush(self._heap, (order, known.number, signature, known))
+            heapq.heappush(self._heaps.setdefault(kind, []), (order, known.number, signature, known))
 
     def take(self) -> tuple[Order, list[Group]] | None:
-        """The best-ordered best, and all groups whose best it is."""
-        if not self._heap:
+        """The best-ordered best, and all groups whose best it is. Across kinds of order the longest waiting counts."""
+        tops = [heap for heap in self._heaps.values() if heap]
+        if not tops:
             return None
-        order = self._heap[0][0]
+        heap = tops[0] if len(tops) == 1 else min(tops, key=lambda each: _age(self._index, each[0][0]))
+        order = heap[0][0]
         groups: list[Group] = []
-        while self._heap and self._heap[0][0] == order:
-            _, number, signature, known = heapq.heappop(self._heap)
+        while heap and heap[0][0] == order:
+            _, number, signature, known = heapq.heappop(heap)
             self._inside.discard((number, signature))
             groups.append((known, signature))
         return order, groups
+
+
+def _age(index: Index, order: Order) -> tuple[int, str]:
+    contact = index.workspace.contacts[ContactId(str(order[-1]))]
+    return (contact.age_from, contact.id)
 
 
 def _by_groups(index: Index, classes: Iterable[CapabilityClass]) -> Iterator[Match]:
@@ -112,12 +129,12 @@ def _by_groups(index: Index, classes: Iterable[CapabilityClass]) -> Iterator[Mat
             bests.add(known, signature)
     while (taken := bests.take()) is not None:
         order, groups = taken
-        contact = index.workspace.contacts[ContactId(order[2])]
+        contact = index.workspace.contacts[ContactId(str(order[-1]))]
         requirement = index.requirement_of(contact)
         ranked = sorted(
             best
             for known, signature in groups
-            if (best := _willing(index, contact, requirement, known, [known.free[signature]])) is not None
+            if (best := _willing(index, contact, requirement, known, [signature])) is not None
         )
         match = _choose(index, contact, requirement, ranked)
         if match is None:
@@ -129,26 +146,37 @@ def _by_groups(index: Index, classes: Iterable[CapabilityClass]) -> Iterator[Mat
                 bests.add(known, signature)
 
 
-def best_of(index: Index, known: CapabilityClass, signature: tuple[str, ...]) -> Order | None:
-    """The contact that a group's agents should get first: lowest (queue rank, contact order), if there is one."""
+def best_of(index: Index, known: CapabilityClass, signature: Signature) -> tuple[Order, OrderKind] | None:
+    """The contact that a group's agents should get first: lowest (priority of the queue, rank, order), if there is one;
+    across kinds of order, of equal priority and rank the longest waiting."""
 
     def first_for(requirement: Requirement) -> Order | None:
-        return _first_for(index, known, signature, requirement) if requirement.kind in signature else None
+        if requirement.queue.name in index.closed or not requirement.fits(signature):
+            return None
+        return _first_for(index, known, signature, requirement)
 
-    return known.best_want(first_for)
+    found = known.best_wants(first_for)
+    if not found:
+        return None
+    if len(found) == 1:
+        return found[0][1], found[0][2]
+    _, order, kind = min(found, key=lambda each: (each[0], _age(index, each[1])))
+    return order, kind
 
 
-def _first_for(
-    index: Index, known: CapabilityClass, signature: tuple[str, ...], requirement: Requirement
-) -> Order | None:
-    """The first waiting contact that somebody of the group may take, past those they all declined for good."""
-    if index.workspace.policy.queues[requirement.queue].decline != "never":
-        return requirement.waiting.first()
+def _first_for(index: Index, known: CapabilityClass, signature: Signature, requirement: Requirement) -> Order | None:
+    """The first waiting contact that somebody of the group may take, past those from which all of them are barred."""
+    contacts = index.workspace.contacts
     for order in requirement.waiting:
-        contact = index.workspace.contacts[ContactId(order[2])]
-        if not contact.declines or _willing(index, contact, requirement, known, [known.free[signature]]) is not None:
+        contact = contacts[ContactId(str(order[-1]))]
+        if not _may_bar(contact) or _willing(index, contact, requirement, known, [signature]) is not None:
             return order
     return None
+
+
+def _may_bar(contact: Contact) -> bool:
+    """Whether there may be agents who are out for this contact alone."""
+    return bool(contact.declines or contact.offers or contact.excluded)
 
 
 Ranked = tuple[int, Head]
@@ -156,37 +184,35 @@ Ranked = tuple[int, Head]
 
 
 def _best_free(index: Index, contact: Contact, requirement: Requirement) -> list[Ranked]:
-    """The best few of all who are free, one of a class: fewest declines first, then the strategy, then id."""
-    declines = contact.declines
-    if not declines:
+    """The best few of all who are free, one of a class: fewest declines first, then tier and chain, then id."""
+    if not _may_bar(contact):
         return [(0, head) for head in requirement.best_heads(CONSIDERED)]
-    # A class whose best agent declined may have others who did not, so the heads seen on the way count as well.
-    heads = requirement.best_heads(CONSIDERED, lambda head: AgentId(head[1]) not in declines)
+    # A class whose best agent is barred may have others who are not, so the heads seen on the way count as well.
+    barred = {*contact.declines, contact.excluded, *(index.workspace.offers[o].agent for o in contact.offers)}
+    heads = requirement.best_heads(CONSIDERED, lambda head: head[1] not in barred)
     ranked = []
     for head in heads:
         known = requirement.by_number[head[2]]
-        best = _willing(index, contact, requirement, known, known.by_kind[requirement.kind])
+        best = _willing(index, contact, requirement, known, known.rooms_for(requirement))
         if best is not None:
             ranked.append(best)
     return sorted(ranked)
 
 
 def _willing(
-    index: Index, contact: Contact, requirement: Requirement, known: CapabilityClass, among: Iterable[FreeSets]
+    index: Index, contact: Contact, requirement: Requirement, known: CapabilityClass, among: Iterable[Signature]
 ) -> Ranked | None:
-    """The best free agent of a class among some of its sets, for a contact that some may have declined."""
-    for_good = index.workspace.policy.queues[contact.queue].decline == "never"
-    by_load = requirement.strategy == "least_active"
+    """The best free agent of a class among some of its groups, for a contact that some of them may not get."""
     declines = contact.declines
+    may_bar = _may_bar(contact)
     best: Ranked | None = None
-    for sets in among:
-        items: Iterable[tuple[object, ...]] = sets[by_load]
-        for item in items:
-            agent = str(item[-1])
-            declined = declines.get(AgentId(agent), 0) if declines else 0
-            if declined and for_good:
+    for signature in among:
+        for item in known.free[signature][requirement.chain]:
+            agent = AgentId(str(item[-1]))
+            if may_bar and index.bars(contact, agent):
                 continue
-            ranked = (declined, (known.score(requirement, item), agent, known.number))
+            declined = declines.get(agent, 0) if declines else 0
+            ranked = (declined, known.head(requirement, item))
             if best is None or ranked < best:
                 best = ranked
             if not declined:
@@ -202,9 +228,9 @@ def _choose(index: Index, contact: Contact, requirement: Requirement, ranked: li
         contact=contact,
         agent=AgentId(ranked[0][1][1]),
         record=DecisionRecord(
-            step=0,
+            step=contact.steps,
             policy_version=index.workspace.policy_version,
-            strategy=requirement.strategy,
+            strategy=requirement.queue.strategy,
             considered=tuple((agent, declined, *score) for declined, (score, agent, _) in ranked[:CONSIDERED]),
             excluded=dict(requirement.excluded),
         ),

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.matching import Match
+from services.router.engine.presence import withdraw_unaccepted
 from services.router.engine.records import Offer
+from services.router.engine.rooms import accepts
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
-from shared.vocabulary import ContactId, ContactState, OfferId, Presence, Role
+from shared.vocabulary import ContactId, ContactState, OfferId, Role
 
 
-def make_offer(ctx: Context, match: Match) -> ev.OfferMade:
-    """A match becomes an offer; capacity is taken from this moment on."""
+def make_offer(ctx: Context, match: Match) -> list[ev.Event]:
+    """A match becomes an offer; capacity is taken from this moment on. Where the queue accepts for its agents, it is an
+    assignment in the same instant."""
     queue = ctx.workspace.policy.queues[match.contact.queue]
-    return ev.OfferMade(
+    made = ev.OfferMade(
         offer=OfferId(ctx.new_id()),
         contact=match.contact.id,
         agent=match.agent,
-        expires_at=ctx.now + queue.offer_timeout,
+        expires_at=ctx.now + queue.offer_timeout if queue.offer_timeout is not None else None,
         decision=match.record,
     )
+    if not queue.auto_accept:
+        return [made]
+    others = withdraw_offers(match.contact, ctx.workspace, "accepted_by_another")
+    return [*others, made, ev.OfferAccepted(offer=made.offer, contact=made.contact, agent=made.agent)]
 
 
 def _own_open_offer(ctx: Context, offer_id: OfferId) -> Offer:
@@ -52,7 +59,7 @@ def reject_offer(ctx: Context, command: cmd.RejectOffer) -> list[ev.Event]:
     offer = _own_open_offer(ctx, command.offer)
     if offer.outcome:
         raise Refused("wrong_state", "the offer has been accepted already")
-    return [
+    events: list[ev.Event] = [
         ev.OfferDeclined(
             offer=offer.id,
             contact=offer.contact,
@@ -61,12 +68,20 @@ def reject_offer(ctx: Context, command: cmd.RejectOffer) -> list[ev.Event]:
             retry_at=_retry_at(ctx, offer, command.retry_after or 0),
         )
     ]
+    pause = ctx.workspace.agents[offer.agent].reject_pause
+    if pause:
+        events.append(ev.AgentPaused(agent=offer.agent, until=ctx.now + pause))
+    return events
 
 
 def offer_due(ctx: Context, offer: Offer) -> list[ev.Event]:
-    """Nobody answered in time. Counts as a decline, and for an agent who keeps missing offers changes the presence."""
+    """Nobody answered in time. Counts as a decline, and for an agent who keeps missing offers changes the presence:
+    everywhere, or towards this queue."""
     agent = ctx.workspace.agents[offer.agent]
-    missed = agent.missed + 1
+    queue = ctx.workspace.policy.queues[ctx.workspace.contacts[offer.contact].queue]
+    rule = queue.on_miss
+    here = rule is not None and rule.scope == "queue"
+    missed = (agent.missed_in.get(queue.name, 0) if here else agent.missed) + 1
     events: list[ev.Event] = [
         ev.OfferExpired(
             offer=offer.id,
@@ -76,12 +91,17 @@ def offer_due(ctx: Context, offer: Offer) -> list[ev.Event]:
             retry_at=_retry_at(ctx, offer, 0),
         )
     ]
-    rule = ctx.workspace.policy.queues[ctx.workspace.contacts[offer.contact].queue].on_miss
-    if rule is not None and missed >= rule.after_misses and agent.presence == Presence.AVAILABLE:
-        events.append(ev.AgentPresenceChanged(agent=agent.id, presence=rule.set_presence, cause="missed_offers"))
-        if rule.set_presence != Presence.AVAILABLE:
-            others = withdraw_offers(agent, ctx.workspace, "presence")
-            events += [event for event in others if _other(event, offer)]
+    if rule is not None and missed >= rule.after_misses and accepts(agent, queue):
+        events.append(
+            ev.AgentPresenceChanged(
+                agent=agent.id,
+                presence=rule.set_presence,
+                cause="missed_offers",
+                queue=queue.name if here else None,
+            )
+        )
+        others = withdraw_unaccepted(ctx, agent, rule.set_presence, {}, queue=queue.name if here else None)
+        events += [event for event in others if _other(event, offer)]
     return events
 
 
@@ -94,14 +114,18 @@ def _retry_at(ctx: Context, offer: Offer, asked: int) -> int | None:
 def complete_contact(ctx: Context, command: cmd.CompleteContact) -> list[ev.Event]:
     """The interaction is over; wrap-up is a state of the agent."""
     contact, agent = ctx.held_contact(command.contact)
-    wrap_up = ctx.workspace.policy.queues[contact.queue].wrap_up
+    queue = ctx.workspace.policy.queues[contact.queue]
+    wrap_up = agent.wrap_up if agent.wrap_up is not None else queue.wrap_up
+    here = queue.wrap_up_scope == "queue"
+    runs_until = (agent.queue_wrap_up.get(queue.name) if here else agent.wrap_up_until) or 0
     return [
         ev.ContactCompleted(
             contact=contact.id,
             agent=agent.id,
-            wrap_up_until=max(ctx.now + wrap_up, agent.wrap_up_until or 0) if wrap_up else None,
+            wrap_up_until=max(ctx.now + wrap_up, runs_until) if wrap_up else None,
             wrap_up_code=command.wrap_up_code,
             note_ref=command.note_ref,
+            wrap_up_queue=queue.name if here and wrap_up else None,
         )
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.records import Agent
 from shared.contracts import commands as cmd
@@ -29,17 +31,33 @@ def set_presence(ctx: Context, command: cmd.SetPresence) -> list[ev.Event]:
             channels=command.channels,
         )
     )
-    if command.presence != Presence.AVAILABLE:
-        events += withdraw_offers(agent, ctx.workspace, "presence")
-    elif command.channels:
-        offers = ctx.workspace.offers
-        events += [
-            event
-            for event in withdraw_offers(agent, ctx.workspace, "presence")
-            if isinstance(event, ev.OfferWithdrawn)
-            and not command.channels.get(ctx.workspace.contacts[offers[event.offer].contact].channel, True)
-        ]
+    events += withdraw_unaccepted(ctx, agent, command.presence, command.channels)
+    if agent.presence == Presence.OFFLINE and command.presence == Presence.AVAILABLE:
+        events += _declines_forgotten(ctx, agent)
     return events
+
+
+def withdraw_unaccepted(
+    ctx: Context, agent: Agent, presence: str, channels: Mapping[str, bool], *, queue: str | None = None
+) -> list[ev.Event]:
+    """Pending offers whose queue does not accept the agent's new presence, or whose channel they switch off, go back;
+    with `queue`, only those of that queue."""
+    ws = ctx.workspace
+    events: list[ev.Event] = []
+    for offer_id in agent.offers:
+        offer = ws.offers[offer_id]
+        contact = ws.contacts[offer.contact]
+        if queue is not None and contact.queue != queue:
+            continue
+        accepted = presence in ws.policy.queues[contact.queue].accepts_presence
+        if not accepted or not channels.get(contact.channel, True):
+            events.append(ev.OfferWithdrawn(offer=offer_id, contact=contact.id, agent=agent.id, reason="presence"))
+    return events
+
+
+def _declines_forgotten(ctx: Context, agent: Agent) -> list[ev.Event]:
+    """Who signs in anew is asked again, in queues that want it so."""
+    return [ev.DeclineForgotten(contact=contact_id, agent=agent.id) for contact_id in ctx.index.declined_by(agent.id)]
 
 
 def lose_lease(ctx: Context, command: cmd.LoseLease) -> list[ev.Event]:
@@ -81,9 +99,14 @@ def extend_wrap_up(ctx: Context, command: cmd.ExtendWrapUp) -> list[ev.Event]:
 def finish_wrap_up(ctx: Context, command: cmd.FinishWrapUp) -> list[ev.Event]:
     """Done early."""
     agent = ctx.own_agent(command.agent)
-    if agent.wrap_up_until is None:
+    ended: list[ev.Event] = [
+        ev.WrapUpEnded(agent=agent.id, cause="agent", queue=name) for name in sorted(agent.queue_wrap_up)
+    ]
+    if agent.wrap_up_until is not None:
+        ended.append(ev.WrapUpEnded(agent=agent.id, cause="agent", code=command.code))
+    if not ended:
         raise Refused("no_wrap_up", "the agent is not in wrap-up")
-    return [ev.WrapUpEnded(agent=agent.id, cause="agent", code=command.code)]
+    return ended
 
 
 def follow_next_presence(agent: Agent) -> list[ev.Event]:

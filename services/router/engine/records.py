@@ -6,12 +6,12 @@ inside, so that a saved record is really saved; the two lists that only grow say
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from services.router.engine.undo import Record
-from shared.contracts.commands import Reach
+from shared.contracts.commands import Membership, Reach
 from shared.vocabulary import (
     AddressKey,
     AgentId,
@@ -65,7 +65,12 @@ class Redirect:
 
 @dataclass(slots=True, kw_only=True)
 class Contact(Record):
-    """One request for help. `age_from` is where waiting counts from and survives every requeue."""
+    """One request for help. `age_from` is where waiting counts from and survives every requeue; `queue_since` is when
+    it entered its queue, from where steps, delays and limits of the queue count.
+
+    `steps`: how many steps of the queue hold. `delay`: what it has waited out of agents' delays (ms). `excluded`: who
+    handed it on and does not get it back. `active` False: its customer is silent, it takes no capacity.
+    """
 
     MUTABLE: ClassVar[tuple[str, ...]] = (
         "channel",
@@ -73,6 +78,18 @@ class Contact(Record):
         "thread",
         "sender",
         "queue",
+        "queue_since",
+        "priority",
+        "age_from",
+        "steps",
+        "delay",
+        "preference_over",
+        "aged_out",
+        "excluded",
+        "flow_step",
+        "overflowed",
+        "active",
+        "declined_at",
         "language",
         "language_confidence",
         "reach",
@@ -111,7 +128,22 @@ class Contact(Record):
     state: ContactState
     state_since: int
     scheduled_at: int | None = None
+    scheduled_priority: int | None = None
     previous: ContactId | None = None
+    language_min: int | None = None
+    flow: str | None = None
+    preferred: tuple[AgentId, ...] = ()
+    profiles: tuple[str, ...] = ()
+    queue_since: int = 0
+    steps: int = 0
+    delay: int = 0
+    preference_over: bool = False
+    aged_out: bool = False
+    excluded: AgentId | None = None
+    flow_step: int = 0
+    overflowed: tuple[str, ...] = ()
+    active: bool = True
+    declined_at: Mapping[AgentId, int] = field(default_factory=dict)
     retry_at: int | None = None
     considered: int = -1
     offers: tuple[OfferId, ...] = ()
@@ -132,15 +164,12 @@ class Contact(Record):
     def channel_name(self) -> str:
         return channel_name(self.channel, self.account)
 
-    @property
-    def order(self) -> tuple[int, int, str]:
-        """Among the waiting: higher priority first, then longest waiting, then id."""
-        return (-self.priority, self.age_from, self.id)
-
 
 @dataclass(slots=True, kw_only=True)
 class Agent(Record):
-    """Who handles contacts. `held`: the contacts on offer or assigned and their channel kind; both take capacity."""
+    """Who handles contacts. `held`: the contacts on offer or assigned and their channel kind; both take capacity, but
+    for those in `parked`. `queue_…` hold towards single queues only. `assigned_last`: when a contact of a queue was
+    last offered or given to them; `assigned_times`: those that a queue's rate limit looks at. Times in ms."""
 
     MUTABLE: ClassVar[tuple[str, ...]] = (
         "name",
@@ -151,6 +180,22 @@ class Agent(Record):
         "capacity_total",
         "capacity_per_channel",
         "capacity_weights",
+        "memberships",
+        "position",
+        "max_contacts",
+        "profiles",
+        "while_on",
+        "wrap_up",
+        "reject_pause",
+        "paused_until",
+        "queue_presence",
+        "queue_wrap_up",
+        "assigned_last",
+        "assigned_times",
+        "completed",
+        "talk_time",
+        "missed_in",
+        "parked",
         "presence",
         "next_presence",
         "channel_switch",
@@ -171,9 +216,25 @@ class Agent(Record):
     skills: Mapping[str, int] = field(default_factory=dict)
     queues: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
-    capacity_total: int = 1000
+    capacity_total: int | None = 1000
     capacity_per_channel: Mapping[str, int] = field(default_factory=dict)
     capacity_weights: Mapping[str, int] = field(default_factory=dict)
+    memberships: tuple[Membership, ...] = ()
+    position: int = 0
+    max_contacts: int | None = None
+    profiles: Mapping[str, int] = field(default_factory=dict)
+    while_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    wrap_up: int | None = None
+    reject_pause: int = 0
+    paused_until: int | None = None
+    queue_presence: Mapping[str, str] = field(default_factory=dict)
+    queue_wrap_up: Mapping[str, int] = field(default_factory=dict)
+    assigned_last: Mapping[str, int] = field(default_factory=dict)
+    assigned_times: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    completed: int = 0
+    talk_time: int = 0
+    missed_in: Mapping[str, int] = field(default_factory=dict)
+    parked: tuple[ContactId, ...] = ()
     presence: str = "offline"
     next_presence: str | None = None
     channel_switch: Mapping[str, bool] = field(default_factory=dict)
@@ -192,36 +253,31 @@ class Agent(Record):
         return self.capacity_weights.get(kind, UNIT)
 
     @property
+    def kinds_in_use(self) -> list[str]:
+        """The channel kinds of what takes capacity."""
+        if not self.parked:
+            return list(self.held.values())
+        return [kind for contact, kind in self.held.items() if contact not in self.parked]
+
+    @property
     def used(self) -> int:
         """Capacity in use, pending offers included, in thousandths of a unit."""
+        kinds = self.kinds_in_use
         if not self.capacity_weights:
-            return UNIT * len(self.held)
-        return sum(self.weight(kind) for kind in self.held.values())
+            return UNIT * len(kinds)
+        return sum(self.weight(kind) for kind in kinds)
 
-    def has_room(self, kind: str) -> bool:
-        """Whether one more contact of this kind fits: in total and on its channel."""
-        return bool(self.rooms((kind,)))
-
-    def rooms(self, kinds: Iterable[str]) -> tuple[str, ...]:
-        """Those of `kinds` of which one more contact fits."""
-        held, limits = self.held, self.capacity_per_channel
-        left = self.capacity_total - self.used
-        counts = list(held.values()) if limits else ()
-        return tuple(
-            kind
-            for kind in kinds
-            if self.weight(kind) <= left and (kind not in limits or counts.count(kind) < limits[kind])
+    @property
+    def takes_part(self) -> bool:
+        """Heard of, with no other presence to follow, neither in wrap-up nor in a pause after a rejection."""
+        return (
+            self.reachable and self.next_presence is None and self.wrap_up_until is None and self.paused_until is None
         )
 
     @property
     def takes_offers(self) -> bool:
-        """Declared available with nothing else to follow, heard of, and not in wrap-up."""
-        return (
-            self.presence == "available"
-            and self.next_presence is None
-            and self.reachable
-            and self.wrap_up_until is None
-        )
+        """Takes part and has declared to be available, as most queues want it."""
+        return self.presence == "available" and self.takes_part
 
 
 @dataclass(slots=True, kw_only=True)
@@ -237,7 +293,7 @@ class Offer(Record):
     contact: ContactId
     agent: AgentId
     made_at: int
-    expires_at: int
+    expires_at: int | None
     outcome: str = ""
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from itertools import islice
 
+from services.router.engine.classes import CapabilityClass
 from services.router.engine.context import Context, Refused, withdraw_offers
-from services.router.engine.policy import RoutingPolicy, base_language, routing_policy, spoken
+from services.router.engine.demand import demand_of
+from services.router.engine.policy import RoutingPolicy, routing_policy
+from services.router.engine.records import Offer
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
-from shared.vocabulary import AgentId, ContactId, ContactState
+from shared.vocabulary import ContactState
 
+FOREVER = 1 << 62
 MOST_WITHDRAWN = 1_000
 """Offers that one decision takes back for a policy's sake: an entry of the journal has to stay small."""
 
@@ -49,18 +53,17 @@ def adopt_policy(ctx: Context, command: cmd.AdoptPolicy) -> list[ev.Event]:
     if command.policy == ctx.workspace.policy_document:
         return [ev.CommandNoted(reason="unchanged")]
     _refuse_stranding(ctx, policy)
-    adopted = ev.PolicyAdopted(version=ctx.workspace.policy_version + 1, policy=command.policy)
-    withdrawn = withdraw_unfit(ctx, policy)
-    return [adopted, *withdrawn]
+    return [ev.PolicyAdopted(version=ctx.workspace.policy_version + 1, policy=command.policy)]
 
 
-def withdraw_unfit(ctx: Context, policy: RoutingPolicy) -> list[ev.Event]:
-    """At most `MOST_WITHDRAWN` pending offers that the policy forbids are taken back; the engine asks again as long as
-    there were so many. Looks through all pending offers: for a new policy and a new leader, not for every decision."""
+def withdraw_unfit(ctx: Context) -> list[ev.Event]:
+    """At most `MOST_WITHDRAWN` pending offers that the policy in force forbids are taken back; the engine asks again as
+    long as there were so many. Looks through all pending offers: for a new policy and a new leader, not for every
+    decision."""
     unfit = (
         ev.OfferWithdrawn(offer=offer.id, contact=offer.contact, agent=offer.agent, reason="policy")
         for _, offer in sorted(ctx.workspace.offers.items())
-        if not offer.outcome and not _still_eligible(ctx, policy, offer.agent, offer.contact)
+        if not offer.outcome and not _still_eligible(ctx, offer)
     )
     return list(islice(unfit, MOST_WITHDRAWN))
 
@@ -80,21 +83,17 @@ def _refuse_stranding(ctx: Context, policy: RoutingPolicy) -> None:
             raise Refused("policy_invalid", f"queue {contact.queue!r} still has scheduled contacts", "queues")
 
 
-def _still_eligible(ctx: Context, policy: RoutingPolicy, agent_id: AgentId, contact_id: ContactId) -> bool:
-    agent = ctx.workspace.agents[agent_id]
-    contact = ctx.workspace.contacts[contact_id]
-    queue = policy.queues[contact.queue]
-    if agent.queues and queue.name not in agent.queues:
-        return False
-    language = base_language(contact.language)
-    if language != "und" and spoken(agent.languages).get(language, 0) < queue.language_min:
-        return False
-    return all(agent.skills.get(skill, 0) >= level for skill, level in (*contact.skills, *queue.skills))
+def _still_eligible(ctx: Context, offer: Offer) -> bool:
+    """Whether the agent may still serve the contact, whatever they hold."""
+    agent, contact = ctx.workspace.agents[offer.agent], ctx.workspace.contacts[offer.contact]
+    queue = ctx.workspace.policy.queues[contact.queue]
+    demand = demand_of(queue, contact, ())._replace(only=None, delay=FOREVER, tier=None)
+    return CapabilityClass(-1, agent, named=False).why_not(demand) is None
 
 
 def put_agent(ctx: Context, command: cmd.PutAgent) -> list[ev.Event]:
     """An agent's profile, whole. Offers that no longer fit are taken back; assigned work stays."""
-    for queue in command.queues:
+    for queue in (*command.queues, *(member.queue for member in command.memberships)):
         if queue not in ctx.workspace.policy.queues:
             raise Refused("unknown_queue", f"there is no queue {queue!r}", "queues")
     profile = ev.AgentProfileSet(
@@ -107,6 +106,13 @@ def put_agent(ctx: Context, command: cmd.PutAgent) -> list[ev.Event]:
         capacity_total=command.capacity_total,
         capacity_per_channel=command.capacity_per_channel,
         capacity_weights=command.capacity_weights,
+        memberships=command.memberships,
+        position=command.position,
+        max_contacts=command.max_contacts,
+        profiles=command.profiles,
+        while_on=command.while_on,
+        wrap_up=command.wrap_up,
+        reject_pause=command.reject_pause,
     )
     agent = ctx.workspace.agents.get(command.agent)
     if agent is None:
@@ -126,4 +132,11 @@ _PROFILE = (
     "capacity_total",
     "capacity_per_channel",
     "capacity_weights",
+    "memberships",
+    "position",
+    "max_contacts",
+    "profiles",
+    "while_on",
+    "wrap_up",
+    "reject_pause",
 )

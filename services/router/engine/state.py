@@ -23,7 +23,16 @@ DEDUPE_DAYS = 9
 class Workspace(Record):
     """One tenant's facts."""
 
-    MUTABLE = ("sequence", "policy_version", "policy_document", "policy", "health_version")
+    MUTABLE = (
+        "sequence",
+        "policy_version",
+        "policy_document",
+        "policy",
+        "health_version",
+        "queue_hours",
+        "queue_limits",
+        "agent_limit",
+    )
 
     def __init__(self, name: str, created_at: int) -> None:
         self.name = name
@@ -33,6 +42,12 @@ class Workspace(Record):
         self.policy_document: Mapping[str, Any] | None = None
         self.policy: RoutingPolicy = NO_POLICY
         self.health_version = 0
+        self.queue_hours: Mapping[str, tuple[bool, int]] = {}
+        """Of queues with opening hours: whether they are open, and since when that was known (ms)."""
+        self.queue_limits: Mapping[str, int | None] = {}
+        """Open contacts per agent, set at run time in place of the policy's."""
+        self.agent_limit: tuple[int | None] | None = None
+        """The same for agents without a limit of their own; None: the policy's counts."""
         self.keys: dict[str, Key] = {}
         self.agents: dict[AgentId, Agent] = {}
         self.contacts: dict[ContactId, Contact] = {}

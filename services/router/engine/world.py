@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from services.router.engine.index import Index, Timer
+from services.router.engine.index import Index
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Agent, Contact
 from services.router.engine.state import State, Workspace
+from services.router.engine.waiting import Timer
 from shared.vocabulary import AgentId, ContactId, OfferId
 
 Touched = tuple[str, str, str]
-"""(kind, workspace, id) with kind one of contact, agent, offer, thread, channel, policy, key, workspace, message."""
+"""(kind, workspace, id): a contact, agent, offer, thread, channel, policy, key, workspace, message or queue."""
 
 
 class World:
@@ -55,6 +56,8 @@ class World:
             self.indexes[workspace].sync_offer(OfferId(id))
         elif kind == "channel":
             self.indexes[workspace].sync_channels(id)
+        elif kind == "queue":
+            self.indexes[workspace].sync_queue(id)
         elif kind in ("policy", "workspace"):
             self.rebuild(workspace)
 

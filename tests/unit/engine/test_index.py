@@ -146,5 +146,5 @@ def test_policy_that_drops_a_channel_leaves_nothing_of_it_behind() -> None:
     centre.handle("ana", "c1")
     centre.do(cmd.AdoptPolicy(policy=policy(channels=[channel("chat")])))
     index = centre.engine.world.indexes["w"]
-    assert index.kinds == ("chat",)
+    assert index.rooms.kinds == ("callback", "chat")
     assert not any(index.pending_on.values())

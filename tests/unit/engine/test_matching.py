@@ -180,7 +180,7 @@ def test_best_skill_is_the_mean_over_language_and_required_skills() -> None:
     centre.write("c1", language="fr", skills={"cards": 1})
     assert centre.offered_to("c1") == ["ben"]
     record = centre.last(ev.OfferMade).decision
-    assert [head[:3] for head in record.considered] == [("ben", 0, -4.0), ("ana", 0, -3.5)]
+    assert [head[:4] for head in record.considered] == [("ben", 0, 1, -4.0), ("ana", 0, 1, -3.5)]
 
 
 def test_best_skill_falls_back_to_longest_idle_when_nothing_is_required() -> None:

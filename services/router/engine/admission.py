@@ -1,0 +1,135 @@
+"""Where an arriving contact goes: its flow, its queue or the first of several that takes it, and what a queue that is
+closed, full or unstaffed does about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from services.router.engine.context import Context, Refused
+from services.router.engine.policy import FlowStep, OverflowRule, QueuePolicy
+from shared.contracts import events as ev
+from shared.vocabulary import ContactId, QueueName
+
+REFUSED = "refused"
+
+
+def first_queue(ctx: Context, named: str | None, queues: Sequence[str], flow: str | None, default: str) -> str:
+    """The queue that a contact enters unless checks lead elsewhere: the first of several that would take it, else the
+    first that is open, else the first. Raises `Refused` for a queue or flow that does not exist."""
+    policy = ctx.workspace.policy
+    if flow is not None and flow not in policy.flows:
+        raise Refused("unknown_flow", f"there is no flow {flow!r}", "flow")
+    for name in (*queues, *([named] if named else [])):
+        if name not in policy.queues:
+            raise Refused("unknown_queue", f"there is no queue {name!r}", "queue")
+    if not queues:
+        return named or default
+    takes = (name for name in queues if not would_overflow(ctx, policy.queues[name]))
+    is_open = (name for name in queues if not is_closed(ctx, name))
+    return next(takes, None) or next(is_open, queues[0])
+
+
+def is_closed(ctx: Context, queue: str) -> bool:
+    """Whether the queue is outside its opening hours."""
+    return queue in ctx.index.closed
+
+
+def would_overflow(ctx: Context, queue: QueuePolicy) -> bool:
+    """Whether an arrival would be refused or sent elsewhere."""
+    return why_refused(ctx, queue) is not None or arrival_overflow(ctx, queue) is not None
+
+
+def arrival_overflow(ctx: Context, queue: QueuePolicy) -> OverflowRule | None:
+    """The overflow that takes an arrival: `closed` first, then in the order of the list."""
+    for rule in sorted(queue.overflow, key=lambda rule: not rule.closed):
+        if rule.closed and is_closed(ctx, queue.name):
+            return rule
+        if rule.waiting is not None and waiting_in(ctx, queue.name) >= rule.waiting:
+            return rule
+    return None
+
+
+def why_refused(ctx: Context, queue: QueuePolicy) -> str | None:
+    """Why an arrival is refused, if it is."""
+    if queue.max_waiting is not None and waiting_in(ctx, queue.name) >= queue.max_waiting:
+        return "queue_full"
+    if queue.require_staff and not any(ctx.index.queues[queue.name].staff.values()):
+        return "unstaffed"
+    return None
+
+
+def waiting_in(ctx: Context, queue: str) -> int:
+    """How many wait or are offered in a queue now, before whoever arrives."""
+    counts = ctx.index.queues[queue]
+    return counts.waiting + counts.offered
+
+
+def arrive(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:
+    """The creation of a contact and what follows at once: the first station of its flow, what the queue's checks do
+    about it, and what its waiting so far has brought. A contact that an overflow moves is taken by the target without
+    checks: there are no chains."""
+    events: list[ev.Event] = []
+    if created.flow is not None:
+        found = station_of(ctx, created.flow, created.attributes, 0)
+        if found is None:
+            return [created, ev.ContactCancelled(contact=created.contact, reason="flow_ended")]
+        number, station = found
+        created = replace(created, queue=QueueName(station.queue), flow_step=number)
+        if station.priority is not None:
+            created = replace(created, priority=station.priority)
+    events.append(created)
+    if created.scheduled_at is not None:
+        return events
+    queue = ctx.workspace.policy.queues[created.queue]
+    rule = arrival_overflow(ctx, queue)
+    if rule is not None:
+        return [*events, *overflowed(created.contact, created.queue, rule)]
+    if why_refused(ctx, queue) is not None:
+        return [*events, ev.ContactCancelled(contact=created.contact, reason=REFUSED)]
+    return [*events, *_waited_already(ctx, created, queue)]
+
+
+def _waited_already(ctx: Context, created: ev.ContactCreated, queue: QueuePolicy) -> list[ev.Event]:
+    """A contact that has waited elsewhere in this queue's name comes with the steps and delays behind it."""
+    waited = ctx.now - created.age_from
+    if waited <= 0:
+        return []
+    steps = sum(1 for step in queue.steps if step.after <= waited)
+    events: list[ev.Event] = [ev.DelayPassed(contact=created.contact, delay=waited)]
+    if steps:
+        events.append(ev.ContactStepped(contact=created.contact, steps=steps))
+    return events
+
+
+def overflowed(contact: ContactId, queue: str, rule: OverflowRule) -> list[ev.Event]:
+    """The action of an overflow."""
+    if rule.action == "cancel":
+        return [ev.ContactCancelled(contact=contact, reason="overflow")]
+    if rule.action == "refuse":
+        return [ev.ContactCancelled(contact=contact, reason=REFUSED)]
+    target = rule.queue if rule.action == "move_to" and rule.queue is not None else queue
+    return [
+        ev.ContactMoved(
+            contact=contact,
+            queue=QueueName(target),
+            reason="overflow",
+            from_queue=QueueName(queue),
+            channel="callback" if rule.action == "callback" else None,
+        )
+    ]
+
+
+def station_of(ctx: Context, flow: str, attributes: Mapping[str, str], at: int) -> tuple[int, FlowStep] | None:
+    """The first station from `at` on that is not left at once; None behind the last."""
+    route = ctx.workspace.policy.flows[flow].route(attributes)
+    for number, step in enumerate(route[at:], start=at):
+        if not (step.skip_if_none and _nobody_is_there(ctx, step)):
+            return number, step
+    return None
+
+
+def _nobody_is_there(ctx: Context, step: FlowStep) -> bool:
+    """Whether no member of the station's queue has a fitting presence. Whether they have room does not matter: full is
+    somebody."""
+    return not any(ctx.index.queues[step.queue].staff.values())

@@ -1,0 +1,122 @@
+"""Which of several eligible agents gets a contact: the strategies, as numbers of which the lower is better.
+
+A chain is a queue's strategy with its tie-breaks. What is the same for all agents of a capability class is scored for
+the class and a demand; the rest orders the agents of the class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from services.router.engine.demand import Demand
+from services.router.engine.policy import QueuePolicy
+from services.router.engine.records import UNIT, Agent
+
+Score = tuple[float, ...]
+
+NEVER = -1.0
+NO_TOTAL = 1 << 40
+"""Capacity of an agent without a total, in thousandths: more than anybody else's."""
+LAST = 99.0
+"""A level for who does not have the skill: behind everybody, in either direction."""
+
+
+class Chain(NamedTuple):
+    """The part of a queue's chain that orders the agents of a class. `queue` is empty unless a strategy in it looks at
+    what the agent did in that queue, so that most queues share a chain."""
+
+    strategies: tuple[str, ...]
+    queue: str
+
+
+_BY_CLASS = frozenset({"best_skill", "nearest_skill", "most_skills"})
+
+
+def by_class(strategy: str) -> bool:
+    """Whether all agents of a class score alike."""
+    return strategy in _BY_CLASS or strategy.startswith("skill:")
+
+
+def chain_of(queue: QueuePolicy) -> Chain:
+    """The chain that orders agents inside a class."""
+    strategies = tuple(name for name in queue.chain if not by_class(name))
+    return Chain(strategies, queue.name if "round_robin" in strategies or "fixed_order" in strategies[:-1] else "")
+
+
+def agent_score(agent: Agent, chain: Chain) -> Score:
+    """An agent's part of the score."""
+    return tuple(_measure(agent, strategy, chain.queue) for strategy in chain.strategies)
+
+
+def _measure(agent: Agent, strategy: str, queue: str) -> float:
+    match strategy:
+        case "longest_idle":
+            return agent.idle_since
+        case "round_robin":
+            return agent.assigned_last.get(queue, NEVER)
+        case "fixed_order":
+            return position_in(agent, queue)
+        case "least_active":
+            return agent.used
+        case "most_available":
+            return agent.used - _total(agent)
+        case "lowest_utilisation":
+            return agent.used / _total(agent)
+        case "fewest_completed":
+            return agent.completed
+        case "least_talk_time":
+            return agent.talk_time
+        case "weighted_random":
+            return _drawn(agent)
+    raise AssertionError(f"{strategy!r} is no strategy over agents")
+
+
+def position_in(agent: Agent, queue: str) -> int:
+    """The agent's position in a queue, else in general."""
+    return next((m.position for m in agent.memberships if m.queue == queue and m.position), agent.position)
+
+
+def _total(agent: Agent) -> int:
+    return max(agent.capacity_total, 1) if agent.capacity_total is not None else NO_TOTAL
+
+
+def _drawn(agent: Agent) -> float:
+    """A lot for an agent, weighted by the free capacity (the exponential trick: the least of -ln(u)/w wins with a share
+    of w). Drawn anew whenever they get or end a contact, from what the journal knows: the same on every replica."""
+    drawn = hashlib.sha256(f"{agent.id}|{agent.idle_since}|{agent.completed}|{len(agent.held)}".encode()).digest()
+    share = (int.from_bytes(drawn[:7], "big") + 1) / (1 << 56)
+    weight = max(_total(agent) - agent.used, 1) / UNIT
+    return -math.log(share) / weight
+
+
+def class_score(strategy: str, demand: Demand, languages: Mapping[str, int], skills: Mapping[str, int]) -> float:
+    """A class's part of the score for a demand."""
+    if strategy == "best_skill":
+        return -mean_level(demand, languages, skills)
+    if strategy == "nearest_skill":
+        return _distance(demand, skills)
+    if strategy == "most_skills":
+        return -sum(1 for skill, _ in demand.skills if skill in skills)
+    _, skill, direction = strategy.split(":")
+    level = skills.get(skill)
+    if level is None:
+        return LAST
+    return level if direction == "asc" else -level
+
+
+def mean_level(demand: Demand, languages: Mapping[str, int], skills: Mapping[str, int]) -> float:
+    """Mean level over the language and the skills that the demand names; 0 if it names none."""
+    levels = [skills.get(skill, 0) for skill, _ in demand.skills]
+    if demand.language:
+        levels.append(languages.get(demand.language, 0))
+    return sum(levels) / len(levels) if levels else 0.0
+
+
+def _distance(demand: Demand, skills: Mapping[str, int]) -> float:
+    """Total shortfall first, then total surplus: a shortfall of one weighs more than any surplus."""
+    short = sum(max(0, level - skills.get(skill, 0)) for skill, level in demand.skills)
+    over = sum(max(0, skills.get(skill, 0) - level) for skill, level in demand.skills)
+    return short * 1_000 + over

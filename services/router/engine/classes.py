@@ -1,0 +1,274 @@
+"""Who waits for what, and who can serve it: requirements and capability classes, each with the best of the other.
+
+Which classes serve which requirement is decided once for each pair. Each side keeps a heap of the best of the other
+with entries that may be stale; what is stale is mended when it comes to the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from heapq import heapify, heappop, heappush, heapreplace
+
+from services.router.engine.chains import Chain, Score, by_class, chain_of, class_score
+from services.router.engine.demand import Demand, Order, OrderKind, order_kind
+from services.router.engine.ordered import OrderedSet
+from services.router.engine.policy import QueuePolicy, spoken
+from services.router.engine.records import Agent
+from services.router.engine.rooms import Kind, Signature
+from shared.contracts.commands import Membership
+
+Head = tuple[Score, str, int]
+"""(score, agent, class number): lower is better."""
+Item = tuple[object, ...]
+"""An agent as a set holds them: their score in a chain, then their id."""
+FreeSets = dict[Chain, OrderedSet[Item]]
+Want = tuple[tuple[int, int], Order, Demand]
+"""((agent's priority of the queue, rank of the queue), order of the first contact, demand)."""
+
+
+class Requirement:
+    """The contacts with one demand, in order, and the classes that may serve it.
+
+    `heads` has for each class with somebody free at least one entry that is not worse than its best agent now.
+    """
+
+    __slots__ = (
+        "by_number",
+        "chain",
+        "demand",
+        "excluded",
+        "heads",
+        "kind",
+        "order_kind",
+        "queue",
+        "strategies",
+        "waiting",
+    )
+
+    def __init__(self, demand: Demand, queue: QueuePolicy, group: str) -> None:
+        self.demand = demand
+        self.queue = queue
+        self.kind: Kind = (f"!{group}" if "capacity" in demand.bypass else group, demand.kind)
+        self.strategies = queue.chain
+        self.chain = chain_of(queue)
+        self.order_kind: OrderKind = order_kind(queue)
+        self.waiting: OrderedSet[Order] = OrderedSet()
+        self.by_number: dict[int, CapabilityClass] = {}
+        self.excluded: dict[str, int] = {}
+        self.heads: list[Head] = []
+
+    @property
+    def classes(self) -> Iterable[CapabilityClass]:
+        """The capability classes that may serve it."""
+        return self.by_number.values()
+
+    def fits(self, signature: Signature) -> bool:
+        """Whether there is room for one of these contacts."""
+        return self.kind in signature.kinds and (
+            not self.demand.profiles or all(profile in signature.profiles for profile in self.demand.profiles)
+        )
+
+    def offer_head(self, known: CapabilityClass) -> None:
+        """A class of this requirement may have a better best agent than before."""
+        head = known.best_for(self)
+        if head is not None:
+            heappush(self.heads, head)
+            if len(self.heads) > 4 * len(self.by_number) + 64:
+                self.rebuild_heads()
+
+    def rebuild_heads(self) -> None:
+        """One true entry for each class, nothing stale."""
+        heads = (known.best_for(self) for known in self.by_number.values())
+        self.heads = [head for head in heads if head is not None]
+        heapify(self.heads)
+
+    def best_heads(self, limit: int, wanted: Callable[[Head], bool] | None = None) -> list[Head]:
+        """The best free agents of the classes, one each, best first: looks on until `limit` of them were `wanted`."""
+        taken: list[Head] = []
+        seen: set[int] = set()
+        heads = self.heads
+        while heads and limit:
+            head = heads[0]
+            number = head[2]
+            known = self.by_number.get(number)
+            current = known.best_for(self) if known is not None else None
+            if current is None or number in seen:
+                heappop(heads)
+            elif current != head:
+                heapreplace(heads, current)
+            else:
+                seen.add(number)
+                taken.append(heappop(heads))
+                if wanted is None or wanted(head):
+                    limit -= 1
+        for head in taken:
+            heappush(heads, head)
+        return taken
+
+
+class CapabilityClass:
+    """Agents whom no rule can tell apart but by what they hold and did, and who of them is free for what.
+
+    `free` has, for each signature of its agents, an ordered set for each chain; `by_kind` lists, for a kind, the
+    signatures that have room for it. `wants` mirrors `Requirement.heads`, apart for each kind of order.
+    """
+
+    __slots__ = (
+        "agent",
+        "by_kind",
+        "channels",
+        "free",
+        "languages",
+        "memberships",
+        "number",
+        "queues",
+        "requirements",
+        "skills",
+        "wants",
+    )
+
+    def __init__(self, number: int, agent: Agent, *, named: bool) -> None:
+        self.number = number
+        self.agent = agent.id if named else None
+        self.languages = spoken(agent.languages)
+        self.skills = dict(agent.skills)
+        self.queues = frozenset(agent.queues)
+        self.memberships: Mapping[str, Membership] = {m.queue: m for m in agent.memberships}
+        self.channels = frozenset(agent.channels)
+        self.requirements: dict[Demand, Requirement] = {}
+        self.wants: dict[OrderKind, list[Want]] = {}
+        self.free: dict[Signature, FreeSets] = {}
+        self.by_kind: dict[Kind, list[Signature]] = {}
+
+    def membership(self, queue: str) -> Membership:
+        """What holds for these agents in a queue."""
+        return self.memberships.get(queue) or _PLAIN
+
+    def why_not(self, demand: Demand) -> str | None:
+        """The first reason why no agent of this class may serve the demand; None if they may."""
+        if self.queues and demand.queue not in self.queues:
+            return "queue"
+        if self.channels and demand.kind not in self.channels:
+            return "channel"
+        member = self.membership(demand.queue)
+        if member.channels and demand.kind not in member.channels:
+            return "channel"
+        if demand.only is not None and (self.agent is None or self.agent not in demand.only):
+            return "not_named"
+        if demand.tier is not None and member.tier > demand.tier:
+            return "tier"
+        if member.delay > demand.delay:
+            return "delay"
+        if demand.any_agent or "skills" in demand.bypass:
+            return None
+        if demand.language and self.languages.get(demand.language, 0) < demand.language_min:
+            return "language"
+        for skill, level in demand.skills:
+            if self.skills.get(skill, 0) < level:
+                return "skill"
+        return None
+
+    def sets_for(self, signature: Signature, chains: Iterable[Chain]) -> FreeSets:
+        """The sets of agents with exactly this signature."""
+        sets = self.free.get(signature)
+        if sets is None:
+            sets = self.free[signature] = {chain: OrderedSet() for chain in chains}
+            for kind in signature.kinds:
+                self.by_kind.setdefault(kind, []).append(signature)
+        return sets
+
+    def rooms_for(self, requirement: Requirement) -> list[Signature]:
+        """The signatures with somebody free for one of these contacts."""
+        return [
+            signature
+            for signature in self.by_kind.get(requirement.kind, ())
+            if self.free[signature][requirement.chain] and requirement.fits(signature)
+        ]
+
+    def someone_free(self, requirement: Requirement) -> bool:
+        """Whether any agent of the class could be offered one of these contacts."""
+        return bool(self.rooms_for(requirement))
+
+    # Contacts that the class could be offered
+
+    def offer_want(self, requirement: Requirement) -> None:
+        """A requirement of this class may have a better first contact than before."""
+        wants = self.wants.setdefault(requirement.order_kind, [])
+        heappush(wants, self._want(requirement))
+        if len(wants) > 4 * len(self.requirements) + 64:
+            self.rebuild_wants()
+
+    def rebuild_wants(self) -> None:
+        """One true entry for each requirement that somebody waits under, nothing stale."""
+        self.wants = {}
+        for requirement in self.requirements.values():
+            if requirement.waiting:
+                self.wants.setdefault(requirement.order_kind, []).append(self._want(requirement))
+        for wants in self.wants.values():
+            heapify(wants)
+
+    def rank(self, requirement: Requirement) -> tuple[int, int]:
+        """(the agents' priority of the queue, the queue's rank): lower is served first, before any order."""
+        return (self.membership(requirement.demand.queue).priority, requirement.queue.rank)
+
+    def _want(self, requirement: Requirement) -> Want:
+        return (self.rank(requirement), requirement.waiting.first(), requirement.demand)
+
+    def best_wants(
+        self, first_for: Callable[[Requirement], Order | None]
+    ) -> list[tuple[tuple[int, int], Order, OrderKind]]:
+        """For each kind of order the contact with the lowest (priority, rank, order) of those that `first_for` names
+        for a requirement; it may pass over the first who wait there, or over all of them."""
+        bests = []
+        for kind, wants in self.wants.items():
+            best = self._best_want(wants, first_for)
+            if best is not None:
+                bests.append((*best, kind))
+        return bests
+
+    def _best_want(
+        self, wants: list[Want], first_for: Callable[[Requirement], Order | None]
+    ) -> tuple[tuple[int, int], Order] | None:
+        best: tuple[tuple[int, int], Order] | None = None
+        taken: list[Want] = []
+        while wants and (best is None or wants[0][:2] < best):
+            want = wants[0]
+            requirement = self.requirements.get(want[2])
+            if requirement is None or not requirement.waiting or (taken and want in taken):
+                heappop(wants)
+                continue
+            if requirement.waiting.first() != want[1]:
+                heapreplace(wants, self._want(requirement))
+                continue
+            taken.append(heappop(wants))
+            order = first_for(requirement)
+            if order is not None and (best is None or (want[0], order) < best):
+                best = (want[0], order)
+        for want in taken:
+            heappush(wants, want)
+        return best
+
+    # Agents that a requirement could get
+
+    def best_for(self, requirement: Requirement) -> Head | None:
+        """The best free agent of the class for a requirement."""
+        best: Item | None = None
+        for signature in self.rooms_for(requirement):
+            item = self.free[signature][requirement.chain].first()
+            if best is None or item < best:
+                best = item
+        return self.head(requirement, best) if best is not None else None
+
+    def head(self, requirement: Requirement, item: Item) -> Head:
+        """An agent of the class with their whole score: tier, then the chain in its order."""
+        demand = requirement.demand
+        measured: Iterator[float] = iter(item)  # type: ignore[arg-type]  # all but the id, which is last, are numbers
+        tier = max(self.membership(demand.queue).tier, demand.raised)
+        score = tuple(
+            class_score(strategy, demand, self.languages, self.skills) if by_class(strategy) else next(measured)
+            for strategy in requirement.strategies
+        )
+        return ((tier, *score), str(item[-1]), self.number)
+
+
+_PLAIN = Membership(queue="")

@@ -1,0 +1,147 @@
+"""What a contact asks for at a moment, and in which order contacts of a queue stand: the rules about contacts.
+
+Time never decides in here: what changes with time (steps, delays, the end of a preference) is a fact of the contact,
+put there by an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from services.router.engine.policy import QueuePolicy, QueueStep, matches
+from services.router.engine.records import Contact
+from shared.vocabulary import UNKNOWN_LANGUAGE
+
+Order = tuple[int | float | str, ...]
+"""Lower is served first; the last element is the contact's id."""
+
+OrderKind = tuple[object, ...]
+"""Queues of the same kind order their contacts by the same rule, so that these can be compared."""
+
+
+class Demand(NamedTuple):
+    """Contacts with an equal demand wait together. Levels are 1-5; `language` empty: none is required.
+
+    `tier`: the highest open one (None: all). `raised`: lower tiers count as this one. `only`: no other agents.
+    `delay` (ms): what was waited out of the agents' delays. `bypass`: what the agents in `only` need not have.
+    """
+
+    queue: str
+    kind: str
+    language: str = ""
+    language_min: int = 1
+    skills: tuple[tuple[str, int], ...] = ()
+    any_agent: bool = False
+    tier: int | None = None
+    raised: int = 1
+    only: tuple[str, ...] | None = None
+    delay: int = 0
+    profiles: tuple[str, ...] = ()
+    bypass: tuple[str, ...] = ()
+
+
+def demand_of(queue: QueuePolicy, contact: Contact, preferred: tuple[str, ...]) -> Demand:
+    """What the contact asks for. `preferred`: the agents that it waits for, if it does."""
+    steps = queue.steps[: contact.steps]
+    only: tuple[str, ...] | None = _only(steps)
+    bypass: tuple[str, ...] = ()
+    if preferred:
+        only, bypass = preferred, tuple(sorted(queue.preferred.bypass))
+    language, skills = contact.language, _required(queue, contact, steps)
+    if language == UNKNOWN_LANGUAGE:
+        language = queue.default_language or ""
+    if any(step.drop_language for step in steps):
+        language = ""
+    return Demand(
+        queue=queue.name,
+        kind=contact.channel,
+        language=language,
+        language_min=contact.language_min or queue.language_min,
+        skills=skills,
+        any_agent=any(step.any_agent for step in steps) or queue.skill_match != "all",
+        tier=open_tier(queue, steps),
+        raised=max((step.raise_tiers_to or 1 for step in steps), default=1),
+        only=only,
+        delay=contact.delay,
+        profiles=contact.profiles,
+        bypass=bypass,
+    )
+
+
+def _required(queue: QueuePolicy, contact: Contact, steps: tuple[QueueStep, ...]) -> tuple[tuple[str, int], ...]:
+    """The contact's skills, else the queue's default ones, with the queue's own on top and as the steps have left
+    them."""
+    levels = dict(contact.skills or queue.default_skills)
+    for skill, level in queue.skills:
+        levels[skill] = max(level, levels.get(skill, 0))
+    for step in steps:
+        for skill, level in step.set_min.items():
+            if skill in levels:
+                levels[skill] = level
+        for skill in step.drop_skills:
+            levels.pop(skill, None)
+    return tuple(sorted(levels.items()))
+
+
+def _only(steps: tuple[QueueStep, ...]) -> tuple[str, ...] | None:
+    """The newest restriction by a step."""
+    return next((step.only_agents for step in reversed(steps) if step.only_agents is not None), None)
+
+
+def open_tier(queue: QueuePolicy, steps: tuple[QueueStep, ...]) -> int | None:
+    """The highest tier that is open; None for all. Open tiers only add up."""
+    if queue.initial_tier is None:
+        return None
+    return max([queue.initial_tier, *(step.open_tier for step in steps if step.open_tier is not None)])
+
+
+def preference_of(queue: QueuePolicy, contact: Contact) -> tuple[str, ...]:
+    """The agents that the contact still waits for, whoever they are: none once its preference is over."""
+    if not contact.preferred or contact.preference_over or not queue.preferred.enabled:
+        return ()
+    return tuple(contact.preferred)
+
+
+def is_excluded(queue: QueuePolicy, contact: Contact) -> bool:
+    """Whether the contact is not offered at all: by its attributes, its age, or because nothing here is."""
+    if contact.aged_out or not queue.auto_assign:
+        return True
+    return any(matches(contact.attributes, match) for match in queue.exclude)
+
+
+# Order
+
+
+def order_kind(queue: QueuePolicy) -> OrderKind:
+    """What has to be equal for contacts of two queues to be compared by their order."""
+    if queue.contact_order == "score":
+        return ("score", queue.priority_unit)
+    if queue.contact_order == "buckets":
+        return ("buckets", queue.buckets)
+    return ("priority",)
+
+
+def order_of(queue: QueuePolicy, contact: Contact) -> Order:
+    """Where the contact stands among those of its queue. All of it is static: who waits together ages together."""
+    if queue.contact_order == "score":
+        return (contact.age_from - contact.priority * queue.priority_unit, contact.id)
+    if queue.contact_order == "buckets":
+        return (*_bucket(queue, contact.attributes), contact.age_from, contact.id)
+    return (-contact.priority, contact.age_from, contact.id)
+
+
+def _bucket(queue: QueuePolicy, attributes: Mapping[str, str]) -> tuple[int, int, float, str]:
+    """The first bucket that matches and the place in it: numbers before words, what is missing last."""
+    for number, bucket in enumerate(queue.buckets):
+        if matches(attributes, bucket.match):
+            if bucket.order_attr is None:
+                return (number, 0, 0.0, "")
+            value = attributes.get(bucket.order_attr)
+            if value is None:
+                return (number, 2, 0.0, "")
+            try:
+                return (number, 0, float(value), "")
+            except ValueError:
+                return (number, 1, 0.0, value)
+    return (len(queue.buckets), 0, 0.0, "")

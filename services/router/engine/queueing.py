@@ -1,0 +1,128 @@
+"""What happens to a contact while it waits: steps, delays, the end of a preference, limits of time, flows, hours."""
+
+from __future__ import annotations
+
+from services.router.engine.admission import overflowed, station_of
+from services.router.engine.context import Context, withdraw_offers
+from services.router.engine.records import Agent, Contact
+from services.router.engine.waiting import overflow_after
+from shared.contracts import events as ev
+from shared.vocabulary import AgentId, QueueName
+
+
+def step_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """The next step of the queue holds from now on."""
+    queue = ctx.workspace.policy.queues[contact.queue]
+    step = queue.steps[contact.steps]
+    events: list[ev.Event] = [ev.ContactStepped(contact=contact.id, steps=contact.steps + 1)]
+    if step.set_priority is not None and step.set_priority != contact.priority:
+        events.append(ev.ContactPrioritised(contact=contact.id, priority=step.set_priority, reason="step"))
+    if step.move_to is not None and step.move_to != contact.queue:
+        events += withdraw_offers(contact, ctx.workspace, "moved")
+        events.append(_moved(contact, step.move_to, "step"))
+    return events
+
+
+def _moved(contact: Contact, queue: str, reason: str) -> ev.ContactMoved:
+    return ev.ContactMoved(contact=contact.id, queue=QueueName(queue), reason=reason, from_queue=contact.queue)
+
+
+def delay_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """Agents with this delay in the queue may get the contact from now on."""
+    return [ev.DelayPassed(contact=contact.id, delay=ctx.now - contact.queue_since)]
+
+
+def preference_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """The preferred agents had their time; what is offered to one of them stays so."""
+    return [ev.PreferenceEnded(contact=contact.id)]
+
+
+def age_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """Too old to be offered to anybody."""
+    return [*withdraw_offers(contact, ctx.workspace, "age"), ev.ContactAgedOut(contact=contact.id)]
+
+
+def decline_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """Decliners may be asked again."""
+    after = ctx.workspace.policy.queues[contact.queue].decline.after
+    return [
+        ev.DeclineForgotten(contact=contact.id, agent=AgentId(agent))
+        for agent, declined in contact.declined_at.items()
+        if declined + after <= ctx.now
+    ]
+
+
+def max_wait_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """The contact has waited as long as its queue allows."""
+    return [
+        *withdraw_offers(contact, ctx.workspace, "cancelled"),
+        ev.ContactCancelled(contact=contact.id, reason="max_wait"),
+    ]
+
+
+def overflow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """The contact has waited so long in this queue that it goes on elsewhere."""
+    queue = ctx.workspace.policy.queues[contact.queue]
+    wait = overflow_after(queue, contact)
+    rule = next(rule for rule in queue.overflow if rule.wait == wait and rule.queue not in contact.overflowed)
+    return [*withdraw_offers(contact, ctx.workspace, "moved"), *overflowed(contact.id, contact.queue, rule)]
+
+
+def flow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """The contact is too old for this station of its flow; after the last one it is cancelled."""
+    assert contact.flow is not None, f"{contact.id} has no flow"
+    withdrawn = withdraw_offers(contact, ctx.workspace, "moved")
+    following = station_of(ctx, contact.flow, contact.attributes, contact.flow_step + 1)
+    if following is None:
+        return [*withdrawn, ev.ContactCancelled(contact=contact.id, reason="flow_ended")]
+    number, step = following
+    events: list[ev.Event] = [
+        *withdrawn,
+        ev.ContactMoved(
+            contact=contact.id,
+            queue=QueueName(step.queue),
+            reason="flow",
+            from_queue=contact.queue,
+            flow_step=number,
+        ),
+    ]
+    if step.priority is not None and step.priority != contact.priority:
+        events.append(ev.ContactPrioritised(contact=contact.id, priority=step.priority, reason="flow"))
+    return events
+
+
+def hours_due(ctx: Context, queue_name: str) -> list[ev.Event]:
+    """A queue opens or closes. When it closes, what is offered stays offered."""
+    queue = ctx.workspace.policy.queues[queue_name]
+    return [ev.QueueHours(queue=QueueName(queue_name), open=queue.open_at(ctx.now))]
+
+
+def hours_now(ctx: Context) -> list[ev.Event]:
+    """After a policy has come into force: which queues are open under it."""
+    return [
+        ev.QueueHours(queue=QueueName(name), open=queue.open_at(ctx.now))
+        for name, queue in sorted(ctx.workspace.policy.queues.items())
+        if queue.hours is not None
+    ]
+
+
+def rate_due(ctx: Context, agent: Agent) -> list[ev.Event]:
+    """Assignments have left a queue's window."""
+    events: list[ev.Event] = []
+    for name, times in sorted(agent.assigned_times.items()):
+        queue = ctx.workspace.policy.queues.get(name)
+        if queue is None or queue.rate_limit is None:
+            continue
+        since = ctx.now - queue.rate_limit[1]
+        if times and times[0] <= since:
+            events.append(ev.RateWindowMoved(agent=agent.id, queue=QueueName(name), since=since))
+    return events
+
+
+def queue_wrap_up_due(ctx: Context, agent: Agent) -> list[ev.Event]:
+    """A wrap-up towards one queue is over."""
+    return [
+        ev.WrapUpEnded(agent=agent.id, cause="timer", queue=name)
+        for name, until in sorted(agent.queue_wrap_up.items())
+        if until <= ctx.now
+    ]

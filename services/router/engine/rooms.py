@@ -1,0 +1,130 @@
+"""What an agent may be offered one more of at this moment: presence, switches, capacity and limits, in one place.
+
+The answer is a *signature*: pairs of (queue group, channel kind) with room, and the profiles with room. Queues without
+rules of their own about agents form the group `""`; each other queue is a group for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from services.router.engine.policy import QueuePolicy
+from services.router.engine.records import Agent, Contact
+from services.router.engine.state import Workspace
+from shared.vocabulary import ContactId
+
+COMMON = ""
+Kind = tuple[str, str]
+"""(queue group, channel kind). A group that begins with `!` is for agents whose capacity is not looked at."""
+
+
+class Signature(NamedTuple):
+    """What there is room for; agents of a class with equal signatures are interchangeable to a demand."""
+
+    kinds: tuple[Kind, ...]
+    profiles: tuple[str, ...]
+
+
+NO_ROOM = Signature((), ())
+
+
+class Rooms:
+    """The rules of one workspace about what agents may be offered."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        policy = workspace.policy
+        self._workspace = workspace
+        self.kinds = tuple(sorted({channel.kind for channel in policy.channels.values()} | {"callback"}))
+        minding = {
+            name for name, queue in policy.queues.items() if queue.minds_agents or name in workspace.queue_limits
+        }
+        self.groups = {name: name if name in minding else COMMON for name in policy.queues}
+        self._minding = sorted(minding)
+        self._has_common = len(minding) < len(policy.queues)
+        self._bypass = any("capacity" in queue.preferred.bypass for queue in policy.queues.values())
+
+    def group(self, queue: str) -> str:
+        """The group of a queue."""
+        return self.groups[queue]
+
+    def of(self, agent: Agent) -> Signature:
+        """What the agent has room for."""
+        if not agent.takes_part:
+            return NO_ROOM
+        channels = tuple(kind for kind in self.kinds if channel_is_on(agent, kind))
+        fitting = tuple(kind for kind in channels if has_capacity(agent, kind))
+        if not self.within_limit(agent):
+            fitting = ()
+        kinds: list[Kind] = []
+        for group in self._open_groups(agent):
+            kinds += [(group, kind) for kind in fitting]
+            if self._bypass:
+                kinds += [(f"!{group}", kind) for kind in channels]
+        if not kinds:
+            return NO_ROOM
+        return Signature(tuple(kinds), self._free_profiles(agent))
+
+    def within_limit(self, agent: Agent) -> bool:
+        """Limit of open contacts: the agent's own, else the workspace's."""
+        most = agent.max_contacts or self._agent_limit()
+        return most is None or len(agent.held) - len(agent.parked) < most
+
+    def _agent_limit(self) -> int | None:
+        changed = self._workspace.agent_limit
+        return changed[0] if changed is not None else self._workspace.policy.max_per_agent
+
+    def _open_groups(self, agent: Agent) -> Iterable[str]:
+        if self._has_common and agent.presence == "available":
+            yield COMMON
+        for name in self._minding:
+            if agent.queues and name not in agent.queues:
+                continue
+            if self._queue_is_open(agent, self._workspace.policy.queues[name]):
+                yield name
+
+    def _queue_is_open(self, agent: Agent, queue: QueuePolicy) -> bool:
+        if not accepts(agent, queue) or queue.name in agent.queue_wrap_up:
+            return False
+        most = self._workspace.queue_limits.get(queue.name, queue.max_per_agent)
+        if most is not None and held_of_queue(agent, queue.name, self._workspace.contacts) >= most:
+            return False
+        return queue.rate_limit is None or len(agent.assigned_times.get(queue.name, ())) < queue.rate_limit[0]
+
+    def _free_profiles(self, agent: Agent) -> tuple[str, ...]:
+        if not agent.profiles:
+            return ()
+        contacts = self._workspace.contacts
+        taken: dict[str, int] = {}
+        for held in agent.held:
+            if held not in agent.parked:
+                for profile in contacts[held].profiles:
+                    taken[profile] = taken.get(profile, 0) + 1
+        return tuple(sorted(name for name, most in agent.profiles.items() if taken.get(name, 0) < most))
+
+
+def accepts(agent: Agent, queue: QueuePolicy) -> bool:
+    """Whether the agent's presence, towards this queue, is one in which it offers work."""
+    return agent.queue_presence.get(queue.name, agent.presence) in queue.accepts_presence
+
+
+def channel_is_on(agent: Agent, kind: str) -> bool:
+    """Whether the agent handles this kind now: by profile, by their own switch, and beside what they hold."""
+    if not agent.channel_switch.get(kind, True) or (agent.channels and kind not in agent.channels):
+        return False
+    if not agent.while_on:
+        return True
+    return all(kind in agent.while_on[held] for held in agent.held.values() if held in agent.while_on)
+
+
+def has_capacity(agent: Agent, kind: str) -> bool:
+    """Whether one more contact of this kind fits: in total by weight, and below the maximum of its channel."""
+    if agent.capacity_total is not None and agent.used + agent.weight(kind) > agent.capacity_total:
+        return False
+    limits = agent.capacity_per_channel
+    return kind not in limits or agent.kinds_in_use.count(kind) < limits[kind]
+
+
+def held_of_queue(agent: Agent, queue: str, contacts: Mapping[ContactId, Contact]) -> int:
+    """How many contacts of a queue the agent holds or is offered, without the parked ones."""
+    return sum(1 for held in agent.held if contacts[held].queue == queue and held not in agent.parked)

@@ -1,0 +1,129 @@
+"""What time does to a contact that waits: when its next rule is due, and what then happens.
+
+A contact has one timer, for whatever is due first; when that has been decided, the next one takes its place. Timers due
+at the same instant fire in the order of their kinds, then of their ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from services.router.engine.demand import preference_of
+from services.router.engine.policy import FlowStep, QueuePolicy
+from services.router.engine.records import Contact
+from services.router.engine.state import Workspace
+from shared.vocabulary import ContactState
+
+Timer = tuple[int, int, str, str, str]
+"""(due, rank of the kind, workspace, kind, id): due timers fire in this order."""
+
+TIMER_RANK = {
+    kind: rank
+    for rank, kind in enumerate(
+        (
+            "hours",
+            "wrap_up",
+            "queue_wrap_up",
+            "pause",
+            "grace",
+            "rate",
+            "offer",
+            "scheduled",
+            "retry",
+            "decline",
+            "delay",
+            "preference",
+            "step",
+            "age",
+            "flow",
+            "overflow",
+            "max_wait",
+            "redirect",
+            "forget",
+            "day",
+        )
+    )
+}
+
+
+def timer(workspace: Workspace, due: int, kind: str, id: str) -> Timer:
+    """A timer of this workspace."""
+    return (due, TIMER_RANK[kind], workspace.name, kind, id)
+
+
+def hours_timer(workspace: Workspace, queue: QueuePolicy) -> Timer | None:
+    """When a queue with opening hours opens or closes next, seen from when that was decided last."""
+    if queue.hours is None:
+        return None
+    _, since = workspace.queue_hours.get(queue.name, (True, 0))
+    due = queue.turns_at(since)
+    return timer(workspace, due, "hours", queue.name) if due is not None else None
+
+
+def contact_timer(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequence[int]) -> Timer | None:
+    """What is due first for a contact. `down`: its channel is; `delays`: those of the queue's agents, in order."""
+    dues = sorted((due, TIMER_RANK[kind], kind) for kind, due in _dues(workspace, contact, down=down, delays=delays))
+    if not dues:
+        return None
+    due, _, kind = dues[0]
+    return timer(workspace, due, kind, contact.id)
+
+
+def _dues(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequence[int]) -> Iterator[tuple[str, int]]:
+    if contact.state is ContactState.SCHEDULED:
+        yield "scheduled", contact.scheduled_at or 0
+    elif contact.ended_at is not None:
+        yield "forget", contact.ended_at + workspace.policy.keep_ended
+    elif contact.state in (ContactState.WAITING, ContactState.OFFERED):
+        if down:
+            health = workspace.channels[contact.channel_name]
+            if contact.considered != workspace.health_version:
+                yield "redirect", health.since
+        elif contact.retry_at is not None:
+            yield "retry", contact.retry_at
+        yield from _rules(workspace, contact, workspace.policy.queues[contact.queue], delays)
+
+
+def _rules(
+    workspace: Workspace, contact: Contact, queue: QueuePolicy, delays: Sequence[int]
+) -> Iterator[tuple[str, int]]:
+    since = contact.queue_since
+    if contact.steps < len(queue.steps):
+        yield "step", since + queue.steps[contact.steps].after
+    following = next((delay for delay in delays if delay > contact.delay), None)
+    if following is not None:
+        yield "delay", since + following
+    if preference_of(queue, contact) and not queue.preferred.hold:
+        yield "preference", since + queue.preferred.wait
+    if queue.decline.policy == "after_s" and contact.declined_at:
+        yield "decline", min(contact.declined_at.values()) + queue.decline.after
+    if queue.max_age is not None and not contact.aged_out:
+        # The age itself is still fine.
+        yield "age", contact.age_from + queue.max_age + 1
+    if queue.max_wait is not None and (queue.max_wait_interrupts_offer or not contact.offers):
+        yield "max_wait", since + queue.max_wait
+    overflow = overflow_after(queue, contact)
+    if overflow is not None:
+        yield "overflow", since + overflow
+    station = flow_step(workspace, contact)
+    if station is not None and station.until is not None:
+        yield "flow", contact.created_at + station.until
+
+
+def overflow_after(queue: QueuePolicy, contact: Contact) -> int | None:
+    """The first wait (ms) after which an overflow of the queue takes the contact: each target queue once."""
+    waits = [
+        rule.wait
+        for rule in queue.overflow
+        if rule.wait is not None and (rule.queue is None or rule.queue not in contact.overflowed)
+    ]
+    return min(waits, default=None)
+
+
+def flow_step(workspace: Workspace, contact: Contact) -> FlowStep | None:
+    """The station of its flow that the contact is at; None without a flow."""
+    flow = workspace.policy.flows.get(contact.flow) if contact.flow is not None else None
+    if flow is None:
+        return None
+    route = flow.route(contact.attributes)
+    return route[contact.flow_step] if contact.flow_step < len(route) else None

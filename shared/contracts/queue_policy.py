@@ -1,0 +1,265 @@
+"""One queue of a policy, as an operator writes it: who waits how, who gets what, and when the rules change.
+
+Durations are seconds; the engine's frozen form (`services.router.engine.policy`) counts in milliseconds. Where the
+field's vendors differ there is an option, with its default here.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, model_validator
+
+from shared.contracts.message import Language, Level, Name, Strict
+from shared.vocabulary import Presence
+
+Seconds = Annotated[int, Field(ge=0, le=31 * 86_400)]
+KindName = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9_]*$")]
+"""A kind of channel: one of ours, or an adapter's own such as `voice`."""
+AttributeValue = Annotated[str, Field(max_length=256)]
+Match = Annotated[dict[Name, AttributeValue], Field(max_length=16)]
+Priority = Annotated[int, Field(ge=-1000, le=1000)]
+
+Strategy = Literal[
+    "longest_idle",
+    "round_robin",
+    "fixed_order",
+    "least_active",
+    "most_available",
+    "lowest_utilisation",
+    "fewest_completed",
+    "least_talk_time",
+    "best_skill",
+    "nearest_skill",
+    "most_skills",
+    "weighted_random",
+]
+
+
+class Bucket(Strict):
+    """Contacts whose attributes match, served before those of later buckets."""
+
+    match: Match = Field(description="All of these attributes have these values.")
+    order_attr: Name | None = Field(
+        None, description="Inside the bucket: ascending by this attribute (numbers as numbers); else longest waiting."
+    )
+
+
+class OrderBy(Strict):
+    """One criterion: agents by the level of a skill. Who does not have it comes last, in either direction."""
+
+    skill: Name
+    dir: Literal["asc", "desc"] = "desc"
+
+
+class Step(Strict):
+    """What changes for a contact that has been in this queue for so long. What a step does not name stays."""
+
+    after_s: Seconds = Field(description="Counted from entering this queue; a contact takes each step once.")
+    set_min: dict[Name, Level] = Field(default_factory=dict, description="New least levels of required skills.")
+    drop_skills: tuple[Name, ...] = Field((), description="Skills that are no longer required.")
+    drop_language: bool = Field(default=False, description="The language is no longer required.")
+    any_agent: bool = Field(default=False, description="Neither skills nor language are looked at any more.")
+    open_tier: Annotated[int, Field(ge=1, le=100)] | None = Field(None, description="Tiers up to this one are open.")
+    raise_tiers_to: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None, description="For this contact lower tiers count as this one."
+    )
+    set_priority: Priority | None = None
+    only_agents: tuple[Name, ...] | None = Field(None, description="From here on only these agents.")
+    move_to: Name | None = Field(None, description="The queue that the contact goes on in, with its age.")
+
+
+class OverflowWhen(Strict):
+    """Exactly one condition."""
+
+    waiting_at_least: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="On arrival: so many contacts wait or are offered already."
+    )
+    closed: bool = Field(default=False, description="On arrival: outside the opening hours.")
+    wait_exceeds_s: Seconds | None = Field(None, description="In this queue for longer than that.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        named = [self.waiting_at_least is not None, self.closed, self.wait_exceeds_s is not None]
+        if sum(named) != 1:
+            raise ValueError("name exactly one of waiting_at_least, closed and wait_exceeds_s")
+        return self
+
+
+class Overflow(Strict):
+    """What happens to a contact that should not (go on to) wait here."""
+
+    when: OverflowWhen
+    action: Literal["move_to", "cancel", "refuse", "callback"]
+    queue: Name | None = Field(
+        None, description="Where `move_to` goes. A contact moved by overflow is taken there without checks."
+    )
+
+    @model_validator(mode="after")
+    def _move_names_a_queue(self) -> Self:
+        if (self.action == "move_to") != (self.queue is not None):
+            raise ValueError("queue: goes with action move_to, and only with it")
+        return self
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"there is no time zone {name!r}") from None
+    return name
+
+
+Hours = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
+"""`09:00-17:00`; an end that is not after the begin lies on the next day."""
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+class BusinessHours(Strict):
+    """When a queue is open. Outside, contacts are held unless an overflow says otherwise; opening releases them."""
+
+    tz: Annotated[str, AfterValidator(_zone)] = Field(description="A name of the tz database, as `Asia/Jakarta`.")
+    weekly: dict[Weekday, Hours | tuple[Hours, ...]] = Field(description="Days that are not named are closed.")
+    closed_dates: tuple[date, ...] = Field((), max_length=500)
+
+
+class RateLimit(Strict):
+    """At most `max` assignments of this queue to one agent within any `window_s`."""
+
+    max: Annotated[int, Field(ge=1, le=10_000)]
+    window_s: Annotated[int, Field(ge=1, le=7 * 86_400)]
+
+
+class Preferred(Strict):
+    """How a contact that names preferred agents waits for them."""
+
+    enabled: bool = True
+    wait_s: Seconds = Field(0, description="So long only the preferred agents are asked.")
+    fallback: Literal["any", "hold"] = Field("any", description="Afterwards anybody, or nobody else for ever.")
+    bypass: tuple[Literal["capacity", "skills"], ...] = Field((), description="What preferred agents need not have.")
+    skip_if_unavailable: bool = Field(
+        default=False, description="While none of them could be offered the contact, everybody is asked."
+    )
+
+
+class OnMiss(Strict):
+    """What happens to an agent who lets offers run out, so that contacts do not circle past an empty chair."""
+
+    after_misses: Annotated[int, Field(ge=1, le=20)] = Field(2, description="In a row; an acceptance begins anew.")
+    set_presence: Name = Presence.AWAY.value
+    scope: Literal["agent", "queue"] = Field("agent", description="`queue`: the presence only towards this queue.")
+
+
+class Decline(Strict):
+    """How a contact that somebody declined is offered again. A time-out is a decline too."""
+
+    policy: Literal["others_first", "never", "after_s"] = Field(
+        default="others_first",
+        description="`others_first`: decliners again only when nobody else can; `never`: not to them again; "
+        "`after_s`: to them again when so much time has passed.",
+    )
+    after_s: Seconds = Field(0, description="For policy `after_s`.")
+    max: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None, description="After so many declines an agent is out for the contact."
+    )
+    reset_on_login: bool = Field(default=False, description="Declines are forgotten when the agent comes from offline.")
+
+
+class Queue(Strict):
+    """Contacts waiting under one set of rules."""
+
+    name: Name
+    rank: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Between queues: lower is served first.")
+
+    contact_order: Literal["priority", "score", "buckets"] = Field(
+        "priority",
+        description="`priority`: higher first, then longest waiting; `score`: waiting seconds + priority x "
+        "`priority_unit_s`, highest first; `buckets`: by the first bucket that matches.",
+    )
+    priority_unit_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        60, description="How many seconds of waiting one step of priority is worth, for contact_order `score`."
+    )
+    buckets: tuple[Bucket, ...] = Field((), max_length=50)
+
+    strategy: Strategy = Field("longest_idle", description="Which of the eligible agents gets a contact.")
+    tie_break: tuple[Strategy, ...] = Field(
+        (), max_length=6, description="Tried in order on a tie; afterwards always longest_idle, position, id."
+    )
+    order_by: tuple[OrderBy, ...] = Field((), max_length=8, description="In place of `strategy`.")
+    skill_match: Literal["all", "closest", "ignore"] = Field(
+        "all",
+        description="`all`: every skill at its level, and the language; `closest`: nobody is excluded, the strategy "
+        "ranks; `ignore`: neither is looked at.",
+    )
+    skills: dict[Name, Level] = Field(
+        default_factory=dict, max_length=16, description="Required on top of the contact's."
+    )
+    default_skills: dict[Name, Level] = Field(
+        default_factory=dict, max_length=16, description="Required of contacts that name no skills."
+    )
+    language_min: Level = Field(1, description="The least proficiency in the contact's language.")
+    default_language: Language | None = Field(None, description="Of contacts whose language nobody knows.")
+
+    auto_assign: bool = Field(default=True, description="False: nothing is offered, contacts are only picked by hand.")
+    auto_accept: bool = Field(default=False, description="An offer is accepted in the same instant.")
+    max_offers: Annotated[int, Field(ge=1, le=50)] | Literal["all"] = Field(
+        1, description="How many agents see a contact at the same time; the first accept wins."
+    )
+    offer_timeout_s: Annotated[int, Field(ge=1, le=86_400)] | None = Field(
+        30, description="None: an offer stays until it is answered."
+    )
+    retry_delay_s: Seconds = Field(0, description="Pause of a contact after a decline, before it is offered again.")
+    decline: Decline = Field(default_factory=Decline)
+    on_miss: OnMiss | None = Field(default_factory=OnMiss)
+    wrap_up_s: Seconds = Field(0, description="The agent's time after a contact, when they get nothing new.")
+    wrap_up_scope: Literal["agent", "queue"] = Field(
+        "agent", description="`queue`: nothing new of this queue; other queues go on."
+    )
+    accepts_presence: tuple[Name, ...] = Field(
+        (Presence.AVAILABLE.value,), min_length=1, max_length=20, description="Agents in one of these are offered work."
+    )
+
+    initial_tier: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None, description="The highest tier that is open to a fresh contact; all if absent."
+    )
+    skip_empty_tiers: bool = Field(
+        default=False, description="If nobody of the open tiers is there, the next tier counts as open."
+    )
+    steps: tuple[Step, ...] = Field((), max_length=20, description="In order of `after_s`.")
+    preferred: Preferred = Field(default_factory=Preferred)
+
+    max_per_agent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="Open contacts of this queue that one agent holds."
+    )
+    rate_limit: RateLimit | None = None
+    max_waiting: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        None, description="With so many waiting or offered, a further arrival is refused."
+    )
+    require_staff: bool = Field(
+        default=False, description="Refuse arrivals while nobody here is in a fitting presence."
+    )
+    max_wait_s: Seconds | None = Field(None, description="After so long in the queue a contact is cancelled.")
+    max_wait_interrupts_offer: bool = Field(
+        default=True, description="False: an offer that is out runs to its end before that."
+    )
+    overflow: tuple[Overflow, ...] = Field((), max_length=20, description="`closed` first, then in this order.")
+    business_hours: BusinessHours | None = None
+    max_age_s: Seconds | None = Field(None, description="Older contacts are not offered any more.")
+    exclude: tuple[Match, ...] = Field((), max_length=50, description="Contacts that match are not offered.")
+
+    target_s: dict[KindName, Seconds] = Field(
+        default_factory=dict, description="Answer within; service level counts against it."
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        ordered = [step.after_s for step in self.steps]
+        if ordered != sorted(ordered):
+            raise ValueError("steps: in order of after_s")
+        if self.contact_order == "buckets" and not self.buckets:
+            raise ValueError("buckets: contact_order is buckets, and there are none")
+        if self.business_hours is None and any(each.when.closed for each in self.overflow):
+            raise ValueError("overflow: a queue without business_hours is never closed")
+        return self
