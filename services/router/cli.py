@@ -1,4 +1,4 @@
-"""`python -m services.router`: runs a router process, creates workspaces, looks into a log.
+"""`python -m services.router`: runs a router process, creates workspaces, looks into a log, plays scenarios.
 
 The tools that look (`verify`, `snapshot`) read beside running processes and change nothing.
 """
@@ -17,6 +17,7 @@ from services.router import cluster, snapshot
 from services.router.chain import Diverged
 from services.router.provision import create_workspace
 from services.router.replica import Performed, Replica
+from services.router.scenarios import report
 from shared import json_logging
 from shared.clock import SystemClock
 from shared.log.content_table import MemoryContentTable
@@ -125,10 +126,19 @@ def main(arguments: list[str]) -> int:
             case "workspace":
                 keys = asyncio.run(create_workspace(ProcessSettings.read(config_file()), chosen.name, chosen.title))
                 print(json.dumps(keys, indent=2))
+            case "scenarios":
+                return report.run(chosen.files, as_json=chosen.json)
             case _:
                 _parser().print_usage(sys.stderr)
                 return 2
-    except (LogCorrupt, LogMisconfigured, LogUnavailable, Diverged, CannotStart, ValueError) as error:
+    except (
+        LogCorrupt,
+        LogMisconfigured,
+        LogUnavailable,
+        Diverged,
+        CannotStart,
+        ValueError,
+    ) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
@@ -147,6 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     workspace = commands.add_parser("workspace", help="create a workspace and print its first keys")
     workspace.add_argument("name", help="the workspace's name")
     workspace.add_argument("--title", default="", help="what people call it")
+    scenarios = commands.add_parser("scenarios", help="play policy tests through the engine")
+    scenarios.add_argument("files", nargs="+", type=Path, help="YAML files, or folders of them")
+    scenarios.add_argument("--json", action="store_true", help="one object a line")
     return parser
 
 

@@ -40,10 +40,10 @@ def by_class(strategy: str) -> bool:
     return strategy in _BY_CLASS or strategy.startswith("skill:")
 
 
-def chain_of(queue: QueuePolicy) -> Chain:
-    """The chain that orders agents inside a class."""
+def chain_of(queue: QueuePolicy, *, positioned: bool) -> Chain:
+    """The chain that orders agents inside a class. `positioned`: some agent has a position of their own in it."""
     strategies = tuple(name for name in queue.chain if not by_class(name))
-    return Chain(strategies, queue.name if "round_robin" in strategies or "fixed_order" in strategies[:-1] else "")
+    return Chain(strategies, queue.name if positioned or "round_robin" in strategies else "")
 
 
 def agent_score(agent: Agent, chain: Chain) -> Score:

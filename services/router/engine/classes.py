@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 
-from services.router.engine.chains import Chain, Score, by_class, chain_of, class_score
+from services.router.engine.chains import Chain, Score, by_class, class_score
 from services.router.engine.demand import Demand, Order, OrderKind, order_kind
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.policy import QueuePolicy, spoken
@@ -45,12 +45,12 @@ class Requirement:
         "waiting",
     )
 
-    def __init__(self, demand: Demand, queue: QueuePolicy, group: str) -> None:
+    def __init__(self, demand: Demand, queue: QueuePolicy, group: str, chain: Chain) -> None:
         self.demand = demand
         self.queue = queue
         self.kind: Kind = (f"!{group}" if "capacity" in demand.bypass else group, demand.kind)
         self.strategies = queue.chain
-        self.chain = chain_of(queue)
+        self.chain = chain
         self.order_kind: OrderKind = order_kind(queue)
         self.waiting: OrderedSet[Order] = OrderedSet()
         self.by_number: dict[int, CapabilityClass] = {}

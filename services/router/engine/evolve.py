@@ -380,6 +380,8 @@ def _contact_queued(world: World, ws: Workspace, event: ev.ContactQueued, at: in
     if contact.scheduled_priority is not None:
         contact.priority = contact.scheduled_priority
     if event.reason == "reopened":
+        contact.steps = 0
+        contact.stepped = {}
         contact.agent = None
         contact.age_from = at
         contact.ended_at = None
@@ -389,10 +391,11 @@ def _contact_queued(world: World, ws: Workspace, event: ev.ContactQueued, at: in
 
 
 def _enter(contact: Contact, queue: QueueName, at: int) -> None:
-    """The contact is in a queue from now on: what counts from there begins anew."""
+    """The contact is in a queue from now on: what counts from there begins anew, but each step comes once."""
+    contact.stepped = {**contact.stepped, contact.queue: contact.steps}
+    contact.steps = contact.stepped.get(queue, 0)
     contact.queue = queue
     contact.queue_since = at
-    contact.steps = 0
     contact.delay = 0
     contact.preference_over = False
     contact.aged_out = False

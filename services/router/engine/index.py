@@ -52,6 +52,8 @@ class _ContactPlace(NamedTuple):
     state: ContactState
     watched: tuple[AgentId, ...]
     decliners: tuple[AgentId, ...]
+    barred: tuple[object, ...]
+    """Whom it may not go to, for reasons of its own."""
 
 
 class _AgentPlace(NamedTuple):
@@ -86,7 +88,13 @@ class Index:
         self.fresh_classes: dict[int, CapabilityClass] = {}
         self.cut = False
         """Whether the last routing pass ended before all pairs were made, because there were so many."""
-        self._chains: tuple[Chain, ...] = tuple(dict.fromkeys(chain_of(queue) for queue in policy.queues.values()))
+        self._positioned = frozenset(queue for agent in workspace.agents.values() for queue in _positioned(agent))
+        self._chain_of = {
+            name: chain_of(queue, positioned=name in self._positioned) for name, queue in policy.queues.items()
+        }
+        self._chains: tuple[Chain, ...] = tuple(dict.fromkeys(self._chain_of.values()))
+        self.outgrown = False
+        """Whether an agent has a position in a queue where nobody had one: the whole has to be made anew."""
         self._named: dict[str, int] = {}
         """Agents that some waiting contact is restricted to, and by how many demands: each is a class of their own."""
         self._watching: dict[AgentId, dict[ContactId, None]] = {}
@@ -168,8 +176,12 @@ class Index:
             demand = demand._replace(only=tuple(only or ()))
         requirement = self.requirements.get(demand)
         if requirement is None:
-            requirement = self._register(Requirement(demand, queue, self.rooms.group(queue.name)))
+            requirement = self._register(self._made(demand))
         return requirement
+
+    def _made(self, demand: Demand) -> Requirement:
+        queue = self.workspace.policy.queues[demand.queue]
+        return Requirement(demand, queue, self.rooms.group(queue.name), self._chain_of[queue.name])
 
     def _waits_for(self, contact: Contact) -> tuple[str, ...]:
         """The preferred agents that the contact waits for: members of the queue, and if so set only as long as one of
@@ -192,7 +204,7 @@ class Index:
         """Whether a named agent could be offered the contact now."""
         agent = self.workspace.agents[AgentId(name)]
         queue = self.workspace.policy.queues[contact.queue]
-        requirement = Requirement(demand_of(queue, contact, members), queue, self.rooms.group(queue.name))
+        requirement = self._made(demand_of(queue, contact, members))
         if contact.id in agent.held:
             return True
         able = CapabilityClass(-1, agent, named=True).why_not(requirement.demand) is None
@@ -270,7 +282,7 @@ class Index:
                 old is None
                 or old.requirement is not new.requirement
                 or old.order != new.order
-                or old.state != new.state
+                or (old.state, old.barred) != (new.state, new.barred)
             ):
                 self.fresh_contacts[contact_id] = None
         else:
@@ -306,7 +318,16 @@ class Index:
         due = contact_timer(self.workspace, contact, down=down, delays=delays)
         order = order_of(requirement.queue, contact) if requirement is not None else None
         return _ContactPlace(
-            requirement, order, due, channel, contact.queue, contact.age_from, contact.state, watched, decliners
+            requirement=requirement,
+            order=order,
+            timer=due,
+            channel=channel,
+            queue=contact.queue,
+            age_from=contact.age_from,
+            state=contact.state,
+            watched=watched,
+            decliners=decliners,
+            barred=(contact.excluded, tuple(contact.declines), contact.offers),
         )
 
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
@@ -416,6 +437,9 @@ class Index:
     def sync_agent(self, agent_id: AgentId) -> None:
         """Bring free sets, timers and staffing of one agent in step with their facts."""
         agent = self.workspace.agents.get(agent_id)
+        if agent is not None and not self._positioned.issuperset(_positioned(agent)):
+            self.outgrown = True
+            return
         self._sync_delays(agent_id, agent)
         self._sync_staff(agent_id, agent)
         self._sync_free(agent_id, agent)
@@ -603,6 +627,11 @@ class Index:
         if new is not None:
             self.timers.add(new)
             self._offer_timers[offer_id] = new
+
+
+def _positioned(agent: Agent) -> list[str]:
+    """The queues in which the agent has a position of their own."""
+    return [member.queue for member in agent.memberships if member.position]
 
 
 def _agent_dues(agent: Agent | None) -> tuple[tuple[str, int | None], ...]:

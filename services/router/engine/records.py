@@ -68,8 +68,9 @@ class Contact(Record):
     """One request for help. `age_from` is where waiting counts from and survives every requeue; `queue_since` is when
     it entered its queue, from where steps, delays and limits of the queue count.
 
-    `steps`: how many steps of the queue hold. `delay`: what it has waited out of agents' delays (ms). `excluded`: who
-    handed it on and does not get it back. `active` False: its customer is silent, it takes no capacity.
+    `steps`: how many steps of the queue hold; `stepped`: of the queues it was in before. `delay`: what it has waited
+    out of agents' delays (ms). `excluded`: who handed it on and does not get it back. `active` False: its customer is
+    silent, it takes no capacity.
     """
 
     MUTABLE: ClassVar[tuple[str, ...]] = (
@@ -82,6 +83,7 @@ class Contact(Record):
         "priority",
         "age_from",
         "steps",
+        "stepped",
         "delay",
         "preference_over",
         "aged_out",
@@ -136,6 +138,7 @@ class Contact(Record):
     profiles: tuple[str, ...] = ()
     queue_since: int = 0
     steps: int = 0
+    stepped: Mapping[str, int] = field(default_factory=dict)
     delay: int = 0
     preference_over: bool = False
     aged_out: bool = False

@@ -52,6 +52,8 @@ class World:
             self.indexes[workspace].sync_contact(ContactId(id))
         elif kind == "agent":
             self.indexes[workspace].sync_agent(AgentId(id))
+            if self.indexes[workspace].outgrown:
+                self.rebuild(workspace)
         elif kind == "offer":
             self.indexes[workspace].sync_offer(OfferId(id))
         elif kind == "channel":

@@ -1,0 +1,1 @@
+"""Policy tests that operators write: small contact centres, a timeline, and what must be true when."""

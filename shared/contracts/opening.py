@@ -1,0 +1,63 @@
+"""Opening hours as intervals in UTC: computed where a policy is adopted, because a time-zone database is neither pure
+nor the same on every machine, and recorded with the policy, so that every replica opens and closes alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+DAYS: Final = 400
+"""How far ahead intervals are computed; the policy is adopted anew long before that."""
+_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def with_opening(document: Mapping[str, Any], now: int) -> dict[str, Any]:
+    """A policy document with `open_ms` in every queue that has business hours: `[[begin, end], …]` in ms since the
+    epoch, from the day before `now` on, sorted and without overlaps."""
+    queues = []
+    for queue in document["queues"]:
+        hours = queue.get("business_hours")
+        queues.append(queue if hours is None else {**queue, "open_ms": list(intervals(hours, now))})
+    return {**document, "queues": queues}
+
+
+def intervals(hours: Mapping[str, Any], now: int) -> Iterator[list[int]]:
+    """The intervals of a weekly table. Local times that a change of the clock skips are taken as the moment after it;
+    of those that it repeats, an opening begins with the first and a closing ends with the first."""
+    zone = ZoneInfo(hours["tz"])
+    closed = {date.fromisoformat(day) if isinstance(day, str) else day for day in hours["closed_dates"]}
+    first = datetime.fromtimestamp(now / 1000, zone).date() - timedelta(days=1)
+    last: list[int] | None = None
+    for number in range(DAYS):
+        day = first + timedelta(days=number)
+        if day in closed:
+            continue
+        spans = hours["weekly"].get(_WEEKDAYS[day.weekday()], ())
+        for span in sorted([spans] if isinstance(spans, str) else spans):
+            begin, end = _interval(day, span, zone)
+            if end <= begin:
+                continue
+            if last is not None and begin <= last[1]:
+                last[1] = max(last[1], end)
+                continue
+            if last is not None:
+                yield last
+            last = [begin, end]
+    if last is not None:
+        yield last
+
+
+def _interval(day: date, span: str, zone: ZoneInfo) -> tuple[int, int]:
+    begins, ends = span.split("-")
+    over_midnight = ends == "24:00" or ends <= begins
+    following = day + timedelta(days=1) if over_midnight else day
+    return _moment(day, begins, zone), _moment(following, "00:00" if ends == "24:00" else ends, zone)
+
+
+def _moment(day: date, clock: str, zone: ZoneInfo) -> int:
+    local = datetime.combine(day, time.fromisoformat(clock), zone)
+    # A time that was skipped is read with the offset before the change, which puts it as far behind the change as it
+    # would have been behind the beginning of the hour that is missing; the change itself is when it happened.
+    return round(local.timestamp() * 1000)
