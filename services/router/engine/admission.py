@@ -66,9 +66,8 @@ def waiting_in(ctx: Context, queue: str) -> int:
 
 
 def arrive(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:
-    """The creation of a contact and what follows at once: the first station of its flow, what the queue's checks do
-    about it, and what its waiting so far has brought. A contact that an overflow moves is taken by the target without
-    checks: there are no chains."""
+    """The creation of a contact and what follows at once: the first station of its flow, and what the queue's checks do
+    about it. A contact that an overflow moves is taken by the target without checks: there are no chains."""
     events: list[ev.Event] = []
     if created.flow is not None:
         found = station_of(ctx, created.flow, created.attributes, 0)
@@ -87,18 +86,6 @@ def arrive(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:
         return [*events, *overflowed(created.contact, created.queue, rule)]
     if why_refused(ctx, queue) is not None:
         return [*events, ev.ContactCancelled(contact=created.contact, reason=REFUSED)]
-    return [*events, *_waited_already(ctx, created, queue)]
-
-
-def _waited_already(ctx: Context, created: ev.ContactCreated, queue: QueuePolicy) -> list[ev.Event]:
-    """A contact that has waited elsewhere in this queue's name comes with the steps and delays behind it."""
-    waited = ctx.now - created.age_from
-    if waited <= 0:
-        return []
-    steps = sum(1 for step in queue.steps if step.after <= waited)
-    events: list[ev.Event] = [ev.DelayPassed(contact=created.contact, delay=waited)]
-    if steps:
-        events.append(ev.ContactStepped(contact=created.contact, steps=steps))
     return events
 
 

@@ -22,8 +22,8 @@ Head = tuple[Score, str, int]
 Item = tuple[object, ...]
 """An agent as a set holds them: their score in a chain, then their id."""
 FreeSets = dict[Chain, OrderedSet[Item]]
-Want = tuple[tuple[int, int], Order, Demand]
-"""((agent's priority of the queue, rank of the queue), order of the first contact, demand)."""
+Want = tuple[tuple[int, int], Order, int, Demand]
+"""((agent's priority of the queue, rank of the queue), order of the first contact, requirement's number, demand)."""
 
 
 class Requirement:
@@ -39,13 +39,15 @@ class Requirement:
         "excluded",
         "heads",
         "kind",
+        "number",
         "order_kind",
         "queue",
         "strategies",
         "waiting",
     )
 
-    def __init__(self, demand: Demand, queue: QueuePolicy, group: str, chain: Chain) -> None:
+    def __init__(self, number: int, demand: Demand, queue: QueuePolicy, group: str, chain: Chain) -> None:
+        self.number = number
         self.demand = demand
         self.queue = queue
         self.kind: Kind = (f"!{group}" if "capacity" in demand.bypass else group, demand.kind)
@@ -212,7 +214,7 @@ class CapabilityClass:
         return (self.membership(requirement.demand.queue).priority, requirement.queue.rank)
 
     def _want(self, requirement: Requirement) -> Want:
-        return (self.rank(requirement), requirement.waiting.first(), requirement.demand)
+        return (self.rank(requirement), requirement.waiting.first(), requirement.number, requirement.demand)
 
     def best_wants(
         self, first_for: Callable[[Requirement], Order | None]
@@ -233,7 +235,7 @@ class CapabilityClass:
         taken: list[Want] = []
         while wants and (best is None or wants[0][:2] < best):
             want = wants[0]
-            requirement = self.requirements.get(want[2])
+            requirement = self.requirements.get(want[3])
             if requirement is None or not requirement.waiting or (taken and want in taken):
                 heappop(wants)
                 continue
@@ -268,6 +270,9 @@ class CapabilityClass:
             class_score(strategy, demand, self.languages, self.skills) if by_class(strategy) else next(measured)
             for strategy in requirement.strategies
         )
+        if demand.ranked and demand.only is not None and self.agent is not None:
+            # The customer's list decides before anything else does.
+            return ((demand.only.index(self.agent), tier, *score), str(item[-1]), self.number)
         return ((tier, *score), str(item[-1]), self.number)
 
 

@@ -24,7 +24,8 @@ class Demand(NamedTuple):
     """Contacts with an equal demand wait together. Levels are 1-5; `language` empty: none is required.
 
     `tier`: the highest open one (None: all). `raised`: lower tiers count as this one. `only`: no other agents.
-    `delay` (ms): what was waited out of the agents' delays. `bypass`: what the agents in `only` need not have.
+    `delay` (ms): what was waited out of the agents' delays. `bypass`: what the agents in `only` need not have;
+    `ranked`: their order counts.
     """
 
     queue: str
@@ -39,14 +40,15 @@ class Demand(NamedTuple):
     delay: int = 0
     profiles: tuple[str, ...] = ()
     bypass: tuple[str, ...] = ()
+    ranked: bool = False
 
 
-def demand_of(queue: QueuePolicy, contact: Contact, preferred: tuple[str, ...]) -> Demand:
-    """What the contact asks for. `preferred`: the agents that it waits for, if it does."""
+def demand_of(queue: QueuePolicy, contact: Contact, preferred: tuple[str, ...] | None) -> Demand:
+    """What the contact asks for. `preferred`: the agents that it waits for, if it does; they may be nobody."""
     steps = queue.steps[: contact.steps]
     only: tuple[str, ...] | None = _only(steps)
     bypass: tuple[str, ...] = ()
-    if preferred:
+    if preferred is not None:
         only, bypass = preferred, tuple(sorted(queue.preferred.bypass))
     language, skills = contact.language, _required(queue, contact, steps)
     if language == UNKNOWN_LANGUAGE:
@@ -66,6 +68,7 @@ def demand_of(queue: QueuePolicy, contact: Contact, preferred: tuple[str, ...]) 
         delay=contact.delay,
         profiles=contact.profiles,
         bypass=bypass,
+        ranked=preferred is not None,
     )
 
 

@@ -26,6 +26,7 @@ from shared.vocabulary import Role
 ROUTER = Actor(role=Role.OPERATOR, id="router")
 MOST_OFFERS = 200
 """Offers that one decision makes: an entry of the journal has to stay small. What is left over, `go_on` makes."""
+MOST_DUE = 50
 REFUSALS = (ev.CommandRefused, ev.CommandRejected)
 
 
@@ -201,8 +202,22 @@ class Engine:
         return made + self._withdraw_unfit(ctx, seq)
 
     def _follow(self, ctx: Context, seq: int) -> list[ev.Event]:
-        """Next presences that are due, then a routing pass: both over what the events touched, never over all."""
-        return self._follow_presences(ctx, seq) + self._route(ctx, seq)
+        """What the events have made due, next presences, then a routing pass: over what the events touched, never over
+        all."""
+        return self._follow_dues(ctx, seq) + self._follow_presences(ctx, seq) + self._route(ctx, seq)
+
+    def _follow_dues(self, ctx: Context, seq: int) -> list[ev.Event]:
+        """Rules whose time had come before the decision that made them count: a contact that arrives with waiting time
+        behind it, an offer that ends after the longest wait. Few; if a policy makes very many, ticks do the rest."""
+        made: list[ev.Event] = []
+        timers = self.world.timers
+        for _ in range(MOST_DUE):
+            if not timers or timers.first()[0] > ctx.now or timers.first()[2] != ctx.workspace.name:
+                break
+            for event in decide_due(ctx, timers.first()):
+                evolve(self.world, ctx.workspace.name, event, ctx.now, seq)
+                made.append(event)
+        return made
 
     def _follow_presences(self, ctx: Context, seq: int) -> list[ev.Event]:
         made: list[ev.Event] = []

@@ -79,6 +79,7 @@ class Index:
         self.timers = timers
         self.rooms = Rooms(workspace)
         self.requirements: dict[Demand, Requirement] = {}
+        self._made_so_far = 0
         self.of_queue: dict[str, dict[Demand, Requirement]] = {name: {} for name in policy.queues}
         self.classes: dict[tuple[object, ...], CapabilityClass] = {}
         self.queues: dict[str, QueueCounts] = {name: QueueCounts() for name in policy.queues}
@@ -173,7 +174,7 @@ class Index:
         station = flow_step(self.workspace, contact)
         if station is not None and (station.preferred_only or station.only_agents is not None):
             only = contact.preferred if station.preferred_only else station.only_agents
-            demand = demand._replace(only=tuple(only or ()))
+            demand = demand._replace(only=tuple(only or ()), ranked=station.preferred_only)
         requirement = self.requirements.get(demand)
         if requirement is None:
             requirement = self._register(self._made(demand))
@@ -181,15 +182,16 @@ class Index:
 
     def _made(self, demand: Demand) -> Requirement:
         queue = self.workspace.policy.queues[demand.queue]
-        return Requirement(demand, queue, self.rooms.group(queue.name), self._chain_of[queue.name])
+        self._made_so_far += 1
+        return Requirement(self._made_so_far, demand, queue, self.rooms.group(queue.name), self._chain_of[queue.name])
 
-    def _waits_for(self, contact: Contact) -> tuple[str, ...]:
-        """The preferred agents that the contact waits for: members of the queue, and if so set only as long as one of
-        them could be offered it."""
+    def _waits_for(self, contact: Contact) -> tuple[str, ...] | None:
+        """The preferred agents that the contact waits for, members of the queue all; None if it waits for nobody in
+        particular, and where the queue says so as long as none of them could be offered it."""
         queue = self.workspace.policy.queues[contact.queue]
         wanted = preference_of(queue, contact)
         if not wanted:
-            return ()
+            return None
         agents = self.workspace.agents
         members = tuple(
             name
@@ -197,7 +199,7 @@ class Index:
             if (agent := agents.get(AgentId(name))) is not None and (not agent.queues or queue.name in agent.queues)
         )
         if queue.preferred.skip_if_unavailable and not any(self._could(name, contact, members) for name in members):
-            return ()
+            return None
         return members
 
     def _could(self, name: str, contact: Contact, members: tuple[str, ...]) -> bool:

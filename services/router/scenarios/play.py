@@ -52,27 +52,24 @@ class Outcome:
 def play(scenario: words.Scenario, path: Path) -> Outcome:
     """Play one scenario. Raises `UnreadableScenarios` if it cannot be played at all."""
     try:
-        centre = Centre(scenario)
+        return Outcome(scenario.id, str(path), list(_played(scenario)))
     except ValidationError as error:
         lines = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise words.UnreadableScenarios(f"{path}: {scenario.id}: setup: {lines}") from None
     except words.UnreadableScenarios as error:
         raise words.UnreadableScenarios(f"{path}: {scenario.id}: {error}") from None
-    failures: list[Failure] = []
-    expectations = sorted(scenario.expect, key=lambda each: each.at)
-    actions = sorted(scenario.timeline, key=lambda each: each.at)
-    for at in sorted({each.at for each in (*expectations, *actions)}):
+
+
+def _played(scenario: words.Scenario) -> Iterator[Failure]:
+    centre = Centre(scenario)
+    for at in sorted({each.at for each in (*scenario.expect, *scenario.timeline)}):
         centre.pass_to(at)
-        for action in actions:
+        for action in scenario.timeline:
             if action.at == at:
-                try:
-                    centre.act(action)
-                except words.UnreadableScenarios as error:
-                    raise words.UnreadableScenarios(f"{path}: {scenario.id}: at {at}: {error}") from None
-        for expectation in expectations:
+                centre.act(action)
+        for expectation in scenario.expect:
             if expectation.at == at:
-                failures += _check(centre, expectation)
-    return Outcome(scenario.id, str(path), failures)
+                yield from _check(centre, expectation)
 
 
 def _check(centre: Centre, wanted: words.Expectation) -> Iterator[Failure]:
