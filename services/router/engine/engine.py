@@ -86,7 +86,7 @@ class Engine:
             ctx = Context(self.world, workspace, now, f"{record.id}.m", record.actor)
             if isinstance(events[0], ev.PolicyAdopted):
                 events += self._follow_policy(ctx, seq)
-            events += self._follow(ctx, seq)
+            events += self._follow_dues(ctx, seq) + self._follow(ctx, seq)
         actor = f"{record.actor.role}:{record.actor.id}"
         answer = self._remember(record.id, record.workspace, actor, record.digest, events, seq)
         return Decided(record.id, record.workspace, actor, record.digest, sequence, tuple(events), answer)
@@ -202,9 +202,8 @@ class Engine:
         return made + self._withdraw_unfit(ctx, seq)
 
     def _follow(self, ctx: Context, seq: int) -> list[ev.Event]:
-        """What the events have made due, next presences, then a routing pass: over what the events touched, never over
-        all."""
-        return self._follow_dues(ctx, seq) + self._follow_presences(ctx, seq) + self._route(ctx, seq)
+        """Next presences that are due, then a routing pass: both over what the events touched, never over all."""
+        return self._follow_presences(ctx, seq) + self._route(ctx, seq)
 
     def _follow_dues(self, ctx: Context, seq: int) -> list[ev.Event]:
         """Rules whose time had come before the decision that made them count: a contact that arrives with waiting time
