@@ -10,6 +10,7 @@ from services.router.chain import Decision
 from services.router.engine.state import ANSWER_DAYS, State, Workspace
 from services.router.engine.world import Touched, World
 from shared.contracts import events as ev
+from shared.contracts.opening import without_opening
 from shared.views.port import Change
 from shared.vocabulary import AgentId, ContactId, MessageId, ThreadKey
 
@@ -169,4 +170,4 @@ def _document(world: World, ws: Workspace, kind: str, id: str) -> dict[str, Any]
 
 
 def _plain(document: Mapping[str, Any] | None) -> dict[str, Any]:
-    return dict(document or {})
+    return without_opening(document) if document else {}

@@ -23,6 +23,12 @@ def with_opening(document: Mapping[str, Any], now: int) -> dict[str, Any]:
     return {**document, "queues": queues}
 
 
+def without_opening(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document as an operator wrote it."""
+    queues = [{name: value for name, value in queue.items() if name != "open_ms"} for queue in document["queues"]]
+    return {**document, "queues": queues}
+
+
 def intervals(hours: Mapping[str, Any], now: int) -> Iterator[list[int]]:
     """The intervals of a weekly table. Local times that a change of the clock skips are taken as the moment after it;
     of those that it repeats, an opening begins with the first and a closing ends with the first."""

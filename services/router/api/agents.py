@@ -14,8 +14,8 @@ from services.router.api.auth import issue_token
 from services.router.api.bodies import json_body
 from services.router.api.contacts import Cursor, Limit
 from services.router.api.problems import Invalid, UnknownAgent
-from services.router.api.schemas import AgentIn, PageOut, PendingOut, PresenceIn, TokenIn, WrapUpIn
-from shared.contracts.commands import ExtendWrapUp, FinishWrapUp, PutAgent, SetPresence
+from services.router.api.schemas import AgentIn, Member, PageOut, PendingOut, PresenceIn, TokenIn, WrapUpIn
+from shared.contracts.commands import ExtendWrapUp, FinishWrapUp, Membership, PutAgent, SetPresence
 from shared.contracts.message import Name
 from shared.vocabulary import AgentId, Role
 
@@ -27,16 +27,24 @@ async def put_agent(
     agent: Name, call: Annotated[Call, allow(Role.OPERATOR)], body: Annotated[AgentIn, json_body(AgentIn)]
 ) -> Response:
     """Create an agent, or replace the whole profile."""
+    capacity = body.capacity
     command = PutAgent(
         agent=AgentId(agent),
         name=body.name,
         languages=body.languages,
         skills=body.skills,
-        queues=body.queues,
-        channels=tuple(kind.value for kind in body.channels),
-        capacity_total=_thousandths(body.capacity.total),
-        capacity_per_channel={kind.value: _thousandths(units) for kind, units in body.capacity.per_channel.items()},
-        capacity_weights={kind.value: _thousandths(units) for kind, units in body.capacity.weights.items()},
+        queues=tuple(member if isinstance(member, str) else member.queue for member in body.queues),
+        channels=body.channels,
+        capacity_total=_thousandths(capacity.total) if capacity.total is not None else None,
+        capacity_per_channel=capacity.per_channel,
+        capacity_weights={kind: _thousandths(units) for kind, units in capacity.weights.items()},
+        memberships=tuple(_membership(member) for member in body.queues if isinstance(member, Member)),
+        position=body.position,
+        max_contacts=capacity.max_contacts,
+        profiles=capacity.profiles,
+        while_on=body.while_on,
+        wrap_up=body.wrap_up_s * 1000 if body.wrap_up_s is not None else None,
+        reject_pause=body.reject_pause_s * 1000,
     )
     return await call.answered(await call.submit(command), "agent", agent)
 
@@ -108,6 +116,17 @@ async def make_token(
     )
     ends = datetime.fromtimestamp(expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return json_answer({"agent": agent, "token": token, "expires_at": ends}, 201)
+
+
+def _membership(member: Member) -> Membership:
+    return Membership(
+        queue=member.queue,
+        priority=member.priority,
+        delay=member.delay_s * 1000,
+        tier=member.tier,
+        position=member.position,
+        channels=member.channels,
+    )
 
 
 def _thousandths(units: float) -> int:

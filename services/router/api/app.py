@@ -19,6 +19,7 @@ from services.router.api import (
     policy,
     problems,
     queues,
+    supervision,
     transcripts,
     work,
 )
@@ -38,6 +39,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     offers.router,
     work.router,
     contacts.router,
+    supervision.router,
     transcripts.router,
     agents.router,
     queues.router,

@@ -24,13 +24,13 @@ from shared.ids import address_key, address_ref, content_ref
 from shared.intake import normal_address
 from shared.log.codec import encode
 from shared.times import from_datetime, rfc3339
-from shared.vocabulary import AddressKey, ContactId, ContactState, Role
+from shared.vocabulary import AddressKey, AgentId, ContactId, ContactState, Role
 
 router = APIRouter(tags=["contacts"])
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str, Query(max_length=256)]
-_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"model": ContactOut}, 202: {"model": PendingOut}}
+ANSWERS: dict[int | str, dict[str, Any]] = {200: {"model": ContactOut}, 202: {"model": PendingOut}}
 
 
 @router.post("/v1/contacts", responses={201: {"model": ContactOut}, 202: {"model": PendingOut}})
@@ -67,7 +67,7 @@ async def list_contacts(
     return page(found, limit=limit, id_of="id")
 
 
-@router.get("/v1/contacts/{contact}", responses=_ANSWERS)
+@router.get("/v1/contacts/{contact}", responses=ANSWERS)
 async def get_contact(contact: str, call: Annotated[Call, allow(Role.AGENT, Role.SUPERVISOR)]) -> Response:
     """A contact as it now is."""
     return json_answer(public(await visible_contact(call, contact)))
@@ -84,7 +84,7 @@ async def get_history(contact: str, call: Annotated[Call, allow(Role.AGENT, Role
     )
 
 
-@router.post("/v1/contacts/{contact}/complete", responses=_ANSWERS)
+@router.post("/v1/contacts/{contact}/complete", responses=ANSWERS)
 async def complete(
     contact: str,
     call: Annotated[Call, allow(Role.AGENT, Role.SUPERVISOR)],
@@ -102,30 +102,30 @@ async def complete(
     return await call.answered(await call.submit(command, command_id=command_id), "contact", contact)
 
 
-@router.post("/v1/contacts/{contact}/requeue", responses=_ANSWERS)
+@router.post("/v1/contacts/{contact}/requeue", responses=ANSWERS)
 async def requeue(
     contact: str,
     call: Annotated[Call, allow(Role.AGENT, Role.SUPERVISOR)],
     body: Annotated[ReasonIn, json_body(ReasonIn, optional=True)],
 ) -> Response:
     """Give an assigned contact back to its queue, with its original age."""
-    return await _change(call, contact, RequeueContact(contact=ContactId(contact), reason=body.reason))
+    return await change(call, contact, RequeueContact(contact=ContactId(contact), reason=body.reason))
 
 
-@router.post("/v1/contacts/{contact}/cancel", responses=_ANSWERS)
+@router.post("/v1/contacts/{contact}/cancel", responses=ANSWERS)
 async def cancel(
     contact: str,
     call: Annotated[Call, allow(Role.AGENT, Role.SUPERVISOR)],
     body: Annotated[ReasonIn, json_body(ReasonIn, optional=True)],
 ) -> Response:
     """End an open contact without an answer."""
-    return await _change(call, contact, CancelContact(contact=ContactId(contact), reason=body.reason))
+    return await change(call, contact, CancelContact(contact=ContactId(contact), reason=body.reason))
 
 
-@router.post("/v1/contacts/{contact}/abandon", responses=_ANSWERS)
+@router.post("/v1/contacts/{contact}/abandon", responses=ANSWERS)
 async def abandon(contact: str, call: Annotated[Call, allow(Role.ADAPTER)]) -> Response:
     """The customer left before an agent came."""
-    return await _change(call, contact, AbandonContact(contact=ContactId(contact)))
+    return await change(call, contact, AbandonContact(contact=ContactId(contact)))
 
 
 def may_see(call: Call, contact: Mapping[str, Any]) -> bool:
@@ -149,7 +149,8 @@ def owner_of(contact: Mapping[str, Any]) -> str:
     return str(contact.get("_sender") or contact["customer"])
 
 
-async def _change(call: Call, contact: str, command: Command) -> Response:
+async def change(call: Call, contact: str, command: Command) -> Response:
+    """Change one contact that the caller may see; its document afterwards."""
     command_id = call.command_id()
     if not await call.is_repeat(command_id):
         await visible_contact(call, contact)
@@ -184,6 +185,12 @@ async def _contact_command(call: Call, body: ContactIn, command_id: str) -> Crea
         customer=customer,
         language=body.language,
         queue=body.queue,
+        queues=body.queues,
+        flow=body.flow,
+        language_min=body.language_min,
+        preferred=tuple(AgentId(agent) for agent in body.preferred_agents),
+        profiles=body.capacity_profiles,
+        scheduled_priority=body.scheduled_priority,
         skills=body.skills,
         priority=body.priority,
         attributes=body.attributes,

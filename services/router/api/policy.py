@@ -14,6 +14,7 @@ from services.router.api.policy_document import differences, read_policy, write_
 from services.router.api.problems import NotFound
 from services.router.api.schemas import PendingOut
 from shared.contracts.commands import AdoptPolicy
+from shared.contracts.opening import with_opening
 from shared.vocabulary import Role
 
 router = APIRouter(tags=["policy"])
@@ -48,4 +49,5 @@ async def put_policy(call: Annotated[Call, allow(Role.OPERATOR)], dry_run: bool 
         current = await call.views.get(call.workspace, "policy", CURRENT)
         changes = differences(current["policy"] if current is not None else None, adopted)
         return json_answer({"dry_run": True, "version": current["version"] if current else 0, "changes": changes})
-    return await call.answered(await call.submit(AdoptPolicy(policy=adopted)), "policy", CURRENT)
+    command = AdoptPolicy(policy=with_opening(adopted, call.deps.clock.now_ms()))
+    return await call.answered(await call.submit(command), "policy", CURRENT)

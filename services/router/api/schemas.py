@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.contracts.message import Key, Language, Level, Line, Name, Strict, Text
+from shared.contracts.queue_policy import KindName
 from shared.vocabulary import ChannelHealth, ChannelKind, Delivery, Role
 
 Units = Annotated[float, Field(ge=0, le=10_000)]
@@ -42,8 +43,18 @@ class ContactIn(Strict):
     customer: Customer | None = None
     language: Language | None = None
     queue: Name | None = None
+    queues: tuple[Name, ...] = Field(
+        (), max_length=20, description="Several: the first that would take it, else the first that is open."
+    )
+    flow: Name | None = Field(None, description="The flow of the policy that it takes, in place of a queue.")
+    language_min: Level | None = Field(None, description="In place of the queue's.")
     skills: dict[Name, Level] = Field(default_factory=dict, max_length=16)
+    preferred_agents: tuple[Name, ...] = Field((), max_length=20, description="Asked first, in this order.")
+    capacity_profiles: tuple[Name, ...] = Field((), max_length=8, description="Agents need room in each of them.")
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    scheduled_priority: Annotated[int, Field(ge=-1000, le=1000)] | None = Field(
+        None, description="Its priority from `scheduled_at` on."
+    )
     attributes: dict[Name, Line] = Field(default_factory=dict, max_length=32)
     scheduled_at: datetime | None = Field(None, description="With a time zone; now if absent.")
     subject: Line | None = None
@@ -59,9 +70,32 @@ class ContactIn(Strict):
 class Capacity(Strict):
     """How much an agent can hold at once, in units; a contact weighs 1 unless told otherwise."""
 
-    total: Units = 1
-    per_channel: dict[ChannelKind, Units] = Field(default_factory=dict)
-    weights: dict[ChannelKind, Units] = Field(default_factory=dict)
+    total: Units | None = Field(1, description="None: no limit in units.")
+    per_channel: dict[KindName, Annotated[int, Field(ge=0, le=1000)]] = Field(
+        default_factory=dict, description="How many contacts of a kind; kinds that are not named are not limited."
+    )
+    weights: dict[KindName, Units] = Field(default_factory=dict)
+    max_contacts: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="Open contacts; the policy's limit counts if absent."
+    )
+    profiles: dict[Name, Annotated[int, Field(ge=0, le=1000)]] = Field(
+        default_factory=dict, max_length=32, description="How many contacts that carry a profile; none without it."
+    )
+
+
+class Member(Strict):
+    """What holds for an agent in one queue."""
+
+    queue: Name
+    priority: Annotated[int, Field(ge=1, le=1000)] = Field(
+        1, description="Of this agent's queues the lower goes first."
+    )
+    tier: Annotated[int, Field(ge=1, le=100)] = Field(1, description="A lower tier is asked first.")
+    delay_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        0, description="So long a contact has been in the queue before this agent may get it, even if idle."
+    )
+    position: Annotated[int, Field(ge=0, le=100_000)] = Field(0, description="For `fixed_order`; 0: the agent's own.")
+    channels: tuple[KindName, ...] = Field((), max_length=16, description="All kinds if empty.")
 
 
 class AgentIn(Strict):
@@ -80,9 +114,19 @@ class AgentIn(Strict):
     name: Line = ""
     languages: dict[Language, Level] = Field(default_factory=dict, max_length=64)
     skills: dict[Name, Level] = Field(default_factory=dict, max_length=64)
-    queues: tuple[Name, ...] = Field((), max_length=500, description="All queues if empty.")
-    channels: tuple[ChannelKind, ...] = Field((), max_length=16, description="All kinds if empty.")
+    queues: tuple[Name | Member, ...] = Field(
+        (), max_length=500, description="All queues if empty; an object where more than the name is to be said."
+    )
+    channels: tuple[KindName, ...] = Field((), max_length=16, description="All kinds if empty.")
     capacity: Capacity = Capacity()
+    while_on: dict[KindName, tuple[KindName, ...]] = Field(
+        default_factory=dict, max_length=16, description="With a contact of the key's kind only these may be offered."
+    )
+    position: Annotated[int, Field(ge=0, le=100_000)] = Field(0, description="For the strategy `fixed_order`.")
+    wrap_up_s: Annotated[int, Field(ge=0, le=86_400)] | None = Field(None, description="In place of the queues'.")
+    reject_pause_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        0, description="So long nothing is offered after a rejection."
+    )
 
 
 class PresenceIn(Strict):
@@ -119,6 +163,65 @@ class ReasonIn(Strict):
     model_config = _example({"reason": "needs somebody else"})
 
     reason: Reason = ""
+
+
+class AssignIn(Strict):
+    """To whom, and why."""
+
+    model_config = _example({"agent": "ana", "reason": "knows the case"})
+
+    agent: Name
+    reason: Reason = ""
+
+
+class TransferIn(Strict):
+    """To a queue or to an agent, one of the two."""
+
+    model_config = _example({"to_queue": "disputes"})
+
+    to_queue: Name | None = None
+    to_agent: Name | None = None
+    keep_age: bool = Field(default=True, description="False: waiting counts anew from now.")
+    exclude_self: bool = Field(default=True, description="The queue does not offer it to who hands it on.")
+    reason: Reason = ""
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Self:
+        if (self.to_queue is None) == (self.to_agent is None):
+            raise ValueError("to_queue: name a queue or an agent, one of the two")
+        return self
+
+
+class PriorityIn(Strict):
+    """Higher is sooner."""
+
+    model_config = _example({"priority": 10})
+
+    priority: Annotated[int, Field(ge=-1000, le=1000)]
+
+
+class AgeIn(Strict):
+    """How much older the contact is to count."""
+
+    model_config = _example({"add_s": 300})
+
+    add_s: Annotated[int, Field(ge=-31 * 86_400, le=31 * 86_400)]
+
+
+class LimitIn(Strict):
+    """Of an agent, of a queue, or (with neither) of every agent without a limit of their own. No `max`: no limit."""
+
+    model_config = _example({"queue": "billing", "max": 2})
+
+    agent: Name | None = None
+    queue: Name | None = None
+    max: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.agent is not None and self.queue is not None:
+            raise ValueError("queue: name an agent or a queue, not both")
+        return self
 
 
 class WrapUpIn(Strict):

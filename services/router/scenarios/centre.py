@@ -18,7 +18,18 @@ from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.contracts.opening import with_opening
 from shared.contracts.policy import Policy
-from shared.vocabulary import AgentId, ChannelHealth, ChannelKind, ContactId, ContactState, OfferId, Presence, Role
+from shared.vocabulary import (
+    AddressKey,
+    AgentId,
+    ChannelHealth,
+    ChannelKind,
+    ContactId,
+    ContactState,
+    OfferId,
+    Presence,
+    Role,
+    ThreadKey,
+)
 
 NAME: Final = "scenario"
 ACCOUNT: Final = "main"
@@ -158,6 +169,8 @@ class Centre:
 
     def _arrive(self, action: words.Arrive) -> cmd.Command:
         queues = (action.queue,) if isinstance(action.queue, str) else tuple(action.queue or ())
+        if action.thread is not None:
+            return self._write(action, queues)
         later = action.scheduled_at_s
         return cmd.CreateContact(
             source_key=action.id,
@@ -176,6 +189,28 @@ class Centre:
             waited=round(action.waited_s * 1000),
             scheduled_at=self.start + round(later * 1000) if later is not None else None,
             scheduled_priority=action.scheduled_priority,
+        )
+
+    def _write(self, action: words.Arrive, queues: tuple[str, ...]) -> cmd.Command:
+        """A message on a thread: whether it is a contact of its own, the engine decides."""
+        sender = AddressKey(f"a-{action.customer or action.thread}")
+        return cmd.ReceiveMessage(
+            source_key=action.id,
+            channel=action.channel,
+            account=ACCOUNT,
+            thread=ThreadKey(f"t-{action.channel}-{action.customer}-{action.thread}"),
+            sender=sender,
+            content_ref=f"m:{action.id}",
+            language=action.language,
+            language_min=action.language_min if action.language_min > 1 else None,
+            queue=queues[0] if len(queues) == 1 else None,
+            queues=queues if len(queues) > 1 else (),
+            flow=action.workflow,
+            skills=action.skills,
+            priority=action.priority,
+            attributes=_texts(action.attributes),
+            preferred=tuple(AgentId(name) for name in action.preferred_agents),
+            profiles=tuple(action.capacity_profiles),
         )
 
     def _answer(self, action: words.Accept | words.Reject) -> cmd.Command | None:

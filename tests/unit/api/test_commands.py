@@ -146,7 +146,7 @@ async def test_a_read_from_the_future_says_so(api: World) -> None:
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/view-behind")
 
 
-async def test_a_profile_goes_in_in_thousandths(api: World) -> None:
+async def test_a_profiles_units_go_in_in_thousandths(api: World) -> None:
     body = {
         "name": "Cy",
         "languages": {"en": 5, "id": 4},
@@ -161,7 +161,7 @@ async def test_a_profile_goes_in_in_thousandths(api: World) -> None:
     assert answer.status_code == 200
     (command,) = api.router.commands(PutAgent)
     assert command.capacity_total == 2500
-    assert command.capacity_per_channel == {"chat": 2000}
+    assert command.capacity_per_channel == {"chat": 2}, "contacts, not units"
     assert command.capacity_weights == {"email": 500}
     assert command.languages == {"en": 5, "id": 4}
     bad = await api.client.put("/v1/agents/a%20b", json=body, headers=api.as_("operator"))
