@@ -19,19 +19,19 @@ from shared.vocabulary import UNKNOWN_LANGUAGE, ChannelKind, Presence, channel_n
 class FallbackStep(Strict):
     """Where contacts go when their channel is down; taken only if the customer can be reached there."""
 
-    channel: KindName
-    account: Name
+    channel: KindName = Field(description="The kind of the channel to go on with.")
+    account: Name = Field(description="Our account there; the pair must be one of `channels`.")
 
 
 class Channel(Strict):
     """One of our accounts on a kind of channel, and where its contacts start."""
 
-    kind: KindName
-    account: Name
+    kind: KindName = Field(description="`chat`, `email`, `telegram`, `messenger`, … or one of `own_kinds`.")
+    account: Name = Field(description="Our name on it: an address, a bot, a page. Kind and account name the channel.")
     queue: Name = Field(description="The queue that a contact of this channel enters unless the message names one.")
     language: Language = Field(UNKNOWN_LANGUAGE, description="Taken when neither text nor profile tells the language.")
     flow: Name | None = Field(None, description="The flow that its contacts take, in place of the queue.")
-    priority: Priority = 0
+    priority: Priority = Field(0, description="Added to what the message says; a station of a flow may set another.")
     fallback: tuple[FallbackStep, ...] = Field(
         (), max_length=5, description="Tried in order when this channel is down; none twice."
     )
@@ -44,10 +44,14 @@ class Channel(Strict):
 class FlowStep(Strict):
     """One station of a flow. It ends when the contact is so old, counted from its creation."""
 
-    queue: Name
-    until_age_s: Seconds | None = Field(None, description="None: until it is answered.")
-    priority: Priority | None = None
-    only_agents: tuple[Name, ...] | Literal["$preferred"] | None = None
+    queue: Name = Field(description="Where the contact waits at this station.")
+    until_age_s: Seconds | None = Field(
+        None, description="The contact's age at which the station ends. None: until it is answered; last step only."
+    )
+    priority: Priority | None = Field(None, description="The contact's priority from this station on.")
+    only_agents: tuple[Name, ...] | Literal["$preferred"] | None = Field(
+        None, description="Only these are asked here; `$preferred`: those that the contact prefers, in their order."
+    )
     skip_if_none_available: bool = Field(
         default=False,
         description="Leave at once if nobody of the queue has a fitting presence. Available but full is somebody.",
@@ -58,22 +62,30 @@ class FlowFilter(Strict):
     """Contacts whose attributes match go this way; the first filter that matches counts."""
 
     match: Match = Field(default_factory=dict, description="Empty: every contact.")
-    steps: tuple[FlowStep, ...] = Field(min_length=1, max_length=20)
+    steps: tuple[FlowStep, ...] = Field(
+        min_length=1, max_length=20, description="The stations, in order; only the last may be without an end."
+    )
 
 
 class Flow(Strict):
     """Which queues a contact goes through, by its attributes. After the last step with an end it is cancelled."""
 
-    name: Name
+    name: Name = Field(description="What channels and messages call it by.")
     default_queue: Name = Field(description="For contacts that no filter matches.")
-    filters: tuple[FlowFilter, ...] = Field((), max_length=100)
+    filters: tuple[FlowFilter, ...] = Field(
+        (), max_length=100, description="Looked at in order; the first that matches decides the whole way."
+    )
 
 
 class Lease(Strict):
     """How long an agent's silence is borne. The lease itself is kept by the API."""
 
-    lease_s: Annotated[int, Field(ge=5, le=600)] = 30
-    grace_s: Annotated[int, Field(ge=0, le=86_400)] = 60
+    lease_s: Annotated[int, Field(ge=5, le=600)] = Field(
+        30, description="After so much silence of a desk its agent counts as gone and is offered nothing."
+    )
+    grace_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        60, description="So much longer the agent keeps the contacts they hold."
+    )
     on_lost: dict[KindName, Literal["keep", "requeue"]] = Field(
         default_factory=dict, description="Per channel, after the grace; `requeue` unless said otherwise."
     )
@@ -82,9 +94,13 @@ class Lease(Strict):
 class Policy(Strict):
     """Everything that decides how a workspace routes. Adopted whole, by an event; versions count up."""
 
-    description: Line = ""
-    channels: tuple[Channel, ...] = Field(min_length=1, max_length=200)
-    queues: tuple[Queue, ...] = Field(min_length=1, max_length=500)
+    description: Line = Field("", description="For people; no rule reads it.")
+    channels: tuple[Channel, ...] = Field(
+        min_length=1, max_length=200, description="Every account that customers write to; none twice."
+    )
+    queues: tuple[Queue, ...] = Field(
+        min_length=1, max_length=500, description="Every queue; the order of the list means nothing, `rank` does."
+    )
     own_kinds: tuple[KindName, ...] = Field(
         (), max_length=20, description="Kinds of channels beside the built-in ones, for adapters of your own: `voice`."
     )
@@ -93,11 +109,13 @@ class Policy(Strict):
         max_length=50,
         description="Presences beside available, away and offline. Which of them take offers, each queue says.",
     )
-    flows: tuple[Flow, ...] = Field((), max_length=100)
+    flows: tuple[Flow, ...] = Field(
+        (), max_length=100, description="Ways through several queues, for channels and messages that name one."
+    )
     max_per_agent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None, description="Open contacts that an agent without a limit of their own holds."
     )
-    lease: Lease = Lease()
+    lease: Lease = Field(Lease(), description="What an agent's silence means.")
     language_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.8, description="From here on a detected language is believed without asking the profile."
     )

@@ -50,8 +50,8 @@ class Bucket(Strict):
 class OrderBy(Strict):
     """One criterion: agents by the level of a skill. Who does not have it comes last, in either direction."""
 
-    skill: Name
-    dir: Literal["asc", "desc"] = "desc"
+    skill: Name = Field(description="The skill whose level counts, whether the contact requires it or not.")
+    dir: Literal["asc", "desc"] = Field("desc", description="`desc`: the highest level first.")
 
 
 class Step(Strict):
@@ -66,7 +66,7 @@ class Step(Strict):
     raise_tiers_to: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None, description="For this contact lower tiers count as this one."
     )
-    set_priority: Priority | None = None
+    set_priority: Priority | None = Field(None, description="The contact's priority from here on, in later queues too.")
     only_agents: tuple[Name, ...] | None = Field(None, description="From here on only these agents.")
     move_to: Name | None = Field(None, description="The queue that the contact goes on in, with its age.")
 
@@ -91,8 +91,11 @@ class OverflowWhen(Strict):
 class Overflow(Strict):
     """What happens to a contact that should not (go on to) wait here."""
 
-    when: OverflowWhen
-    action: Literal["move_to", "cancel", "refuse", "callback"]
+    when: OverflowWhen = Field(description="The condition, and with it the moment of the check.")
+    action: Literal["move_to", "cancel", "refuse", "callback"] = Field(
+        description="`move_to`: on to another queue; `cancel`: ended; `refuse`: ended, and told apart as refused; "
+        "`callback`: it waits on, as a contact of the channel `callback`."
+    )
     queue: Name | None = Field(
         None, description="Where `move_to` goes. A contact moved by overflow is taken there without checks."
     )
@@ -122,20 +125,22 @@ class BusinessHours(Strict):
 
     tz: Annotated[str, AfterValidator(_zone)] = Field(description="A name of the tz database, as `Asia/Jakarta`.")
     weekly: dict[Weekday, Hours | tuple[Hours, ...]] = Field(description="Days that are not named are closed.")
-    closed_dates: tuple[date, ...] = Field((), max_length=500)
+    closed_dates: tuple[date, ...] = Field(
+        (), max_length=500, description="Days on which the queue does not open, whatever the week says."
+    )
 
 
 class RateLimit(Strict):
     """At most `max` assignments of this queue to one agent within any `window_s`."""
 
-    max: Annotated[int, Field(ge=1, le=10_000)]
-    window_s: Annotated[int, Field(ge=1, le=7 * 86_400)]
+    max: Annotated[int, Field(ge=1, le=10_000)] = Field(description="So many assignments, not offers.")
+    window_s: Annotated[int, Field(ge=1, le=7 * 86_400)] = Field(description="The length of the window, which slides.")
 
 
 class Preferred(Strict):
     """How a contact that names preferred agents waits for them."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="False: this queue looks at nobody's preferences.")
     wait_s: Seconds = Field(0, description="So long only the preferred agents are asked.")
     fallback: Literal["any", "hold"] = Field("any", description="Afterwards anybody, or nobody else for ever.")
     bypass: tuple[Literal["capacity", "skills"], ...] = Field((), description="What preferred agents need not have.")
@@ -148,7 +153,7 @@ class OnMiss(Strict):
     """What happens to an agent who lets offers run out, so that contacts do not circle past an empty chair."""
 
     after_misses: Annotated[int, Field(ge=1, le=20)] = Field(2, description="In a row; an acceptance begins anew.")
-    set_presence: Name = Presence.AWAY.value
+    set_presence: Name = Field(Presence.AWAY.value, description="What the agent's presence becomes.")
     scope: Literal["agent", "queue"] = Field("agent", description="`queue`: the presence only towards this queue.")
 
 
@@ -170,7 +175,7 @@ class Decline(Strict):
 class Queue(Strict):
     """Contacts waiting under one set of rules."""
 
-    name: Name
+    name: Name = Field(description="What channels, flows, steps, overflows and agents call it by; none twice.")
     rank: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Between queues: lower is served first.")
 
     contact_order: Literal["priority", "score", "buckets"] = Field(
@@ -181,7 +186,9 @@ class Queue(Strict):
     priority_unit_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
         60, description="How many seconds of waiting one step of priority is worth, for contact_order `score`."
     )
-    buckets: tuple[Bucket, ...] = Field((), max_length=50)
+    buckets: tuple[Bucket, ...] = Field(
+        (), max_length=50, description="For contact_order `buckets`, in order; who matches none comes last."
+    )
 
     strategy: Strategy = Field("longest_idle", description="Which of the eligible agents gets a contact.")
     tie_break: tuple[Strategy, ...] = Field(
@@ -211,8 +218,10 @@ class Queue(Strict):
         30, description="None: an offer stays until it is answered."
     )
     retry_delay_s: Seconds = Field(0, description="Pause of a contact after a decline, before it is offered again.")
-    decline: Decline = Field(default_factory=Decline)
-    on_miss: OnMiss | None = Field(default_factory=OnMiss)
+    decline: Decline = Field(default_factory=Decline, description="Who is asked again after a no.")
+    on_miss: OnMiss | None = Field(
+        default_factory=OnMiss, description="What comes of offers that nobody answers. None: nothing."
+    )
     wrap_up_s: Seconds = Field(0, description="The agent's time after a contact, when they get nothing new.")
     wrap_up_scope: Literal["agent", "queue"] = Field(
         "agent", description="`queue`: nothing new of this queue; other queues go on."
@@ -228,12 +237,14 @@ class Queue(Strict):
         default=False, description="If nobody of the open tiers is there, the next tier counts as open."
     )
     steps: tuple[Step, ...] = Field((), max_length=20, description="In order of `after_s`.")
-    preferred: Preferred = Field(default_factory=Preferred)
+    preferred: Preferred = Field(
+        default_factory=Preferred, description="How contacts that name preferred agents wait for them."
+    )
 
     max_per_agent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None, description="Open contacts of this queue that one agent holds."
     )
-    rate_limit: RateLimit | None = None
+    rate_limit: RateLimit | None = Field(None, description="How fast one agent gets contacts of this queue.")
     max_waiting: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
         None, description="With so many waiting or offered, a further arrival is refused."
     )
@@ -245,7 +256,7 @@ class Queue(Strict):
         default=True, description="False: an offer that is out runs to its end before that."
     )
     overflow: tuple[Overflow, ...] = Field((), max_length=20, description="`closed` first, then in this order.")
-    business_hours: BusinessHours | None = None
+    business_hours: BusinessHours | None = Field(None, description="When it is open. None: always.")
     max_age_s: Seconds | None = Field(None, description="Older contacts are not offered any more.")
     exclude: tuple[Match, ...] = Field((), max_length=50, description="Contacts that match are not offered.")
 

@@ -151,7 +151,7 @@ MUTANTS = (
         seed=1,
     ),
     _mutant("capacity weights are ignored", Agent.weight, "self.capacity_weights.get(kind, UNIT)", "UNIT", seed=1),
-    _mutant("channel limits are one too generous", rooms.has_capacity, "< limits[kind]", "<= limits[kind]", seed=2),
+    _mutant("channel limits are one too generous", rooms.with_capacity, "< limits[kind]", "<= limits[kind]", seed=2),
     _mutant(
         "source keys are not remembered", evolve.remember_source, "contact)", "contact) if False else None", seed=1
     ),

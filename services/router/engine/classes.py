@@ -66,9 +66,8 @@ class Requirement:
 
     def fits(self, signature: Signature) -> bool:
         """Whether there is room for one of these contacts."""
-        return self.kind in signature.kinds and (
-            not self.demand.profiles or all(profile in signature.profiles for profile in self.demand.profiles)
-        )
+        profiles = self.demand.profiles
+        return self.kind in signature.kinds and (not profiles or set(profiles) <= set(signature.profiles))
 
     def offer_head(self, known: CapabilityClass) -> None:
         """A class of this requirement may have a better best agent than before."""
@@ -189,7 +188,10 @@ class CapabilityClass:
 
     def someone_free(self, requirement: Requirement) -> bool:
         """Whether any agent of the class could be offered one of these contacts."""
-        return bool(self.rooms_for(requirement))
+        return any(
+            self.free[signature][requirement.chain] and requirement.fits(signature)
+            for signature in self.by_kind.get(requirement.kind, ())
+        )
 
     # Contacts that the class could be offered
 
@@ -255,10 +257,10 @@ class CapabilityClass:
     def best_for(self, requirement: Requirement) -> Head | None:
         """The best free agent of the class for a requirement."""
         best: Item | None = None
-        for signature in self.rooms_for(requirement):
-            item = self.free[signature][requirement.chain].first()
-            if best is None or item < best:
-                best = item
+        for signature in self.by_kind.get(requirement.kind, ()):
+            agents = self.free[signature][requirement.chain]
+            if agents and (best is None or agents.first() < best) and requirement.fits(signature):
+                best = agents.first()
         return self.head(requirement, best) if best is not None else None
 
     def head(self, requirement: Requirement, item: Item) -> Head:

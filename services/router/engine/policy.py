@@ -124,6 +124,8 @@ class QueuePolicy:
     max_age: int | None
     exclude: tuple[tuple[tuple[str, str], ...], ...]
     target: Mapping[str, int]
+    changes: bool
+    """Whether a rule of this queue does something to a contact only because time passes."""
 
     @property
     def strategy(self) -> str:
@@ -332,6 +334,15 @@ def _queue(queue: Mapping[str, Any]) -> QueuePolicy:
         max_age=_ms(queue.get("max_age_s")),
         exclude=tuple(_match(each) for each in queue.get("exclude", ())),
         target={kind: seconds * 1000 for kind, seconds in queue["target_s"].items()},
+        changes=_changes(queue),
+    )
+
+
+def _changes(queue: Mapping[str, Any]) -> bool:
+    return (
+        any(queue.get(name) is not None for name in ("max_wait_s", "max_age_s"))
+        or any(queue.get(name) for name in ("steps", "overflow"))
+        or queue["decline"]["policy"] == "after_s"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from services.router.engine.policy import QueuePolicy
-from services.router.engine.records import Agent, Contact
+from services.router.engine.records import UNIT, Agent, Contact
 from services.router.engine.state import Workspace
 from shared.vocabulary import ContactId
 
@@ -52,10 +52,10 @@ class Rooms:
         """What the agent has room for."""
         if not agent.takes_part:
             return NO_ROOM
-        channels = tuple(kind for kind in self.kinds if channel_is_on(agent, kind))
-        fitting = tuple(kind for kind in channels if has_capacity(agent, kind))
-        if not self.within_limit(agent):
-            fitting = ()
+        channels = self.kinds
+        if agent.channel_switch or agent.channels or agent.while_on:
+            channels = tuple(kind for kind in channels if channel_is_on(agent, kind))
+        fitting = with_capacity(agent, channels) if self.within_limit(agent) else ()
         kinds: list[Kind] = []
         for group in self._open_groups(agent):
             kinds += [(group, kind) for kind in fitting]
@@ -117,12 +117,19 @@ def channel_is_on(agent: Agent, kind: str) -> bool:
     return all(kind in agent.while_on[held] for held in agent.held.values() if held in agent.while_on)
 
 
-def has_capacity(agent: Agent, kind: str) -> bool:
-    """Whether one more contact of this kind fits: in total by weight, and below the maximum of its channel."""
-    if agent.capacity_total is not None and agent.used + agent.weight(kind) > agent.capacity_total:
-        return False
+def with_capacity(agent: Agent, kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """Those kinds of which one more contact fits: in total by weight, and below the maximum of its channel."""
+    if agent.capacity_total is not None:
+        left = agent.capacity_total - agent.used
+        if agent.capacity_weights:
+            kinds = tuple(kind for kind in kinds if agent.weight(kind) <= left)
+        elif left < UNIT:
+            return ()
     limits = agent.capacity_per_channel
-    return kind not in limits or agent.kinds_in_use.count(kind) < limits[kind]
+    if not limits:
+        return kinds
+    held = agent.kinds_in_use
+    return tuple(kind for kind in kinds if kind not in limits or held.count(kind) < limits[kind])
 
 
 def held_of_queue(agent: Agent, queue: str, contacts: Mapping[ContactId, Contact]) -> int:

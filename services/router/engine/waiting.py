@@ -62,11 +62,11 @@ def hours_timer(workspace: Workspace, queue: QueuePolicy) -> Timer | None:
 
 def contact_timer(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequence[int]) -> Timer | None:
     """What is due first for a contact. `down`: its channel is; `delays`: those of the queue's agents, in order."""
-    dues = sorted((due, TIMER_RANK[kind], kind) for kind, due in _dues(workspace, contact, down=down, delays=delays))
-    if not dues:
-        return None
-    due, _, kind = dues[0]
-    return timer(workspace, due, kind, contact.id)
+    first = min(
+        ((due, TIMER_RANK[kind], kind) for kind, due in _dues(workspace, contact, down=down, delays=delays)),
+        default=None,
+    )
+    return timer(workspace, first[0], first[2], contact.id) if first is not None else None
 
 
 def _dues(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequence[int]) -> Iterator[tuple[str, int]]:
@@ -81,7 +81,9 @@ def _dues(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequenc
                 yield "redirect", health.since
         elif contact.retry_at is not None:
             yield "retry", contact.retry_at
-        yield from _rules(workspace, contact, workspace.policy.queues[contact.queue], delays)
+        queue = workspace.policy.queues[contact.queue]
+        if queue.changes or delays or contact.preferred or contact.flow is not None:
+            yield from _rules(workspace, contact, queue, delays)
 
 
 def _rules(
