@@ -223,9 +223,9 @@ MUTANTS = (
     _mutant("ids are made twice", offers.make_offer, "ctx.new_id()", "f'{ctx.command_id}.0'", seed=3),
     _mutant(
         "who waits longest is not asked for",
-        chains._measure,
-        "return agent.idle_since",
-        "return 0",
+        chains.agent_score,
+        "MEASURES[strategy](agent, chain.queue)",
+        "0 if strategy == 'longest_idle' else MEASURES[strategy](agent, chain.queue)",
         seed=1,
     ),
     _mutant(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from services.router.engine.demand import Demand
@@ -48,35 +48,14 @@ def chain_of(queue: QueuePolicy, *, positioned: bool) -> Chain:
 
 def agent_score(agent: Agent, chain: Chain) -> Score:
     """An agent's part of the score."""
-    return tuple(_measure(agent, strategy, chain.queue) for strategy in chain.strategies)
-
-
-def _measure(agent: Agent, strategy: str, queue: str) -> float:
-    match strategy:
-        case "longest_idle":
-            return agent.idle_since
-        case "round_robin":
-            return agent.assigned_last.get(queue, NEVER)
-        case "fixed_order":
-            return position_in(agent, queue)
-        case "least_active":
-            return agent.used
-        case "most_available":
-            return agent.used - _total(agent)
-        case "lowest_utilisation":
-            return agent.used / _total(agent)
-        case "fewest_completed":
-            return agent.completed
-        case "least_talk_time":
-            return agent.talk_time
-        case "weighted_random":
-            return _drawn(agent)
-    raise AssertionError(f"{strategy!r} is no strategy over agents")
+    return tuple([MEASURES[strategy](agent, chain.queue) for strategy in chain.strategies])
 
 
 def position_in(agent: Agent, queue: str) -> int:
     """The agent's position in a queue, else in general."""
-    return next((m.position for m in agent.memberships if m.queue == queue and m.position), agent.position)
+    if queue and agent.memberships:
+        return next((m.position for m in agent.memberships if m.queue == queue and m.position), agent.position)
+    return agent.position
 
 
 def _total(agent: Agent) -> int:
@@ -90,6 +69,20 @@ def _drawn(agent: Agent) -> float:
     share = (int.from_bytes(drawn[:7], "big") + 1) / (1 << 56)
     weight = max(_total(agent) - agent.used, 1) / UNIT
     return -math.log(share) / weight
+
+
+MEASURES: dict[str, Callable[[Agent, str], float]] = {
+    "longest_idle": lambda agent, _: agent.idle_since,
+    "round_robin": lambda agent, queue: agent.assigned_last.get(queue, NEVER),
+    "fixed_order": position_in,
+    "least_active": lambda agent, _: agent.used,
+    "most_available": lambda agent, _: agent.used - _total(agent),
+    "lowest_utilisation": lambda agent, _: agent.used / _total(agent),
+    "fewest_completed": lambda agent, _: agent.completed,
+    "least_talk_time": lambda agent, _: agent.talk_time,
+    "weighted_random": lambda agent, _: _drawn(agent),
+}
+"""What each strategy over agents looks at; lower is better."""
 
 
 def class_score(strategy: str, demand: Demand, languages: Mapping[str, int], skills: Mapping[str, int]) -> float:

@@ -6,7 +6,7 @@ with entries that may be stale; what is stale is mended when it comes to the top
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 
 from services.router.engine.chains import Chain, Score, by_class, class_score
@@ -40,9 +40,9 @@ class Requirement:
         "heads",
         "kind",
         "number",
+        "of_class",
         "order_kind",
         "queue",
-        "strategies",
         "waiting",
     )
 
@@ -51,7 +51,8 @@ class Requirement:
         self.demand = demand
         self.queue = queue
         self.kind: Kind = (f"!{group}" if "capacity" in demand.bypass else group, demand.kind)
-        self.strategies = queue.chain
+        self.of_class = tuple(strategy if by_class(strategy) else None for strategy in queue.chain)
+        """The strategies of the chain that a class scores as a whole, each in its place."""
         self.chain = chain
         self.order_kind: OrderKind = order_kind(queue)
         self.waiting: OrderedSet[Order] = OrderedSet()
@@ -266,12 +267,14 @@ class CapabilityClass:
     def head(self, requirement: Requirement, item: Item) -> Head:
         """An agent of the class with their whole score: tier, then the chain in its order."""
         demand = requirement.demand
-        measured: Iterator[float] = iter(item)  # type: ignore[arg-type]  # all but the id, which is last, are numbers
         tier = max(self.membership(demand.queue).tier, demand.raised)
-        score = tuple(
-            class_score(strategy, demand, self.languages, self.skills) if by_class(strategy) else next(measured)
-            for strategy in requirement.strategies
-        )
+        score: Score = item[:-1]  # type: ignore[assignment]  # all but the id, which is last, are numbers
+        if any(requirement.of_class):
+            measured = iter(score)
+            score = tuple(
+                next(measured) if strategy is None else class_score(strategy, demand, self.languages, self.skills)
+                for strategy in requirement.of_class
+            )
         if demand.ranked and demand.only is not None and self.agent is not None:
             # The customer's list decides before anything else does.
             return ((demand.only.index(self.agent), tier, *score), str(item[-1]), self.number)

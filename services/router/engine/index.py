@@ -110,6 +110,7 @@ class Index:
         self._contacts: dict[ContactId, _ContactPlace] = {}
         self._agents: dict[AgentId, _AgentPlace] = {}
         self._staff: dict[AgentId, _Staff] = {}
+        self._staff_seen: dict[AgentId, tuple[object, ...]] = {}
         self._agent_timers: dict[tuple[str, str], Timer] = {}
         self._offer_timers: dict[OfferId, Timer] = {}
         self._queue_timers: dict[str, Timer] = {}
@@ -439,10 +440,11 @@ class Index:
     def sync_agent(self, agent_id: AgentId) -> None:
         """Bring free sets, timers and staffing of one agent in step with their facts."""
         agent = self.workspace.agents.get(agent_id)
-        if agent is not None and not self._positioned.issuperset(_positioned(agent)):
+        if agent is not None and agent.memberships and not self._positioned.issuperset(_positioned(agent)):
             self.outgrown = True
             return
-        self._sync_delays(agent_id, agent)
+        if agent is None or agent.memberships or agent_id in self._delays_of:
+            self._sync_delays(agent_id, agent)
         self._sync_staff(agent_id, agent)
         self._sync_free(agent_id, agent)
         for kind, due in _agent_dues(agent):
@@ -526,6 +528,13 @@ class Index:
 
     def _sync_staff(self, agent_id: AgentId, agent: Agent | None) -> None:
         old = self._staff.get(agent_id)
+        if agent is not None:
+            says = (agent.presence, agent.reachable, agent.takes_offers)
+            seen = (says, agent.queues, agent.memberships, agent.queue_presence)
+            known = self._staff_seen.get(agent_id)
+            if known is not None and known[0] == says and all(map(operator.is_, known[1:], seen[1:])):
+                return
+            self._staff_seen[agent_id] = seen
         new = self._staff_of(agent) if agent is not None else None
         if old == new:
             return
@@ -592,6 +601,8 @@ class Index:
 
     def _sync_agent_timer(self, kind: str, agent_id: str, due: int | None) -> None:
         old = self._agent_timers.get((kind, agent_id))
+        if old is None and due is None:
+            return
         new = timer(self.workspace, due, kind, agent_id) if due is not None else None
         if old == new:
             return
