@@ -246,6 +246,14 @@ class DelayPassed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageWidened:
+    """The first `languages` of the contact's language fallback will do from now on."""
+
+    contact: ContactId
+    languages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreferenceEnded:
     """The wait for the preferred agents is over: anybody may get the contact."""
 
@@ -542,6 +550,7 @@ Event = (
     | ContactMoved
     | ContactStepped
     | DelayPassed
+    | LanguageWidened
     | PreferenceEnded
     | ContactAgedOut
     | ContactPrioritised

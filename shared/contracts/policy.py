@@ -77,6 +77,13 @@ class Flow(Strict):
     )
 
 
+class LanguageStep(Strict):
+    """A further language in which a contact may be answered."""
+
+    language: Language
+    after_s: Seconds = Field(0, description="From so long in the queue on.")
+
+
 class Lease(Strict):
     """How long an agent's silence is borne. The lease itself is kept by the API."""
 
@@ -122,6 +129,12 @@ class Policy(Strict):
     language_profile_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="From here on a detected language is believed if the customer's profile says the same."
     )
+    language_fallback: dict[Language, Annotated[tuple[LanguageStep, ...], Field(max_length=10)]] = Field(
+        default_factory=dict,
+        max_length=200,
+        description="By the contact's language: which others will do when nobody speaks it, and from when on. Whoever "
+        "speaks an earlier one of the chain is asked first.",
+    )
     keep_ended_s: Annotated[int, Field(ge=60, le=31 * 86_400)] = Field(
         86_400, description="How long an ended contact stays readable in the views; the journal keeps it for good."
     )
@@ -157,6 +170,9 @@ class Policy(Strict):
             self._check_queue(f"queues.{index}", queue, queues, presences)
             for kind in queue.target_s:
                 _refuse_unknown(f"queues.{index}.target_s", "kind of channel", kind, kinds)
+        for code, chain in self.language_fallback.items():
+            if [step.after_s for step in chain] != sorted(step.after_s for step in chain):
+                raise ValueError(f"language_fallback.{code}: in order of after_s")
         for kind in self.lease.on_lost:
             _refuse_unknown("lease.on_lost", "kind of channel", kind, kinds)
         cycle = _fallback_cycle(self.channels)

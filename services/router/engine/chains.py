@@ -104,7 +104,8 @@ def mean_level(demand: Demand, languages: Mapping[str, int], skills: Mapping[str
     """Mean level over the language and the skills that the demand names; 0 if it names none."""
     levels = [skills.get(skill, 0) for skill, _ in demand.skills]
     if demand.language:
-        levels.append(languages.get(demand.language, 0))
+        codes = (demand.language, *demand.also)
+        levels.append(next((languages[code] for code in codes if languages.get(code, 0) >= demand.language_min), 0))
     return sum(levels) / len(levels) if levels else 0.0
 
 

@@ -163,11 +163,18 @@ class CapabilityClass:
             return "delay"
         if demand.any_agent or "skills" in demand.bypass:
             return None
-        if demand.language and self.languages.get(demand.language, 0) < demand.language_min:
+        if demand.language and self.speaks(demand) is None:
             return "language"
         for skill, level in demand.skills:
             if self.skills.get(skill, 0) < level:
                 return "skill"
+        return None
+
+    def speaks(self, demand: Demand) -> int | None:
+        """Which of the languages that will do these agents speak well enough: its place in the chain; None if none."""
+        for place, code in enumerate((demand.language, *demand.also)):
+            if self.languages.get(code, 0) >= demand.language_min:
+                return place
         return None
 
     def sets_for(self, signature: Signature, chains: Iterable[Chain]) -> FreeSets:
@@ -275,6 +282,9 @@ class CapabilityClass:
                 next(measured) if strategy is None else class_score(strategy, demand, self.languages, self.skills)
                 for strategy in requirement.of_class
             )
+        if demand.also:
+            # Whoever speaks an earlier language of the chain is asked first, inside a tier.
+            score = (self.speaks(demand) or 0, *score)
         if demand.ranked and demand.only is not None and self.agent is not None:
             # The customer's list decides before anything else does.
             return ((demand.only.index(self.agent), tier, *score), str(item[-1]), self.number)

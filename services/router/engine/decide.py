@@ -86,6 +86,7 @@ _CONTACT_DUE: dict[str, Callable[[Context, Contact], list[ev.Event]]] = {
     "forget": lambda ctx, contact: [ev.ContactForgotten(contact=contact.id)],
     "decline": queueing.decline_due,
     "delay": queueing.delay_due,
+    "language": queueing.language_due,
     "preference": queueing.preference_due,
     "step": queueing.step_due,
     "age": queueing.age_due,

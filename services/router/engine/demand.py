@@ -20,12 +20,16 @@ OrderKind = tuple[object, ...]
 """Queues of the same kind order their contacts by the same rule, so that these can be compared."""
 
 
+Fallback = tuple[tuple[str, int], ...]
+"""(language, ms in the queue), in order."""
+
+
 class Demand(NamedTuple):
     """Contacts with an equal demand wait together. Levels are 1-5; `language` empty: none is required.
 
     `tier`: the highest open one (None: all). `raised`: lower tiers count as this one. `only`: no other agents.
     `delay` (ms): what was waited out of the agents' delays. `bypass`: what the agents in `only` need not have;
-    `ranked`: their order counts.
+    `ranked`: their order counts. `also`: languages that will do too, in order.
     """
 
     queue: str
@@ -41,10 +45,14 @@ class Demand(NamedTuple):
     profiles: tuple[str, ...] = ()
     bypass: tuple[str, ...] = ()
     ranked: bool = False
+    also: tuple[str, ...] = ()
 
 
-def demand_of(queue: QueuePolicy, contact: Contact, preferred: tuple[str, ...] | None) -> Demand:
-    """What the contact asks for. `preferred`: the agents that it waits for, if it does; they may be nobody."""
+def demand_of(
+    queue: QueuePolicy, contact: Contact, preferred: tuple[str, ...] | None, fallback: Fallback = ()
+) -> Demand:
+    """What the contact asks for. `preferred`: the agents that it waits for, if it does; they may be nobody. `fallback`:
+    which other languages may do in time."""
     steps = queue.steps[: contact.steps]
     only: tuple[str, ...] | None = _only(steps)
     bypass: tuple[str, ...] = ()
@@ -69,6 +77,7 @@ def demand_of(queue: QueuePolicy, contact: Contact, preferred: tuple[str, ...] |
         profiles=contact.profiles,
         bypass=bypass,
         ranked=preferred is not None,
+        also=tuple(code for code, _ in fallback[: contact.widened]) if language else (),
     )
 
 

@@ -397,6 +397,7 @@ def _enter(contact: Contact, queue: QueueName, at: int) -> None:
     contact.queue = queue
     contact.queue_since = at
     contact.delay = 0
+    contact.widened = 0
     contact.preference_over = False
     contact.aged_out = False
 
@@ -427,6 +428,10 @@ def _contact_stepped(world: World, ws: Workspace, event: ev.ContactStepped, at: 
 
 def _delay_passed(world: World, ws: Workspace, event: ev.DelayPassed, at: int) -> None:
     world.change_contact(ws, event.contact).delay = event.delay
+
+
+def _language_widened(world: World, ws: Workspace, event: ev.LanguageWidened, at: int) -> None:
+    world.change_contact(ws, event.contact).widened = event.languages
 
 
 def _preference_ended(world: World, ws: Workspace, event: ev.PreferenceEnded, at: int) -> None:
@@ -738,6 +743,7 @@ _EVOLVE: dict[type, Callable[[World, Workspace, Any, int], None]] = {
     ev.ContactMoved: _contact_moved,
     ev.ContactStepped: _contact_stepped,
     ev.DelayPassed: _delay_passed,
+    ev.LanguageWidened: _language_widened,
     ev.PreferenceEnded: _preference_ended,
     ev.ContactAgedOut: _contact_aged_out,
     ev.ContactPrioritised: _contact_prioritised,

@@ -171,7 +171,8 @@ class Index:
     def requirement_of(self, contact: Contact) -> Requirement:
         """What the contact asks for at this moment, registered."""
         queue = self.workspace.policy.queues[contact.queue]
-        demand = demand_of(queue, contact, self._waits_for(contact))
+        fallback = self.workspace.policy.language_fallback.get(contact.language, ())
+        demand = demand_of(queue, contact, self._waits_for(contact), fallback)
         station = flow_step(self.workspace, contact)
         if station is not None and (station.preferred_only or station.only_agents is not None):
             only = contact.preferred if station.preferred_only else station.only_agents

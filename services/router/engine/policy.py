@@ -232,6 +232,8 @@ class RoutingPolicy:
     language_confidence: float
     profile_confidence: float
     keep_ended: int
+    language_fallback: Mapping[str, tuple[tuple[str, int], ...]]
+    """By language, the others that will do: (language, ms in the queue), in order."""
 
 
 NO_POLICY = RoutingPolicy(
@@ -246,6 +248,7 @@ NO_POLICY = RoutingPolicy(
     language_confidence=0.8,
     profile_confidence=0.5,
     keep_ended=86_400_000,
+    language_fallback={},
 )
 """Before the first adoption: nothing routes, presence can be declared."""
 
@@ -290,6 +293,10 @@ def routing_policy(document: Mapping[str, Any]) -> RoutingPolicy:
         language_confidence=document["language_confidence"],
         profile_confidence=document["language_profile_confidence"],
         keep_ended=document["keep_ended_s"] * 1000,
+        language_fallback={
+            base_language(code): tuple((base_language(step["language"]), step["after_s"] * 1000) for step in chain)
+            for code, chain in document.get("language_fallback", {}).items()
+        },
     )
 
 

@@ -32,6 +32,11 @@ def delay_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     return [ev.DelayPassed(contact=contact.id, delay=ctx.now - contact.queue_since)]
 
 
+def language_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """One more language will do."""
+    return [ev.LanguageWidened(contact=contact.id, languages=contact.widened + 1)]
+
+
 def preference_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     """The preferred agents had their time; what is offered to one of them stays so."""
     return [ev.PreferenceEnded(contact=contact.id)]

@@ -69,7 +69,8 @@ class Contact(Record):
     it entered its queue, from where steps, delays and limits of the queue count.
 
     `steps`: how many steps of the queue hold; `stepped`: of the queues it was in before. `delay`: what it has waited
-    out of agents' delays (ms). `excluded`: who handed it on and does not get it back. `active` False: its customer is
+    out of agents' delays (ms). `widened`: how many languages of its fallback will do.
+    `excluded`: who handed it on and does not get it back. `active` False: its customer is
     silent, it takes no capacity.
     """
 
@@ -85,6 +86,7 @@ class Contact(Record):
         "steps",
         "stepped",
         "delay",
+        "widened",
         "preference_over",
         "aged_out",
         "excluded",
@@ -140,6 +142,7 @@ class Contact(Record):
     steps: int = 0
     stepped: Mapping[str, int] = field(default_factory=dict)
     delay: int = 0
+    widened: int = 0
     preference_over: bool = False
     aged_out: bool = False
     excluded: AgentId | None = None

@@ -87,7 +87,8 @@ def _still_eligible(ctx: Context, offer: Offer) -> bool:
     """Whether the agent may still serve the contact, whatever they hold."""
     agent, contact = ctx.workspace.agents[offer.agent], ctx.workspace.contacts[offer.contact]
     queue = ctx.workspace.policy.queues[contact.queue]
-    demand = demand_of(queue, contact, None)._replace(only=None, delay=FOREVER, tier=None)
+    fallback = ctx.workspace.policy.language_fallback.get(contact.language, ())
+    demand = demand_of(queue, contact, None, fallback)._replace(only=None, delay=FOREVER, tier=None)
     return CapabilityClass(-1, agent, named=False).why_not(demand) is None
 
 

@@ -32,6 +32,7 @@ TIMER_RANK = {
             "retry",
             "decline",
             "delay",
+            "language",
             "preference",
             "step",
             "age",
@@ -82,7 +83,8 @@ def _dues(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequenc
         elif contact.retry_at is not None:
             yield "retry", contact.retry_at
         queue = workspace.policy.queues[contact.queue]
-        if queue.changes or delays or contact.preferred or contact.flow is not None:
+        widens = contact.language in workspace.policy.language_fallback
+        if queue.changes or delays or contact.preferred or widens or contact.flow is not None:
             yield from _rules(workspace, contact, queue, delays)
 
 
@@ -95,6 +97,9 @@ def _rules(
     following = next((delay for delay in delays if delay > contact.delay), None)
     if following is not None:
         yield "delay", since + following
+    fallback = workspace.policy.language_fallback.get(contact.language, ())
+    if contact.widened < len(fallback):
+        yield "language", since + fallback[contact.widened][1]
     if preference_of(queue, contact) and not queue.preferred.hold:
         yield "preference", since + queue.preferred.wait
     if queue.decline.policy == "after_s" and contact.declined_at:

@@ -269,6 +269,9 @@ class Centre:
             "flows": [_flow(flow) for flow in setup.workflows],
             "presences": dict.fromkeys(sorted(self._presences), ""),
             "max_per_agent": setup.limits.max_per_agent,
+            "language_fallback": {
+                code: [step.model_dump() for step in chain] for code, chain in setup.language_fallback.items()
+            },
             "keep_ended_s": 31 * 86_400,
         }
         return Policy.model_validate(document)

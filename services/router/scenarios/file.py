@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
+from shared.contracts.policy import LanguageStep
 from shared.contracts.queue_policy import BusinessHours, OrderBy, Overflow, Preferred, RateLimit, Step, Strategy
 
 Seconds = Annotated[float, Field(ge=0, le=31 * 86_400)]
@@ -159,6 +160,7 @@ class Setup(_Strict):
     queues: list[QueueSetup] = Field(min_length=1)
     agents: list[AgentSetup] = []
     workflows: list[FlowSetup] = []
+    language_fallback: dict[str, list[LanguageStep]] = {}
 
 
 class _Action(_Strict):
