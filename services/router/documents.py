@@ -127,7 +127,19 @@ def agent_doc(agent: Agent) -> Doc:
         "languages": agent.languages,
         "skills": agent.skills,
         "queues": list(agent.queues),
+        "memberships": [
+            {
+                "queue": member.queue,
+                "priority": member.priority,
+                "tier": member.tier,
+                "delay_s": member.delay // 1000,
+                "position": member.position,
+                "channels": list(member.channels),
+            }
+            for member in agent.memberships
+        ],
         "channels": list(agent.channels),
+        "while_on": agent.while_on,
         "capacity": _capacity(agent),
         "presence": agent.presence,
         "presence_since": rfc3339(agent.presence_since),

@@ -31,7 +31,19 @@ SHORT_ABANDON_MS: Final = 5_000
 
 _CHANNELS: Final = frozenset(kind.value for kind in ChannelKind)
 _WITHDRAWN: Final = frozenset(
-    {"presence", "agent_lost", "channel_down", "cancelled", "abandoned", "profile", "policy", "accepted_by_another"}
+    {
+        "presence",
+        "agent_lost",
+        "channel_down",
+        "cancelled",
+        "abandoned",
+        "profile",
+        "policy",
+        "accepted_by_another",
+        "moved",
+        "age",
+        "assigned",
+    }
 )
 _QUEUED: Final = frozenset({"received", "due", "declined", "expired", "withdrawn", "requeued", "agent_lost"})
 _REQUEUED: Final = frozenset({"agent", "supervisor", "agent_lost"})

@@ -680,7 +680,8 @@ def _offer_expired(world: World, ws: Workspace, event: ev.OfferExpired, at: int)
 
 
 def _offer_withdrawn(world: World, ws: Workspace, event: ev.OfferWithdrawn, at: int) -> None:
-    contact, agent = _end_offer(world, ws, event.offer, "withdrawn")
+    outcome = event.reason if event.reason == "accepted_by_another" else "withdrawn"
+    contact, agent = _end_offer(world, ws, event.offer, outcome)
     _back_to_waiting(contact, agent, at)
 
 

@@ -29,6 +29,14 @@ def make_offer(ctx: Context, match: Match) -> list[ev.Event]:
     return [*others, made, ev.OfferAccepted(offer=made.offer, contact=made.contact, agent=made.agent)]
 
 
+_ENDED = {
+    "accepted_by_another": "another agent was faster",
+    "declined": "the offer was declined",
+    "expired": "the offer has run out",
+    "withdrawn": "the offer was taken back",
+}
+
+
 def _own_open_offer(ctx: Context, offer_id: OfferId) -> Offer:
     offer = ctx.workspace.offers.get(offer_id)
     if offer is None:
@@ -36,7 +44,7 @@ def _own_open_offer(ctx: Context, offer_id: OfferId) -> Offer:
     if ctx.actor.role is not Role.AGENT or ctx.actor.id != offer.agent:
         raise Refused("not_yours", "the offer was made to another agent")
     if offer.outcome and offer.outcome != "accepted":
-        raise Refused(f"offer_{offer.outcome}", f"the offer has {offer.outcome} already")
+        raise Refused(f"offer_{offer.outcome}", _ENDED[offer.outcome])
     return offer
 
 
