@@ -55,6 +55,8 @@ _REFUSED: Final = frozenset(
         "unknown_contact",
         "unknown_offer",
         "unknown_queue",
+        "unknown_flow",
+        "no_room",
         "unknown_channel",
         "unknown_presence",
         "unknown_message",

@@ -18,7 +18,20 @@ from typing import Any
 
 from services.router import recovery
 from services.router.chain import Chain, Head
-from services.router.engine import chains, conversations, demand, evolve, fallback, offers, presence, rooms
+from services.router.engine import (
+    chains,
+    conversations,
+    demand,
+    evolve_contacts,
+    evolve_offers,
+    evolve_setup,
+    evolve_waiting,
+    fallback,
+    offers,
+    presence,
+    rooms,
+    truth,
+)
 from services.router.engine.classes import CapabilityClass
 from services.router.engine.engine import Engine
 from services.router.engine.index import Index
@@ -128,7 +141,7 @@ MUTANTS = (
     ),
     _mutant(
         "a release is not undone",
-        evolve._contact_requeued,
+        evolve_waiting._contact_requeued,
         "world.change_agent(ws, event.agent)",
         "ws.agents[event.agent]",
         seed=5,
@@ -141,30 +154,28 @@ MUTANTS = (
         seed=1,
     ),
     # The state.
-    _mutant("a decline keeps the capacity", evolve._back_to_waiting, "if held != contact.id", "if True"),
-    _mutant("completing keeps the capacity", evolve._release, "if held != contact_id", "if True", seed=1),
+    _mutant("a decline keeps the capacity", evolve_offers._back_to_waiting, "if held != contact.id", "if True"),
+    _mutant("completing keeps the capacity", evolve_waiting.release, "if held != contact_id", "if True", seed=1),
     _mutant(
         "a decline loses the age",
-        evolve._offer_declined,
-        "_count_decline(contact, agent.id, at)",
-        "_count_decline(contact, agent.id, at)\n    contact.age_from = at",
+        evolve_offers._offer_declined,
+        "count_decline(contact, agent.id, at)",
+        "count_decline(contact, agent.id, at)\n    contact.age_from = at",
         seed=1,
     ),
     _mutant("capacity weights are ignored", Agent.weight, "self.capacity_weights.get(kind, UNIT)", "UNIT", seed=1),
     _mutant("channel limits are one too generous", rooms.with_capacity, "< limits[kind]", "<= limits[kind]", seed=2),
-    _mutant(
-        "source keys are not remembered", evolve.remember_source, "contact)", "contact) if False else None", seed=1
-    ),
+    _mutant("source keys are not remembered", truth.remember_source, "contact)", "contact) if False else None", seed=1),
     _mutant("answers are not remembered", Engine._remember, "state.undo.put(", "(lambda *rest: None)("),
     _mutant(
         "public numbers start over with every policy",
-        evolve._policy_adopted,
+        evolve_setup._policy_adopted,
         "world.state.undo.save(ws)",
         "world.state.undo.save(ws)\n    ws.sequence = 0",
     ),
     _mutant(
         "a contact is forgotten with its customer's other one",
-        evolve._contact_forgotten,
+        evolve_contacts._contact_forgotten,
         "undo.delete(ws.contacts, event.contact)",
         "[undo.delete(ws.contacts, c) for c in {event.contact, *customer.contacts}]",
         seed=5,
@@ -173,7 +184,7 @@ MUTANTS = (
     _mutant("an offer's timer stays behind", Index.sync_offer, "self.timers.remove(old)", "pass"),
     _mutant("a freed agent is not fresh", Index._sync_free, "self.fresh_classes[new.known.number] = new.known", "pass"),
     _mutant("a fresh contact is not noted", Index.sync_contact, "self.fresh_contacts[contact_id] = None", "pass"),
-    _mutant("the language's minimum is ignored", CapabilityClass.why_not, "< demand.language_min", "< 1", seed=1),
+    _mutant("the language's minimum is ignored", CapabilityClass.speaks, ">= demand.language_min", ">= 1", seed=1),
     _mutant("skills are ignored", CapabilityClass.why_not, "< level", "< 0"),
     # Deciding.
     _mutant("anybody may accept an offer", offers._own_open_offer, "ctx.actor.id != offer.agent", "False", seed=6),
@@ -243,7 +254,7 @@ MUTANTS = (
         "best = ((0, 0), order)",
         seed=3,
     ),
-    _mutant("declines are not counted", evolve._count_decline, "+ 1", "+ 0", seed=1),
+    _mutant("declines are not counted", evolve_waiting.count_decline, "+ 1", "+ 0", seed=1),
     _mutant("a repeat is decided again", Engine.apply, "if known is not None", "if False"),
 )
 

@@ -88,6 +88,10 @@ class UnknownQueue(Problem):
     status, slug, title = 404, "unknown-queue", "There is no such queue"
 
 
+class UnknownFlow(Problem):
+    status, slug, title = 404, "unknown-flow", "There is no such flow"
+
+
 class UnknownChannel(Problem):
     status, slug, title = 404, "unknown-channel", "There is no such channel"
 
@@ -138,6 +142,10 @@ class NotYours(Problem):
 
 class WrongState(Problem):
     status, slug, title = 409, "wrong-state", "The contact is not in a state that allows this"
+
+
+class NoRoom(Problem):
+    status, slug, title = 409, "no-room", "The agent has no room for the contact"
 
 
 class NoWrapUp(Problem):
@@ -229,6 +237,7 @@ _REFUSALS: dict[str, type[Problem]] = {
     "unknown_contact": UnknownContact,
     "unknown_offer": UnknownOffer,
     "unknown_queue": UnknownQueue,
+    "unknown_flow": UnknownFlow,
     "unknown_channel": UnknownChannel,
     "unknown_presence": UnknownPresence,
     "unknown_message": UnknownMessage,
@@ -239,6 +248,7 @@ _REFUSALS: dict[str, type[Problem]] = {
     "offer_declined": OfferDeclined,
     "offer_accepted_by_another": OfferAcceptedByAnother,
     "wrong_state": WrongState,
+    "no_room": NoRoom,
     "no_wrap_up": NoWrapUp,
     "already_exists": AlreadyExists,
     "duplicate_key": AlreadyExists,
@@ -248,7 +258,7 @@ _REFUSALS: dict[str, type[Problem]] = {
 }
 
 
-_OF_THE_BODY = frozenset({"unknown_queue", "unknown_channel", "unknown_presence"})
+_OF_THE_BODY = frozenset({"unknown_queue", "unknown_flow", "unknown_channel", "unknown_presence"})
 
 
 def refusal(reason: str, detail: str, field: str | None) -> Problem:

@@ -1,0 +1,176 @@
+"""Making events about a workspace true: its keys, policy, agents, channels and hours."""
+
+from __future__ import annotations
+
+from services.router.engine.records import Agent, ChannelState, Key
+from services.router.engine.state import Workspace
+from services.router.engine.truth import Evolve
+from services.router.engine.world import World
+from shared.contracts import events as ev
+from shared.vocabulary import (
+    ChannelHealth,
+    channel_name,
+)
+
+
+def _key_created(world: World, ws: Workspace, event: ev.KeyCreated, at: int) -> None:
+    key = Key(key_id=event.key_id, key_hash=event.key_hash, role=event.role, agent=event.agent, label=event.label)
+    world.state.undo.put(ws.keys, event.key_id, key)
+    world.touched.append(("key", ws.name, event.key_id))
+
+
+def _key_revoked(world: World, ws: Workspace, event: ev.KeyRevoked, at: int) -> None:
+    world.state.undo.delete(ws.keys, event.key_id)
+    world.touched.append(("key", ws.name, event.key_id))
+
+
+def _policy_adopted(world: World, ws: Workspace, event: ev.PolicyAdopted, at: int) -> None:
+    world.state.undo.save(ws)
+    ws.set_policy(event.version, event.policy)
+    # Whoever waits on a channel that is down may have a way out under the new fallbacks.
+    ws.health_version += 1
+    for name, channel in ws.policy.channels.items():
+        if name not in ws.channels:
+            state = ChannelState(name=name, kind=channel.kind, account=channel.account, since=at)
+            world.state.undo.put(ws.channels, name, state)
+    for name in [name for name in ws.channels if name not in ws.policy.channels]:
+        world.state.undo.delete(ws.channels, name)
+    world.touched.append(("policy", ws.name, "current"))
+
+
+def _agent_profile_set(world: World, ws: Workspace, event: ev.AgentProfileSet, at: int) -> None:
+    if event.agent not in ws.agents:
+        world.state.undo.put(ws.agents, event.agent, Agent(id=event.agent, presence_since=at))
+    agent = world.change_agent(ws, event.agent)
+    agent.name = event.name
+    agent.languages = event.languages
+    agent.skills = event.skills
+    agent.queues = event.queues
+    agent.channels = event.channels
+    agent.capacity_total = event.capacity_total
+    agent.capacity_per_channel = event.capacity_per_channel
+    agent.capacity_weights = event.capacity_weights
+    agent.memberships = event.memberships
+    agent.position = event.position
+    agent.max_contacts = event.max_contacts
+    agent.profiles = event.profiles
+    agent.while_on = event.while_on
+    agent.wrap_up = event.wrap_up
+    agent.reject_pause = event.reject_pause
+
+
+def _limit_set(world: World, ws: Workspace, event: ev.LimitSet, at: int) -> None:
+    if event.agent is not None:
+        world.change_agent(ws, event.agent).max_contacts = event.most
+        return
+    world.state.undo.save(ws)
+    if event.queue is not None:
+        ws.queue_limits = {**ws.queue_limits, event.queue: event.most}
+    else:
+        ws.agent_limit = (event.most,)
+    world.touched.append(("policy", ws.name, "current"))
+
+
+def _queue_hours(world: World, ws: Workspace, event: ev.QueueHours, at: int) -> None:
+    world.state.undo.save(ws)
+    ws.queue_hours = {**ws.queue_hours, event.queue: (event.open, at)}
+    world.touched.append(("queue", ws.name, event.queue))
+
+
+def _channel_health_changed(world: World, ws: Workspace, event: ev.ChannelHealthChanged, at: int) -> None:
+    channel = ws.channels[channel_name(event.channel, event.account)]
+    world.state.undo.save(channel)
+    if (channel.state is ChannelHealth.DOWN) != (event.state is ChannelHealth.DOWN):
+        # Who was refused another way may have one now, and who waits on this channel has to look for one.
+        world.state.undo.save(ws)
+        ws.health_version += 1
+    channel.state = event.state
+    channel.since = at
+    channel.evidence = event.evidence
+    world.touched.append(("channel", ws.name, channel.name))
+
+
+def _agent_presence_changed(world: World, ws: Workspace, event: ev.AgentPresenceChanged, at: int) -> None:
+    agent = world.change_agent(ws, event.agent)
+    if event.queue is not None:
+        agent.queue_presence = {**agent.queue_presence, event.queue: event.presence}
+        agent.missed_in = {name: count for name, count in agent.missed_in.items() if name != event.queue}
+        return
+    agent.queue_presence = {}
+    if event.presence == "available" and agent.presence != "available":
+        agent.idle_since = at
+        agent.missed = 0
+    if event.presence != agent.presence:
+        agent.presence_since = at
+    agent.presence = event.presence
+    agent.next_presence = event.next_presence
+    if event.channels:
+        agent.channel_switch = {**agent.channel_switch, **event.channels}
+
+
+def _agent_lost(world: World, ws: Workspace, event: ev.AgentLost, at: int) -> None:
+    agent = world.change_agent(ws, event.agent)
+    agent.reachable = False
+    agent.grace_until = event.grace_until
+
+
+def _agent_regained(world: World, ws: Workspace, event: ev.AgentRegained, at: int) -> None:
+    agent = world.change_agent(ws, event.agent)
+    agent.reachable = True
+    agent.grace_until = None
+    agent.idle_since = max(agent.idle_since, at)
+
+
+def _agent_grace_ended(world: World, ws: Workspace, event: ev.AgentGraceEnded, at: int) -> None:
+    world.change_agent(ws, event.agent).grace_until = None
+
+
+def _wrap_up_extended(world: World, ws: Workspace, event: ev.WrapUpExtended, at: int) -> None:
+    world.change_agent(ws, event.agent).wrap_up_until = event.until
+
+
+def _agent_paused(world: World, ws: Workspace, event: ev.AgentPaused, at: int) -> None:
+    world.change_agent(ws, event.agent).paused_until = event.until
+
+
+def _agent_pause_ended(world: World, ws: Workspace, event: ev.AgentPauseEnded, at: int) -> None:
+    world.change_agent(ws, event.agent).paused_until = None
+
+
+def _rate_window_moved(world: World, ws: Workspace, event: ev.RateWindowMoved, at: int) -> None:
+    agent = world.change_agent(ws, event.agent)
+    times = tuple(time for time in agent.assigned_times.get(event.queue, ()) if time > event.since)
+    agent.assigned_times = {**agent.assigned_times, event.queue: times}
+
+
+def _wrap_up_ended(world: World, ws: Workspace, event: ev.WrapUpEnded, at: int) -> None:
+    agent = world.change_agent(ws, event.agent)
+    if event.queue is not None:
+        agent.queue_wrap_up = {name: until for name, until in agent.queue_wrap_up.items() if name != event.queue}
+        return
+    if event.code is not None and agent.wrap_up_contact in ws.contacts:
+        world.change_contact(ws, agent.wrap_up_contact).wrap_up_code = event.code
+    agent.wrap_up_until = None
+    agent.wrap_up_contact = None
+    agent.idle_since = at
+
+
+EVOLVE: dict[type, Evolve] = {
+    ev.KeyCreated: _key_created,
+    ev.KeyRevoked: _key_revoked,
+    ev.PolicyAdopted: _policy_adopted,
+    ev.AgentProfileSet: _agent_profile_set,
+    ev.AgentPresenceChanged: _agent_presence_changed,
+    ev.AgentLost: _agent_lost,
+    ev.AgentRegained: _agent_regained,
+    ev.AgentGraceEnded: _agent_grace_ended,
+    ev.WrapUpExtended: _wrap_up_extended,
+    ev.WrapUpEnded: _wrap_up_ended,
+    ev.LimitSet: _limit_set,
+    ev.QueueHours: _queue_hours,
+    ev.AgentPaused: _agent_paused,
+    ev.AgentPauseEnded: _agent_pause_ended,
+    ev.RateWindowMoved: _rate_window_moved,
+    ev.ChannelHealthChanged: _channel_health_changed,
+}
+"""By event: what makes it true."""
