@@ -80,6 +80,8 @@ class Index:
         self.rooms = Rooms(workspace)
         self.requirements: dict[Demand, Requirement] = {}
         self._made_so_far = 0
+        self._by_asks: dict[tuple[object, ...], Requirement] = {}
+        """Requirements by the facts of contacts that ask for no agents in particular."""
         self.of_queue: dict[str, dict[Demand, Requirement]] = {name: {} for name in policy.queues}
         self.classes: dict[tuple[object, ...], CapabilityClass] = {}
         self.queues: dict[str, QueueCounts] = {name: QueueCounts() for name in policy.queues}
@@ -119,12 +121,47 @@ class Index:
             self.sync_agent(agent.id)
         for name in policy.queues:
             self.sync_queue(name)
-        for contact in list(workspace.contacts.values()):
-            self.sync_contact(contact.id)
+        self._take_in(workspace.contacts.values())
         for offer in workspace.offers.values():
             self.sync_offer(offer.id)
         # Whoever is free is fresh now, and that is enough: every pair has a free agent.
         self.fresh_contacts.clear()
+
+    def _take_in(self, contacts: Iterable[Contact]) -> None:
+        """All contacts at once: as `sync_contact` one by one, in a fraction of the time."""
+        waiting: dict[int, tuple[Requirement, list[Order]]] = {}
+        pending: dict[str, list[tuple[str]]] = {}
+        ages: dict[str, list[tuple[int, str]]] = {}
+        timers: list[Timer] = []
+        rest: list[ContactId] = []
+        for contact in list(contacts):
+            if contact.preferred or contact.declines:
+                # Whoever is named becomes a class of their own, and who declined is noted.
+                rest.append(contact.id)
+                continue
+            place = self._contact_place(contact)
+            self._contacts[contact.id] = place
+            if place.requirement is not None and place.order is not None:
+                waiting.setdefault(place.requirement.number, (place.requirement, []))[1].append(place.order)
+            if place.timer is not None:
+                timers.append(place.timer)
+            if place.channel is not None:
+                pending.setdefault(place.channel, []).append((contact.id,))
+            if self._tally(place, 1):
+                ages.setdefault(place.queue, []).append((place.age_from, contact.id))
+        for requirement, orders in waiting.values():
+            requirement.waiting.add_all(orders)
+            self._asked[requirement.demand] = requirement
+            if requirement.demand.only is not None:
+                self._name(requirement.demand.only, 1)
+        for channel, ids in pending.items():
+            self.pending_on[channel] = OrderedSet()
+            self.pending_on[channel].add_all(ids)
+        for queue, each in ages.items():
+            self.queues[queue].pending.add_all(each)
+        self.timers.add_all(timers)
+        for contact_id in rest:
+            self.sync_contact(contact_id)
 
     def drop(self) -> None:
         """Take this index's timers out of the shared set, before another index takes its place."""
@@ -170,6 +207,26 @@ class Index:
 
     def requirement_of(self, contact: Contact) -> Requirement:
         """What the contact asks for at this moment, registered."""
+        plain = not contact.preferred and contact.flow is None
+        asks = (
+            contact.queue,
+            contact.channel,
+            contact.language,
+            contact.language_min,
+            contact.skills,
+            contact.steps,
+            contact.delay,
+            contact.widened,
+            contact.profiles,
+        )
+        if plain and (requirement := self._by_asks.get(asks)) is not None:
+            return requirement
+        requirement = self._requirement_of(contact)
+        if plain:
+            self._by_asks[asks] = requirement
+        return requirement
+
+    def _requirement_of(self, contact: Contact) -> Requirement:
         queue = self.workspace.policy.queues[contact.queue]
         fallback = self.workspace.policy.language_fallback.get(contact.language, ())
         demand = demand_of(queue, contact, self._waits_for(contact), fallback)
@@ -241,6 +298,7 @@ class Index:
 
     def _forget_idle_requirements(self) -> None:
         """Messages may name any skills, so requirements nobody waits under must not pile up."""
+        self._by_asks.clear()
         idle = {key for key, requirement in self.requirements.items() if not requirement.waiting}
         self.requirements = {key: r for key, r in self.requirements.items() if key not in idle}
         for name, known in self.of_queue.items():
@@ -249,14 +307,14 @@ class Index:
             each.requirements = {key: r for key, r in each.requirements.items() if key not in idle}
 
     def _relate(self, known: CapabilityClass, requirement: Requirement) -> None:
-        reason = known.why_not(self._effective(requirement.demand))
+        reason = known.why_not(self.effective(requirement.demand))
         if reason is None:
             requirement.by_number[known.number] = known
             known.requirements[requirement.demand] = requirement
         else:
             requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
 
-    def _effective(self, demand: Demand) -> Demand:
+    def effective(self, demand: Demand) -> Demand:
         """With the next tiers open as long as nobody of the open ones is there, where the queue says so."""
         tier = demand.tier
         if tier is None or not self.workspace.policy.queues[demand.queue].skip_empty_tiers:
@@ -318,7 +376,7 @@ class Index:
                 watched = tuple(AgentId(name) for name in preference_of(queue, contact))
             if queue.decline.reset_on_login:
                 decliners = tuple(contact.declines)
-        delays = sorted(self._delays.get(contact.queue, ()))
+        delays = sorted(self._delays[contact.queue]) if contact.queue in self._delays else ()
         due = contact_timer(self.workspace, contact, down=down, delays=delays)
         order = order_of(requirement.queue, contact) if requirement is not None else None
         return _ContactPlace(
@@ -366,7 +424,8 @@ class Index:
             self._declined.setdefault(agent, {})[contact_id] = None
         self._count(place, contact_id, 1)
 
-    def _count(self, place: _ContactPlace, contact_id: ContactId, by: int) -> None:
+    def _tally(self, place: _ContactPlace, by: int) -> bool:
+        """Count a contact in its queue; whether it is one of those that wait."""
         counts = self.queues.get(place.queue)
         if counts is None:
             counts = self.queues[place.queue] = QueueCounts()
@@ -377,7 +436,13 @@ class Index:
         else:
             if place.state is ContactState.ASSIGNED:
                 counts.assigned += by
+            return False
+        return True
+
+    def _count(self, place: _ContactPlace, contact_id: ContactId, by: int) -> None:
+        if not self._tally(place, by):
             return
+        counts = self.queues[place.queue]
         if by > 0:
             counts.pending.add((place.age_from, contact_id))
         else:

@@ -69,6 +69,9 @@ def withdraw_unfit(ctx: Context) -> list[ev.Event]:
 
 
 def _refuse_stranding(ctx: Context, policy: RoutingPolicy) -> None:
+    current = ctx.workspace.policy
+    if current.queues.keys() <= policy.queues.keys() and current.channels.keys() <= policy.channels.keys():
+        return
     for name, counts in sorted(ctx.index.queues.items()):
         stranded = counts.waiting + counts.offered + counts.assigned
         if name not in policy.queues and stranded:

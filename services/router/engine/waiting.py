@@ -63,10 +63,10 @@ def hours_timer(workspace: Workspace, queue: QueuePolicy) -> Timer | None:
 
 def contact_timer(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequence[int]) -> Timer | None:
     """What is due first for a contact. `down`: its channel is; `delays`: those of the queue's agents, in order."""
-    first = min(
-        ((due, TIMER_RANK[kind], kind) for kind, due in _dues(workspace, contact, down=down, delays=delays)),
-        default=None,
-    )
+    first: tuple[int, int, str] | None = None
+    for kind, due in _dues(workspace, contact, down=down, delays=delays):
+        if first is None or (due, TIMER_RANK[kind]) < first[:2]:
+            first = (due, TIMER_RANK[kind], kind)
     return timer(workspace, first[0], first[2], contact.id) if first is not None else None
 
 
@@ -119,6 +119,8 @@ def _rules(
 
 def overflow_after(queue: QueuePolicy, contact: Contact) -> int | None:
     """The first wait (ms) after which an overflow of the queue takes the contact: each target queue once."""
+    if not queue.overflow:
+        return None
     waits = [
         rule.wait
         for rule in queue.overflow
