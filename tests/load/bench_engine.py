@@ -76,8 +76,10 @@ class Figures:
 class Floor:
     """A contact centre of a given size in the middle of its day."""
 
-    def __init__(self, agents: int, waiting: int, seed: int = 1) -> None:
+    def __init__(self, agents: int, waiting: int, seed: int = 1, *, unique: bool = False) -> None:
+        """`unique`: no two agents share a capability class."""
         self.dice = random.Random(seed)
+        self._unique = unique
         self.engine = Engine()
         self.now = START
         self.seq = 1
@@ -99,7 +101,10 @@ class Floor:
         templates = [self._template(number) for number in range(max(60, min(300, agents // 10)))]
         for number in range(agents):
             agent = AgentId(f"a{number:05}")
-            self.apply(cmd.PutAgent(agent=agent, **templates[number % len(templates)]), OPERATOR)
+            profile = templates[number % len(templates)]
+            if self._unique:
+                profile = profile | {"skills": {**profile["skills"], f"own-{number}": 1}}
+            self.apply(cmd.PutAgent(agent=agent, **profile), OPERATOR)
             self.apply(cmd.SetPresence(agent=agent, presence="available"), acting(agent))
             self.now += 1
 
@@ -255,9 +260,9 @@ def round_of(floor: Floor, measured: Measured, timed: Timed | None = None) -> No
     play(floor.message(OVERLOADED), ADAPTER, measured.queued)
 
 
-def measure(agents: int, waiting: int, rounds: int) -> Measured:
+def measure(agents: int, waiting: int, rounds: int, *, unique: bool = False) -> Measured:
     """Build a centre of this size and play some rounds, first as it is, then with the matching timed."""
-    floor = Floor(agents, waiting)
+    floor = Floor(agents, waiting, unique=unique)
     index = floor.engine.world.indexes["w"]
     measured = Measured(agents, floor.waiting, len(index.classes), len(index.requirements))
     for _ in range(rounds // 10):
@@ -298,6 +303,21 @@ def line(m: Measured) -> str:
         f"{m.arrived.matchings_per_second():>9,.0f} {m.freed.matchings_per_second():>9,.0f} | "
         f"{m.queued.per_second(m.settle_ns):>9,.0f} {m.accepted.per_second(m.settle_ns):>9,.0f} "
         f"{m.idle.per_second(m.settle_ns):>8,.0f}"
+    )
+
+
+def adoption(agents: int = 1_000, waiting: int = 100_000) -> None:
+    """A policy that changes one number comes into force while so many wait."""
+    floor = Floor(agents, waiting)
+    took = []
+    for rank in (5, 6, 7):
+        queues = [queue(name, **rules) for name, rules in zip(QUEUES, RULES, strict=True)]
+        queues[0]["rank"] = rank
+        adopted = Figures()
+        floor.apply(cmd.AdoptPolicy(policy=policy(queues, [channel(kind) for kind in KINDS])), OPERATOR, adopted)
+        took += adopted.cpu
+    print(
+        f"policy adopted with {waiting:,} waiting: {min(took) / 1e9:.2f} to {max(took) / 1e9:.2f} s of CPU (goal < 1 s)"
     )
 
 
@@ -354,6 +374,9 @@ def main(arguments: list[str]) -> int:
         measured = measure(agents, waiting, rounds)
         all_measured.append(measured)
         print(json.dumps(as_json(measured)) if options.json else line(measured), flush=True)
+    if not options.quick:
+        unique = measure(*SIZES[-1], rounds, unique=True)
+        print(json.dumps(as_json(unique)) if options.json else f"{line(unique)}  (every agent unique)", flush=True)
     first, last = all_measured[0].decisions(), all_measured[-1].decisions()
     growth = first.per_second(all_measured[0].settle_ns) / last.per_second(all_measured[-1].settle_ns)
     alone = first.matchings_per_second() / last.matchings_per_second()
@@ -362,6 +385,8 @@ def main(arguments: list[str]) -> int:
             f"cost of a decision, last size against first: ×{growth:.2f} whole, ×{alone:.2f} matching alone "
             f"(goals: {GOAL_PER_SECOND:,} decisions per CPU-second, at most ×{GOAL_GROWTH:.0f})"
         )
+        if not options.quick:
+            adoption()
     return 0
 
 
