@@ -37,6 +37,7 @@ ALLOWED: dict[str, set[Role]] = {
     "GET /v1/contacts": {G, S},
     "GET /v1/contacts/{contact}": {G, S},
     "GET /v1/contacts/{contact}/history": {G, S},
+    "GET /v1/contacts/{contact}/explain": {S, P},
     "GET /v1/contacts/{contact}/messages": {G, S},
     "POST /v1/contacts/{contact}/messages": {G},
     "POST /v1/contacts/{contact}/complete": {G, S},
