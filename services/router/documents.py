@@ -251,6 +251,8 @@ def queue_doc(ws: Workspace, index: Index, name: str) -> Doc:
         "oldest_enqueued_at": rfc3339(oldest) if oldest is not None else None,
         "staffed": counts.staffed,
         "available": counts.available,
+        "open": name not in index.closed,
+        "frozen": name in ws.frozen,
         "wait_range_s": None,
         "_oldest_ms": oldest,
     }

@@ -107,7 +107,7 @@ def _from_touched(ws: Workspace, kind: str, id: str, wanted: dict[Key, None]) ->
         wanted["work", ws.name, id] = None
     elif kind == "message":
         wanted["delivery", ws.name, id] = None
-    elif kind in ("thread", "channel", "key"):
+    elif kind in ("thread", "channel", "key", "queue"):
         wanted[kind, ws.name, id] = None
     elif kind in ("policy", "workspace"):
         _want_setup(ws, wanted)

@@ -38,6 +38,7 @@ class _WorkspaceWire(msgspec.Struct):
     health_version: int
     queue_hours: dict[str, tuple[bool, int]]
     queue_limits: dict[str, int | None]
+    frozen: list[str]
     agent_limit: tuple[int | None] | None
     keys: list[Key]
     agents: list[Agent]
@@ -79,6 +80,7 @@ def _wire(state: State) -> _StateWire:
                 health_version=ws.health_version,
                 queue_hours=dict(sorted(ws.queue_hours.items())),
                 queue_limits=dict(sorted(ws.queue_limits.items())),
+                frozen=sorted(ws.frozen),
                 agent_limit=ws.agent_limit,
                 keys=_by(ws.keys),
                 agents=_by(ws.agents),
@@ -126,6 +128,7 @@ def _workspace(wire: _WorkspaceWire) -> Workspace:
     ws.health_version = wire.health_version
     ws.queue_hours = wire.queue_hours
     ws.queue_limits = wire.queue_limits
+    ws.frozen = frozenset(wire.frozen)
     ws.agent_limit = wire.agent_limit
     ws.keys = {key.key_id: key for key in wire.keys}
     ws.agents = {agent.id: agent for agent in wire.agents}

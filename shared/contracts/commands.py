@@ -279,6 +279,14 @@ class SetLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeQueue:
+    """Offer nothing of a queue until it is unfrozen; what is offered and assigned stays."""
+
+    queue: str
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReopenContact:
     """An ended contact goes on: it waits in its queue again, with its age counted from now."""
 
@@ -378,6 +386,7 @@ Command = (
     | PrioritiseContact
     | AdjustAge
     | SetLimit
+    | FreezeQueue
     | ReopenContact
     | SetContactActive
     | CancelContact

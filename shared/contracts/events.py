@@ -318,6 +318,14 @@ class QueueHours:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueFrozen:
+    """By hand: nothing of the queue is offered (or it is again)."""
+
+    queue: QueueName
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPaused:
     """After a rejection the agent is offered nothing until then."""
 
@@ -559,6 +567,7 @@ Event = (
     | ContactActivity
     | LimitSet
     | QueueHours
+    | QueueFrozen
     | AgentPaused
     | AgentPauseEnded
     | RateWindowMoved

@@ -17,7 +17,7 @@ from services.router.api.problems import Invalid, UnknownAgent
 from services.router.api.schemas import AgentIn, Member, PageOut, PendingOut, PresenceIn, TokenIn, WrapUpIn
 from shared.contracts.commands import ExtendWrapUp, FinishWrapUp, Membership, PutAgent, SetPresence
 from shared.contracts.message import Name
-from shared.vocabulary import AgentId, Role
+from shared.vocabulary import AgentId, Presence, Role
 
 router = APIRouter(tags=["agents"])
 
@@ -78,6 +78,16 @@ async def set_presence(
         presence=body.presence,
         next_presence=body.next,
         channels={kind.value: on for kind, on in body.channels.items()},
+    )
+    return await call.answered(await call.submit(command), "agent", agent)
+
+
+@router.post("/v1/agents/{agent}/drain", responses={202: {"model": PendingOut}})
+async def drain(agent: str, call: Annotated[Call, allow(Role.SUPERVISOR, Role.OPERATOR)]) -> Response:
+    """Nothing new for this agent: pending offers end as they may, and with the last contact the agent is offline."""
+    document = await call.find("agent", agent, UnknownAgent)
+    command = SetPresence(
+        agent=AgentId(agent), presence=str(document["presence"]), next_presence=Presence.OFFLINE.value
     )
     return await call.answered(await call.submit(command), "agent", agent)
 

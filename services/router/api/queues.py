@@ -11,7 +11,8 @@ from services.router.api.access import Call, Runtime, allow, everybody
 from services.router.api.answers import json_answer, page, public
 from services.router.api.contacts import Cursor, Limit
 from services.router.api.problems import UnknownQueue, UnknownWorkspace
-from services.router.api.schemas import PageOut
+from services.router.api.schemas import PageOut, PendingOut
+from shared.contracts.commands import FreezeQueue
 from shared.times import rfc3339
 from shared.vocabulary import Role
 
@@ -30,6 +31,18 @@ async def list_queues(
 async def get_queue(queue: str, call: Annotated[Call, allow(Role.SUPERVISOR)]) -> Response:
     """One queue now."""
     return json_answer(public(await call.find("queue", queue, UnknownQueue)))
+
+
+@router.post("/v1/queues/{queue}/freeze", responses={202: {"model": PendingOut}})
+async def freeze(queue: str, call: Annotated[Call, allow(Role.SUPERVISOR, Role.OPERATOR)]) -> Response:
+    """Offer nothing of this queue until it is unfrozen. What is offered and assigned stays."""
+    return await call.answered(await call.submit(FreezeQueue(queue=queue, frozen=True)), "queue", queue)
+
+
+@router.post("/v1/queues/{queue}/unfreeze", responses={202: {"model": PendingOut}})
+async def unfreeze(queue: str, call: Annotated[Call, allow(Role.SUPERVISOR, Role.OPERATOR)]) -> Response:
+    """Offer again; who waits is routed at once, with their age and place."""
+    return await call.answered(await call.submit(FreezeQueue(queue=queue, frozen=False)), "queue", queue)
 
 
 @router.get("/v1/status/{workspace}")

@@ -39,6 +39,7 @@ _DECIDE: dict[type, Callable[[Context, Any], list[ev.Event]]] = {
     cmd.PrioritiseContact: supervision.prioritise_contact,
     cmd.AdjustAge: supervision.adjust_age,
     cmd.SetLimit: supervision.set_limit,
+    cmd.FreezeQueue: supervision.freeze_queue,
     cmd.ReopenContact: supervision.reopen_contact,
     cmd.SetContactActive: supervision.set_contact_active,
     cmd.CancelContact: offers.cancel_contact,

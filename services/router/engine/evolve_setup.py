@@ -77,6 +77,12 @@ def _queue_hours(world: World, ws: Workspace, event: ev.QueueHours, at: int) -> 
     world.touched.append(("queue", ws.name, event.queue))
 
 
+def _queue_frozen(world: World, ws: Workspace, event: ev.QueueFrozen, at: int) -> None:
+    world.state.undo.save(ws)
+    ws.frozen = ws.frozen | {event.queue} if event.frozen else ws.frozen - {event.queue}
+    world.touched.append(("queue", ws.name, event.queue))
+
+
 def _channel_health_changed(world: World, ws: Workspace, event: ev.ChannelHealthChanged, at: int) -> None:
     channel = ws.channels[channel_name(event.channel, event.account)]
     world.state.undo.save(channel)
@@ -168,6 +174,7 @@ EVOLVE: dict[type, Evolve] = {
     ev.WrapUpEnded: _wrap_up_ended,
     ev.LimitSet: _limit_set,
     ev.QueueHours: _queue_hours,
+    ev.QueueFrozen: _queue_frozen,
     ev.AgentPaused: _agent_paused,
     ev.AgentPauseEnded: _agent_pause_ended,
     ev.RateWindowMoved: _rate_window_moved,

@@ -92,14 +92,14 @@ def names_now(index: Index, contact: Contact) -> tuple[str, ...]:
 def held_back(index: Index, contact: Contact) -> str | None:
     """Why the contact is offered to nobody (else) now, whoever is there; None if it is to be offered.
 
-    `closed`, `channel_down`, `retry_pause`, `enough_offers`, `aged_out`, `by_hand` (nothing is offered in its queue),
+    `closed`, `frozen`, `channel_down`, `retry_pause`, `enough_offers`, `aged_out`, `by_hand` (nothing is offered in its queue),
     `excluded` (by its attributes), or the state of a contact that does not wait.
     """
     if contact.state not in OFFERABLE:
         return contact.state.value
     queue = index.workspace.policy.queues[contact.queue]
-    if queue.name in index.closed:
-        return "closed"
+    if queue.name in index.held_back:
+        return "closed" if queue.name in index.closed else "frozen"
     health = index.workspace.channels.get(contact.channel_name)
     if health is not None and health.state is ChannelHealth.DOWN:
         return "channel_down"

@@ -86,6 +86,8 @@ class Index:
         self.classes: dict[tuple[object, ...], CapabilityClass] = {}
         self.queues: dict[str, QueueCounts] = {name: QueueCounts() for name in policy.queues}
         self.closed = {name for name, queue in policy.queues.items() if queue.hours is not None} - self._open_queues()
+        self.held_back = self.closed | (workspace.frozen & policy.queues.keys())
+        """Queues of which nothing is offered now: closed ones and frozen ones."""
         self.pending_on: dict[str, OrderedSet[tuple[str]]] = {}
         self.fresh_contacts: dict[ContactId, None] = {}
         self.fresh_classes: dict[int, CapabilityClass] = {}
@@ -174,7 +176,7 @@ class Index:
     # Queues
 
     def sync_queue(self, name: str) -> None:
-        """A queue opened or closed."""
+        """A queue opened or closed, by the hour or by hand."""
         queue = self.workspace.policy.queues.get(name)
         old = self._queue_timers.pop(name, None)
         if old is not None:
@@ -185,11 +187,14 @@ class Index:
         if new is not None:
             self.timers.add(new)
             self._queue_timers[name] = new
-        was_closed = name in self.closed
         if queue.hours is not None and name not in self._open_queues():
             self.closed.add(name)
-        elif was_closed:
+        else:
             self.closed.discard(name)
+        if name in self.closed or name in self.workspace.frozen:
+            self.held_back.add(name)
+        elif name in self.held_back:
+            self.held_back.discard(name)
             self._freshen(self.of_queue[name].values())
 
     def _open_queues(self) -> set[str]:

@@ -69,7 +69,7 @@ def _arrived(index: Index, contact: Contact) -> Iterator[Match]:
     """One fresh contact and nobody fresh: whoever is free has no other contact to prefer. It may go to several."""
     index.settle_heads()
     requirement = index.requirement_of(contact)
-    if contact.queue in index.closed:
+    if contact.queue in index.held_back:
         return
     room = requirement.queue.max_offers
     while len(contact.offers) < room and contact.agent is None:
@@ -151,7 +151,7 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature) -> tuple
     across kinds of order, of equal priority and rank the longest waiting."""
 
     def first_for(requirement: Requirement) -> Order | None:
-        if requirement.queue.name in index.closed or not requirement.fits(signature):
+        if requirement.queue.name in index.held_back or not requirement.fits(signature):
             return None
         return _first_for(index, known, signature, requirement)
 

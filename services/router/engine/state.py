@@ -31,6 +31,7 @@ class Workspace(Record):
         "health_version",
         "queue_hours",
         "queue_limits",
+        "frozen",
         "agent_limit",
     )
 
@@ -46,6 +47,8 @@ class Workspace(Record):
         """Of queues with opening hours: whether they are open, and since when that was known (ms)."""
         self.queue_limits: Mapping[str, int | None] = {}
         """Open contacts per agent, set at run time in place of the policy's."""
+        self.frozen: frozenset[str] = frozenset()
+        """Queues of which nothing is offered, by hand."""
         self.agent_limit: tuple[int | None] | None = None
         """The same for agents without a limit of their own; None: the policy's counts."""
         self.keys: dict[str, Key] = {}

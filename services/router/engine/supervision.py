@@ -92,6 +92,15 @@ def set_limit(ctx: Context, command: cmd.SetLimit) -> list[ev.Event]:
     return [ev.LimitSet(most=command.most, agent=command.agent, queue=command.queue)]
 
 
+def freeze_queue(ctx: Context, command: cmd.FreezeQueue) -> list[ev.Event]:
+    """Nothing of the queue is offered until it is unfrozen."""
+    if command.queue not in ctx.workspace.policy.queues:
+        raise Refused("unknown_queue", f"there is no queue {command.queue!r}", "queue")
+    if (command.queue in ctx.workspace.frozen) == command.frozen:
+        return [ev.CommandNoted(reason="unchanged", subject=command.queue)]
+    return [ev.QueueFrozen(queue=QueueName(command.queue), frozen=command.frozen)]
+
+
 def reopen_contact(ctx: Context, command: cmd.ReopenContact) -> list[ev.Event]:
     """An ended contact waits again in its queue."""
     contact = ctx.contact(command.contact)

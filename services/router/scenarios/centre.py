@@ -161,6 +161,8 @@ class Centre:
             case words.SetLimit():
                 agent = AgentId(action.agent) if action.agent is not None else None
                 return cmd.SetLimit(most=action.max, agent=agent, queue=action.queue), OPERATOR
+            case words.FreezeQueue():
+                return cmd.FreezeQueue(queue=action.queue, frozen=action.do == "freeze_queue"), OPERATOR
             case words.ChannelDown():
                 state = ChannelHealth.DOWN if action.do == "channel_down" else ChannelHealth.HEALTHY
                 report = cmd.ReportChannelHealth(channel=action.channel, account=ACCOUNT, state=state)

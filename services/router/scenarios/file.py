@@ -271,6 +271,11 @@ class SetLimit(_Action):
     max: int | None = None
 
 
+class FreezeQueue(_Action):
+    do: Literal["freeze_queue", "unfreeze_queue"]
+    queue: str
+
+
 class ChannelDown(_Action):
     do: Literal["channel_down", "channel_up"]
     channel: str
@@ -291,6 +296,7 @@ Action = Annotated[
     | SetPriority
     | AdjustAge
     | SetLimit
+    | FreezeQueue
     | ChannelDown,
     Field(discriminator="do"),
 ]
