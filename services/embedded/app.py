@@ -23,6 +23,7 @@ from services.ingest_email.settings import EmailSettings
 from services.ingest_social.app import build_social
 from services.ingest_social.settings import SocialSettings
 from services.router.api.auth import AuthSettings, issue_token
+from services.router.bystanders import AgentsWorker
 from services.router.settings import RouterSettings
 from services.router.snapshots import Taker, worker_on
 from shared.clock import Clock, SystemClock
@@ -76,6 +77,7 @@ class RouterFactory(Protocol):
         routes: Sequence[APIRouter],
         stopping: asyncio.Event,
         take_snapshot: Taker | None = None,
+        bystanders: AgentsWorker | None = None,
     ) -> RunningRouter: ...
 
 
@@ -170,6 +172,7 @@ async def build(
         routes=[chat.routes, social.routes],
         stopping=stopping,
         take_snapshot=worker_on(settings.data_dir),
+        bystanders=AgentsWorker(str(settings.data_dir.resolve())),
     )
     web, admin = WebServer(router.api, ports.http), WebServer(router.admin, ports.admin)
     addresses = Addresses(

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from services.router.api.app import build_api
-from services.router.api.deps import ApiDeps, MessageIntake, Replicas
+from services.router.api.deps import ApiDeps, Bystanders, MessageIntake, Replicas
 from services.router.api.leases import Leases
 from services.router.gauges import Gauges
 from services.router.journals import Journals
@@ -52,6 +52,7 @@ def build_router(
     routes: Sequence[APIRouter],
     stopping: asyncio.Event,
     take_snapshot: Taker | None = None,
+    bystanders: Bystanders | None = None,
 ) -> Router:
     """Engine and API in one process, which has the only partition for itself. `routes` (chat, webhooks) are served
     beside the API and the pages.
@@ -81,6 +82,7 @@ def build_router(
         metrics=metrics,
         workspaces=workspaces,
         replicas=replicas,
+        bystanders=bystanders,
     )
     gauges = Gauges(metrics, log, clock, lambda: [partition])
     parts = [
@@ -116,6 +118,7 @@ def build_front(
     replicas: Replicas,
     book: LeaseBook | None = None,
     saves: Ready | None = None,
+    bystanders: Bystanders | None = None,
 ) -> tuple[FastAPI, list[Part]]:
     """The public application with the pages, and what runs beside it. `book`: where several such
     processes share them. `saves`: what desks are told of the log."""
@@ -137,6 +140,7 @@ def build_front(
             feed=journals.feed,
             replicas=replicas,
             stopping=stopping,
+            bystanders=bystanders,
             saves=saves or (lambda: True),
             wait_s=settings.wait_s,
             docs=settings.api_docs,

@@ -1,6 +1,6 @@
 """`python -m services.router`: runs a router process, creates workspaces, looks into a log, plays scenarios.
 
-The tools that look (`verify`, `snapshot`) read beside running processes and change nothing.
+The tools that look (`verify`, `snapshot`, `explain`) read beside running processes and change nothing.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from services.router import cluster, snapshot
+from services.router import bystanders, cluster, explain, snapshot
 from services.router.chain import Diverged
 from services.router.provision import create_workspace
 from services.router.replica import Performed, Replica
 from services.router.scenarios import report
 from shared import json_logging
 from shared.clock import SystemClock
+from shared.log.codec import encode
 from shared.log.content_table import MemoryContentTable
 from shared.log.kafka import KafkaLog
 from shared.log.port import Log, LogCorrupt, LogMisconfigured, LogUnavailable, Snapshot
@@ -110,6 +112,42 @@ async def verify(address: str, partition: int = 0) -> list[str]:
         ]
 
 
+async def explain_contact(
+    address: str, workspace: str, contact: str, *, partition: int = 0, decision: int | None = None, agents: bool = False
+) -> tuple[dict[str, Any], dict[str | None, dict[str, Any]]]:
+    """Every decision about a contact, or one of them, as `explain.explained` tells it, and with `agents` who was there:
+    by event id, None for now while the contact waits. Raises as `write_snapshot`, and ValueError for what is not
+    there."""
+    async with _reading(address) as log:
+        events, policies = await explain.read_whole(log, partition, workspace, contact)
+        if not events:
+            raise ValueError(f"the journal tells of no contact {contact!r} in workspace {workspace!r}")
+        told = explain.only(explain.explained(contact, partition, events, policies), decision)
+        if not agents:
+            return told, {}
+        places = [explain.place_of(each["id"]) for each in told["decisions"]]
+        try:
+            there = await bystanders.agents_at(log, partition, workspace, contact, places)
+            found: dict[str | None, dict[str, Any]] = {each["id"]: each for each in there}
+            if decision is None and explain.waits(events):
+                found[None] = await bystanders.agents_now(log, partition, workspace, contact)
+        except bystanders.CannotExplain as error:
+            raise ValueError(str(error)) from None
+        return told, found
+
+
+async def explain_moment(address: str, workspace: str, contact: str, moment: str, partition: int) -> dict[str, Any]:
+    """Who was there at an event (`partition:seq:index`) or is `now`; `{cannot}` if that cannot be found out."""
+    async with _reading(address) as log:
+        try:
+            if moment == "now":
+                return await bystanders.agents_now(log, partition, workspace, contact)
+            places = [explain.place_of(moment)]
+            return (await bystanders.agents_at(log, partition, workspace, contact, places))[0]
+        except bystanders.CannotExplain as error:
+            return {"cannot": str(error)}
+
+
 def main(arguments: list[str]) -> int:
     """0 if all is well, 1 if a check or the service failed, 2 for wrong arguments, settings or an unreadable log."""
     chosen = _parser().parse_args(arguments)
@@ -126,6 +164,8 @@ def main(arguments: list[str]) -> int:
             case "workspace":
                 keys = asyncio.run(create_workspace(ProcessSettings.read(config_file()), chosen.name, chosen.title))
                 print(json.dumps(keys, indent=2))
+            case "explain":
+                _explain(chosen)
             case "scenarios":
                 return report.run(chosen.files, as_json=chosen.json)
             case _:
@@ -144,16 +184,37 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _explain(chosen: argparse.Namespace) -> None:
+    whose = (chosen.log, chosen.workspace, chosen.contact)
+    if chosen.at is not None:
+        print(encode(asyncio.run(explain_moment(*whose, chosen.at, chosen.partition))).decode())
+        return
+    told, agents = asyncio.run(
+        explain_contact(*whose, partition=chosen.partition, decision=chosen.decision, agents=chosen.agents)
+    )
+    if chosen.json:
+        print(json.dumps({**told, "agents": list(agents.values())}, indent=2))
+    else:
+        print("\n".join(explain.lines(told, agents)))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m services.router", description=__doc__)
     parser.add_argument("--role", choices=[role.value for role in cluster.Role], help="run a router process")
     commands = parser.add_subparsers(dest="command")
     check = commands.add_parser("verify", help="fold the journal and compare it with the newest snapshot")
     take = commands.add_parser("snapshot", help="fold the log and write a snapshot to a file")
-    for tool in (check, take):
+    why = commands.add_parser("explain", help="tell why a contact went to these agents")
+    for tool in (check, take, why):
         tool.add_argument("log", help="the address of the log as in LOG, or a data directory")
         tool.add_argument("--partition", type=int, default=0, help="which partition")
     take.add_argument("target", type=Path, help="the file to write")
+    why.add_argument("workspace", help="the contact's workspace")
+    why.add_argument("contact", help="the contact's id")
+    why.add_argument("--agents", action="store_true", help="how every agent stood each time, and now if it waits")
+    why.add_argument("--decision", type=int, help="only this decision, counted from 1")
+    why.add_argument("--json", action="store_true", help="one object")
+    why.add_argument("--at", help=argparse.SUPPRESS)
     workspace = commands.add_parser("workspace", help="create a workspace and print its first keys")
     workspace.add_argument("name", help="the workspace's name")
     workspace.add_argument("--title", default="", help="what people call it")

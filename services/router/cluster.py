@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.router.app import build_front
+from services.router.bystanders import AgentsWorker
 from services.router.gauges import Gauges
 from services.router.host import Host
 from services.router.membership import Roster
@@ -154,6 +155,7 @@ def _front(
         replicas=replicas,
         book=backends.leases,
         saves=backends.healthy,
+        bystanders=AgentsWorker(settings.log),
     )
     return WebServer(api, sockets.enter_context(listen(settings.host, settings.port, setting="PORT"))), beside
 

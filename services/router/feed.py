@@ -49,17 +49,7 @@ class JournalReader:
             entry = await self._entry(seq)
             if entry is None:
                 raise LogCorrupt(f"entry {seq} is not in the journal")
-            for index, (decision, event) in enumerate(_flat(entry)):
-                if decision.workspace == workspace and getattr(event, "contact", None) == contact_id:
-                    history.append(
-                        {
-                            "seq": seq,
-                            "index": index,
-                            "at": entry.at,
-                            "type": type(event).__name__,
-                            "data": event_fields(event),
-                        }
-                    )
+            history += history_in(entry, workspace, contact_id)
         return history
 
     async def feed(self, workspace: str, after: str | None) -> AsyncIterator[dict[str, Any]]:
@@ -156,6 +146,15 @@ class JournalReader:
                     return None
             offset = records[-1].offset + 1
         return None
+
+
+def history_in(entry: Entry, workspace: str, contact_id: str) -> list[dict[str, Any]]:
+    """The events of a contact in one entry, as `JournalReader.history` gives them."""
+    return [
+        {"seq": entry.seq, "index": index, "at": entry.at, "type": type(event).__name__, "data": event_fields(event)}
+        for index, (decision, event) in enumerate(_flat(entry))
+        if decision.workspace == workspace and getattr(event, "contact", None) == contact_id
+    ]
 
 
 def _flat(entry: Entry) -> list[tuple[Decision, Event]]:

@@ -42,6 +42,10 @@ Feed = Callable[[str, str | None], AsyncIterator[Mapping[str, Any]]]
 `{id, type, at, sequence, subject, data}`; `id` is `partition:seq:index`, `sequence` counts up without gaps. Raises
 `LookupError` on the first step if `after` is no longer known."""
 
+Bystanders = Callable[[int, str, str, tuple[int, int] | None], Awaitable[Mapping[str, Any]]]
+"""`(partition, workspace, contact, place)`: how every agent stood at the decision in `place` (entry, index), or stands
+now, as `services.router.bystanders` says it. Raises its `CannotExplain`."""
+
 Replicas = Callable[[], Awaitable[list[dict[str, Any]]]]
 """Every replica as `{replica, partition, leader, seq, state_hash}`."""
 
@@ -79,6 +83,8 @@ class ApiDeps:
     feed: Feed
     replicas: Replicas
     stopping: asyncio.Event
+    bystanders: Bystanders | None = None
+    """None where the log cannot be read beside this process."""
     saves: Ready = field(default=lambda: True)
     """Whether the log takes what is said here: True, or words why not. Desks are told."""
     limits: Limits = field(default_factory=Limits)

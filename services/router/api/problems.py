@@ -203,6 +203,12 @@ class CommandRejected(Problem):
     status, slug, title = 500, "command-rejected", "The router could not decide this command"
 
 
+class CannotExplain(Problem):
+    """A decision's agents are not recorded but found out again, and that is not possible; `detail` says why."""
+
+    status, slug, title = 503, "cannot-explain", "Who was there cannot be found out"
+
+
 class OutcomeUnknown(Problem):
     """It may or may not have become durable. Retrying under the same key is safe."""
 

@@ -368,3 +368,13 @@ class PageOut(BaseModel):
 
     items: list[dict[str, Any]]
     next_cursor: str | None
+
+
+class ExplainOut(BaseModel):
+    """Why a contact went where it went. Of each decision `before` says what led to it and `considered` who came first,
+    with named scores (lower is better, the first difference decides). `agents` where asked for: how each one stood."""
+
+    contact: str
+    decisions: list[dict[str, Any]]
+    since: list[dict[str, Any]]
+    agents: dict[str, Any] | None

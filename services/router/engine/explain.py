@@ -92,8 +92,8 @@ def names_now(index: Index, contact: Contact) -> tuple[str, ...]:
 def held_back(index: Index, contact: Contact) -> str | None:
     """Why the contact is offered to nobody (else) now, whoever is there; None if it is to be offered.
 
-    `closed`, `frozen`, `channel_down`, `retry_pause`, `enough_offers`, `aged_out`, `by_hand` (nothing is offered in its queue),
-    `excluded` (by its attributes), or the state of a contact that does not wait.
+    `closed`, `frozen`, `channel_down`, `retry_pause`, `enough_offers`, `aged_out`, `by_hand` (nothing is offered in its
+    queue), `excluded` (by its attributes), or the state of a contact that does not wait.
     """
     if contact.state not in OFFERABLE:
         return contact.state.value
