@@ -42,8 +42,9 @@ bench: setup ## print the figures of docs/performance.md
 browser: setup ## the pages, in a real Chromium
 	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
-docs: setup ## write docs/configuration.md and docs/contracts/ anew from the code
+docs: setup ## write docs/configuration.md, docs/policy.md and docs/contracts/ anew from the code
 	@$(BIN)/python -m deploy.scripts.configuration
+	@$(BIN)/python -m deploy.scripts.policy_reference
 	@$(BIN)/python -m deploy.scripts.schemas
 
 lock: ## resolve the dependencies of pyproject.toml anew (needs uv)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
 import yaml
 
-from deploy.scripts import configuration, schemas
+from deploy.scripts import configuration, policy_reference, schemas
 from shared.contracts.message import InboundMessage
 from shared.contracts.policy import Policy
+from shared.contracts.queue_policy import Strategy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")])
@@ -23,6 +25,15 @@ SOURCES = sorted(
 
 def test_the_configuration_page_is_current() -> None:
     assert configuration.FILE.read_text() == configuration.page(), "run `make docs`"
+
+
+def test_the_policy_page_is_current() -> None:
+    assert policy_reference.FILE.read_text() == policy_reference.page(), "run `make docs`"
+
+
+def test_the_policy_page_explains_every_strategy() -> None:
+    text = policy_reference.INTRODUCTION.read_text()
+    assert [name for name in get_args(Strategy) if f"| `{name}` |" not in text] == []
 
 
 def test_the_schemas_are_current() -> None:
