@@ -57,7 +57,7 @@ export class Header {
     const bar = h(
       "span",
       {
-        class: used > total ? "load-bar over" : "load-bar",
+        class: total && used > total ? "load-bar over" : "load-bar",
         role: "meter",
         "aria-label": "Your load",
         "aria-valuemin": 0,
