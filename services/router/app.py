@@ -138,6 +138,7 @@ def build_front(
             leases=leases,
             history=journals.history,
             feed=journals.feed,
+            adoptions=journals.adoptions,
             replicas=replicas,
             stopping=stopping,
             bystanders=bystanders,

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from services.router import bystanders, cluster, explain, snapshot
+from services.router import bystanders, cluster, explain, policy_lint, snapshot
 from services.router.chain import Diverged
 from services.router.provision import create_workspace
 from services.router.replica import Performed, Replica
@@ -168,6 +168,9 @@ def main(arguments: list[str]) -> int:
                 _explain(chosen)
             case "scenarios":
                 return report.run(chosen.files, as_json=chosen.json)
+            case "policy":
+                now = SystemClock().now_ms()
+                return policy_lint.run(chosen.file, strict=chosen.strict, as_json=chosen.json, now=now)
             case _:
                 _parser().print_usage(sys.stderr)
                 return 2
@@ -221,6 +224,12 @@ def _parser() -> argparse.ArgumentParser:
     scenarios = commands.add_parser("scenarios", help="play policy tests through the engine")
     scenarios.add_argument("files", nargs="+", type=Path, help="YAML files, or folders of them")
     scenarios.add_argument("--json", action="store_true", help="one object a line")
+    policy = commands.add_parser("policy", help="look at a policy before it is adopted")
+    looks = policy.add_subparsers(dest="tool", required=True)
+    lint = looks.add_parser("lint", help="what it will not do as it seems to")
+    lint.add_argument("file", type=Path, help="YAML, or JSON if it ends in .json")
+    lint.add_argument("--strict", action="store_true", help="warnings count as errors")
+    lint.add_argument("--json", action="store_true", help="one object a line")
     return parser
 
 

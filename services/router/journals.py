@@ -1,10 +1,11 @@
-"""Readers of all partitions' journals, made as they are asked for: histories and the public feed."""
+"""Readers of all partitions' journals, made as they are asked for: histories, adopted policies, the public feed."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from services.router.adoptions import Adoptions
 from services.router.feed import JournalReader
 from shared.log.port import Journal
 
@@ -16,6 +17,7 @@ class Journals:
         self._journal = journal
         self._partition_of = partition_of
         self._readers: dict[int, JournalReader] = {}
+        self._adoptions: dict[int, Adoptions] = {}
 
     async def history(self, workspace: str, contact: str, seqs: Sequence[int]) -> list[dict[str, Any]]:
         """`History` of the API."""
@@ -24,6 +26,11 @@ class Journals:
     def feed(self, workspace: str, after: str | None) -> AsyncIterator[dict[str, Any]]:
         """`Feed` of the API."""
         return self._of(workspace).feed(workspace, after)
+
+    def adoptions(self, workspace: str) -> Adoptions:
+        """The adopted policies of the workspace's partition."""
+        partition = self._partition_of(workspace)
+        return self._adoptions.setdefault(partition, Adoptions(self._journal, partition))
 
     def _of(self, workspace: str) -> JournalReader:
         partition = self._partition_of(workspace)

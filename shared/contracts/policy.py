@@ -80,7 +80,7 @@ class Flow(Strict):
 class LanguageStep(Strict):
     """A further language in which a contact may be answered."""
 
-    language: Language
+    language: Language = Field(description="Asked for at the same least level as the contact's own.")
     after_s: Seconds = Field(0, description="From so long in the queue on.")
 
 

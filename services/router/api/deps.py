@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from services.router.adoptions import Adoptions
 from services.router.api.auth import AuthSettings
 from services.router.api.leases import Leases
 from services.router.metrics import RouterMetrics
@@ -81,6 +82,8 @@ class ApiDeps:
     leases: Leases
     history: History
     feed: Feed
+    adoptions: Callable[[str], Adoptions]
+    """By workspace, the policies that its journal knows of."""
     replicas: Replicas
     stopping: asyncio.Event
     bystanders: Bystanders | None = None

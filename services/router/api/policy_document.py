@@ -51,6 +51,12 @@ def read_policy(data: bytes, media_type: str) -> Policy:
         raise InvalidPolicy([{**found, **lines.of(found["field"])} for found in errors]) from None
 
 
+def lines_of(data: bytes, fields: Sequence[str]) -> list[int | None]:
+    """For each field (`queues.0.rank`) its line, or that of the nearest thing around it; None if there are no lines."""
+    lines = _Lines(data)
+    return [lines.of(field).get("line") for field in fields]
+
+
 def write_yaml(policy: Mapping[str, Any]) -> bytes:
     """The policy as YAML that `read_policy` takes."""
     text: str = yaml.safe_dump(_plain(policy), sort_keys=False, allow_unicode=True)

@@ -82,7 +82,7 @@ def arrive(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:
         return events
     queue = ctx.workspace.policy.queues[created.queue]
     rule = arrival_overflow(ctx, queue)
-    if rule is not None:
+    if rule is not None and not (rule.action == "callback" and created.channel == "callback"):
         return [*events, *overflowed(created.contact, created.queue, rule)]
     if why_refused(ctx, queue) is not None:
         return [*events, ev.ContactCancelled(contact=created.contact, reason=REFUSED)]

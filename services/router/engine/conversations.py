@@ -121,7 +121,7 @@ def _message(
 
 
 def _open(ctx: Context, command: cmd.ReceiveMessage, channel: ChannelPolicy, customer: CustomerId) -> list[ev.Event]:
-    flow = command.flow or (channel.flow if command.queue is None else None)
+    flow = command.flow or (channel.flow if command.queue is None and not command.queues else None)
     queue = first_queue(ctx, command.queue, command.queues, flow, channel.queue)
     language, confidence, reason = language_of(ctx, command, channel, customer)
     thread = ctx.workspace.threads.get(command.thread)
@@ -193,7 +193,7 @@ def create_contact(ctx: Context, command: cmd.CreateContact) -> list[ev.Event]:
     if known is not None:
         return [ev.CommandNoted(reason="duplicate", subject=known or None)]
     channel = _channel(ctx, command.channel, command.account)
-    flow = command.flow or (channel.flow if command.queue is None else None)
+    flow = command.flow or (channel.flow if command.queue is None and not command.queues else None)
     queue = first_queue(ctx, command.queue, command.queues, flow, channel.queue)
     contact_id = ContactId(ctx.new_id())
     sender = command.customer or AddressKey(f"x{contact_id}")

@@ -9,6 +9,7 @@ contacts (`docs/adr/0010-one-matcher-for-every-rule.md`).
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -93,13 +94,16 @@ class Index:
         self.fresh_classes: dict[int, CapabilityClass] = {}
         self.cut = False
         """Whether the last routing pass ended before all pairs were made, because there were so many."""
-        self._positioned = frozenset(queue for agent in workspace.agents.values() for queue in _positioned(agent))
+        self._positions = {agent.id: _positioned(agent) for agent in workspace.agents.values() if _positioned(agent)}
+        """The queues in which agents have a position of their own."""
+        self._positioned = Counter(queue for queues in self._positions.values() for queue in queues)
         self._chain_of = {
             name: chain_of(queue, positioned=name in self._positioned) for name, queue in policy.queues.items()
         }
         self._chains: tuple[Chain, ...] = tuple(dict.fromkeys(self._chain_of.values()))
         self.outgrown = False
-        """Whether an agent has a position in a queue where nobody had one: the whole has to be made anew."""
+        """Whether a queue has the first agent with a position of their own, or lost the last one: its chain is another
+        then, and the whole has to be made anew."""
         self._named: dict[str, int] = {}
         """Agents that some waiting contact is restricted to, and by how many demands: each is a class of their own."""
         self._watching: dict[AgentId, dict[ContactId, None]] = {}
@@ -511,8 +515,8 @@ class Index:
     def sync_agent(self, agent_id: AgentId) -> None:
         """Bring free sets, timers and staffing of one agent in step with their facts."""
         agent = self.workspace.agents.get(agent_id)
-        if agent is not None and agent.memberships and not self._positioned.issuperset(_positioned(agent)):
-            self.outgrown = True
+        self._sync_positions(agent_id, agent)
+        if self.outgrown:
             return
         if agent is None or agent.memberships or agent_id in self._delays_of:
             self._sync_delays(agent_id, agent)
@@ -523,6 +527,18 @@ class Index:
         self._sync_queue_timers(agent_id, agent)
         for contact_id in list(self._watching.get(agent_id, ())):
             self.sync_contact(contact_id)
+
+    def _sync_positions(self, agent_id: AgentId, agent: Agent | None) -> None:
+        old = self._positions.get(agent_id, ())
+        new = _positioned(agent) if agent is not None and agent.memberships else ()
+        if old == new:
+            return
+        before = self._positioned.keys() - ()
+        self._positions[agent_id] = new
+        self._positioned.subtract(old)
+        self._positioned.update(new)
+        self._positioned += Counter()
+        self.outgrown = self._positioned.keys() != before
 
     def _sync_delays(self, agent_id: AgentId, agent: Agent | None) -> None:
         """A delay that nobody had yet, or has any more, changes when those who wait in that queue are looked at."""
@@ -713,9 +729,9 @@ class Index:
             self._offer_timers[offer_id] = new
 
 
-def _positioned(agent: Agent) -> list[str]:
+def _positioned(agent: Agent) -> tuple[str, ...]:
     """The queues in which the agent has a position of their own."""
-    return [member.queue for member in agent.memberships if member.position]
+    return tuple(member.queue for member in agent.memberships if member.position)
 
 
 def _agent_dues(agent: Agent | None) -> tuple[tuple[str, int | None], ...]:

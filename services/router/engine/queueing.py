@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.router.engine.admission import overflowed, station_of
 from services.router.engine.context import Context, withdraw_offers
 from services.router.engine.records import Agent, Contact
-from services.router.engine.waiting import overflow_after
+from services.router.engine.waiting import is_done, overflow_after
 from shared.contracts import events as ev
 from shared.vocabulary import AgentId, QueueName
 
@@ -69,7 +69,7 @@ def overflow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     """The contact has waited so long in this queue that it goes on elsewhere."""
     queue = ctx.workspace.policy.queues[contact.queue]
     wait = overflow_after(queue, contact)
-    rule = next(rule for rule in queue.overflow if rule.wait == wait and rule.queue not in contact.overflowed)
+    rule = next(rule for rule in queue.overflow if rule.wait == wait and not is_done(rule, contact))
     return [*withdraw_offers(contact, ctx.workspace, "moved"), *overflowed(contact.id, contact.queue, rule)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from services.router.engine.demand import preference_of
-from services.router.engine.policy import FlowStep, QueuePolicy
+from services.router.engine.policy import FlowStep, OverflowRule, QueuePolicy
 from services.router.engine.records import Contact
 from services.router.engine.state import Workspace
 from shared.vocabulary import ContactState
@@ -121,12 +121,13 @@ def overflow_after(queue: QueuePolicy, contact: Contact) -> int | None:
     """The first wait (ms) after which an overflow of the queue takes the contact: each target queue once."""
     if not queue.overflow:
         return None
-    waits = [
-        rule.wait
-        for rule in queue.overflow
-        if rule.wait is not None and (rule.queue is None or rule.queue not in contact.overflowed)
-    ]
+    waits = [rule.wait for rule in queue.overflow if rule.wait is not None and not is_done(rule, contact)]
     return min(waits, default=None)
+
+
+def is_done(rule: OverflowRule, contact: Contact) -> bool:
+    """Whether an overflow has had its turn with the contact: each queue once, and a call-back is one already."""
+    return rule.queue in contact.overflowed or (rule.action == "callback" and contact.channel == "callback")
 
 
 def flow_step(workspace: Workspace, contact: Contact) -> FlowStep | None:

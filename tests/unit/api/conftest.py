@@ -21,6 +21,7 @@ from services.router.api.auth import AuthSettings, NewKey, issue_token, new_key
 from services.router.api.deps import MessageIntake
 from services.router.api.gateway import CommandGateway
 from services.router.api.leases import Leases
+from services.router.journals import Journals
 from services.router.metrics import RouterMetrics
 from shared.clock import SystemClock
 from shared.contracts.commands import LanguageCandidate
@@ -212,6 +213,7 @@ async def world(
         ),
         history=history,
         feed=feed,
+        adoptions=Journals(log.journal, partition_of).adoptions,
         replicas=replicas,
         stopping=asyncio.Event(),
         limits=limits or Limits(),

@@ -67,6 +67,9 @@ ALLOWED: dict[str, set[Role]] = {
     "POST /v1/agents/{agent}/drain": {S, P},
     "GET /v1/policy": {P},
     "PUT /v1/policy": {P},
+    "GET /v1/policy/versions": {P},
+    "GET /v1/policy/versions/{version}": {P},
+    "POST /v1/policy/versions/{version}/adopt": {P},
     "GET /v1/channels": {P, A},
     "PUT /v1/channels/{channel}/health": {P, A},
     "GET /v1/queues": {S},
@@ -111,7 +114,7 @@ async def test_every_route_refuses_whom_it_does_not_name(caller: str) -> None:
             if caller in allowed:
                 continue
             method, path = name.split()
-            concrete = path.replace("{agent}", "ana").replace("{contact}", "c-ana")
+            concrete = path.replace("{agent}", "ana").replace("{contact}", "c-ana").replace("{version}", "1")
             answer = await api.client.request(method, concrete, headers=headers, content=b"{not even json")
             assert answer.status_code == (401 if caller == "nobody" else 403), name
             assert answer.headers["content-type"] == "application/problem+json"
