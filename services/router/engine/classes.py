@@ -67,7 +67,7 @@ class Requirement:
 
     def fits(self, signature: Signature) -> bool:
         """Whether there is room for one of these contacts."""
-        profiles = self.demand.profiles
+        profiles = () if "capacity" in self.demand.bypass else self.demand.profiles
         return self.kind in signature.kinds and (not profiles or set(profiles) <= set(signature.profiles))
 
     def offer_head(self, known: CapabilityClass) -> None:

@@ -1,0 +1,96 @@
+"""The facts at one instant, to be played with: what a pair changes is changed here, never in the state."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+
+from services.router.engine.policy import QueuePolicy, RoutingPolicy
+from services.router.engine.records import Agent, Contact
+from services.router.engine.state import Workspace
+from shared.contracts.commands import Membership
+from shared.vocabulary import AgentId, ChannelHealth, ContactState
+
+
+@dataclass
+class Moment:
+    """A workspace at `now` (ms). `offered`: by contact, who is looking at an offer of it. Records are copies."""
+
+    policy: RoutingPolicy
+    now: int
+    contacts: dict[str, Contact]
+    agents: dict[str, Agent]
+    offered: dict[str, list[str]]
+    down: set[str]
+    frozen: frozenset[str]
+    queue_limits: dict[str, int | None]
+    agent_limit: int | None
+
+    @classmethod
+    def of(cls, ws: Workspace, now: int | None = None) -> Moment:
+        """The workspace as it is; without `now`, at the newest instant that a fact speaks of."""
+        return cls(
+            policy=ws.policy,
+            now=_newest(ws) if now is None else now,
+            contacts={str(contact.id): copy(contact) for contact in ws.contacts.values()},
+            agents={str(agent.id): copy(agent) for agent in ws.agents.values()},
+            offered={
+                str(contact.id): [str(ws.offers[offer].agent) for offer in contact.offers]
+                for contact in ws.contacts.values()
+            },
+            down={name for name, channel in ws.channels.items() if channel.state is ChannelHealth.DOWN},
+            frozen=ws.frozen,
+            queue_limits=dict(ws.queue_limits),
+            agent_limit=ws.policy.max_per_agent if ws.agent_limit is None else ws.agent_limit[0],
+        )
+
+    def queue_of(self, contact: Contact) -> QueuePolicy:
+        return self.policy.queues[contact.queue]
+
+    def give(self, contact_id: str, agent_id: str) -> None:
+        """A pair is made: an offer, which takes capacity at once; or an assignment, where the queue accepts for its
+        agents, which takes back what others are offered of the contact."""
+        contact, agent = self.contacts[contact_id], self.agents[agent_id]
+        agent.held = {**agent.held, contact.id: contact.channel}
+        agent.assigned_last = {**agent.assigned_last, contact.queue: self.now}
+        if not self.queue_of(contact).auto_accept:
+            self.offered[contact_id].append(agent_id)
+            contact.state = ContactState.OFFERED
+            return
+        for other in self.offered[contact_id]:
+            colleague = self.agents[other]
+            colleague.held = {held: kind for held, kind in colleague.held.items() if held != contact.id}
+        self.offered[contact_id] = []
+        contact.state = ContactState.ASSIGNED
+        contact.agent = AgentId(agent_id)
+        times = (*agent.assigned_times.get(contact.queue, ()), self.now)
+        agent.assigned_times = {**agent.assigned_times, contact.queue: times}
+
+
+def is_member(agent: Agent, queue: str) -> bool:
+    """Agents serve the queues they name, or all."""
+    return not agent.queues or queue in agent.queues
+
+
+def membership(agent: Agent, queue: str) -> Membership:
+    """What holds for the agent in a queue: plain defaults where nothing is said."""
+    for each in agent.memberships:
+        if each.queue == queue:
+            return each
+    return Membership(queue=queue)
+
+
+def working(moment: Moment, agent: Agent) -> list[tuple[str, Contact]]:
+    """(channel kind, contact) of what takes the agent's capacity: held or offered, but not parked."""
+    return [(kind, moment.contacts[held]) for held, kind in agent.held.items() if held not in agent.parked]
+
+
+def used(moment: Moment, agent: Agent) -> int:
+    """Capacity in use, in thousandths of a unit."""
+    return sum(agent.capacity_weights.get(kind, 1000) for kind, _ in working(moment, agent))
+
+
+def _newest(ws: Workspace) -> int:
+    contacts = [contact.state_since for contact in ws.contacts.values()]
+    agents = [max(agent.presence_since, agent.idle_since) for agent in ws.agents.values()]
+    return max([ws.created_at, *contacts, *agents])

@@ -1,0 +1,50 @@
+"""Which contact comes first: inside one order, and across orders by waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from services.router.engine.policy import BucketRule, QueuePolicy, matches
+from services.router.engine.records import Contact
+from tests.oracle.moment import Moment
+
+
+def first(moment: Moment, contacts: Iterable[Contact]) -> Contact:
+    """The first of each kind of order, and of those the one that waits longest; earlier arrival, then id on a tie."""
+    kinds: dict[object, list[Contact]] = {}
+    for contact in contacts:
+        kinds.setdefault(_kind(moment.queue_of(contact)), []).append(contact)
+    firsts = [min(alike, key=lambda contact: _place(moment, contact)) for alike in kinds.values()]
+    return min(firsts, key=_age)
+
+
+def _kind(queue: QueuePolicy) -> object:
+    """What contacts of two queues must share to be compared by their order."""
+    return {"score": ("score", queue.priority_unit), "buckets": ("buckets", queue.buckets)}.get(queue.contact_order, "")
+
+
+def _place(moment: Moment, contact: Contact) -> tuple[object, ...]:
+    queue = moment.queue_of(contact)
+    if queue.contact_order == "score":
+        waited = moment.now - contact.age_from
+        return (-(waited + contact.priority * queue.priority_unit), *_age(contact))
+    if queue.contact_order == "buckets":
+        for number, bucket in enumerate(queue.buckets):
+            if matches(contact.attributes, bucket.match):
+                return (number, *_inside(bucket, contact), *_age(contact))
+        return (len(queue.buckets), 0, 0.0, "", *_age(contact))
+    return (-contact.priority, *_age(contact))
+
+
+def _inside(bucket: BucketRule, contact: Contact) -> tuple[int, float, str]:
+    """Ascending by the bucket's attribute: numbers, then words, then contacts without it."""
+    value = contact.attributes.get(bucket.order_attr) if bucket.order_attr else ""
+    if value is None:
+        return (2, 0.0, "")
+    if not value:
+        return (0, 0.0, "")
+    return (0, float(value), "") if value.lstrip("-").replace(".", "", 1).isdigit() else (1, 0.0, value)
+
+
+def _age(contact: Contact) -> tuple[int, str]:
+    return (contact.age_from, contact.id)

@@ -1,0 +1,87 @@
+"""The rule: the best-ordered of the agents' bests goes to the best agent of those whose best it is, until no pair is
+left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from services.router.engine.records import Agent, Contact
+from services.router.engine.state import Workspace
+from tests.oracle.eligible import eligible
+from tests.oracle.moment import Moment, membership
+from tests.oracle.order import first
+from tests.oracle.ranking import best
+
+Pair = tuple[str, str]
+"""(contact, agent)."""
+
+
+def pairs(ws: Workspace, now: int | None = None) -> list[Pair]:
+    """(contact, agent) as the rule makes them, in its order, until no pair is left. Of several agents between whom a
+    lot decides, the first by id. `now` in ms; by default the newest instant that a fact speaks of."""
+    moment = Moment.of(ws, now)
+    made: list[Pair] = []
+    while (chosen := _next(moment)) is not None:
+        contact, agents = chosen
+        pair = (str(contact.id), min(str(agent.id) for agent in agents))
+        moment.give(*pair)
+        made.append(pair)
+    return made
+
+
+def disagreement(moment: Moment, made: Iterable[Pair]) -> str | None:
+    """The first place where pairs that were made differ from what the rule says, in words; None if nowhere. Where a lot
+    decides, any of the equally good agents is right. The moment is the one after these pairs when it returns."""
+    for number, (contact_id, agent_id) in enumerate(made, start=1):
+        chosen = _next(moment)
+        if chosen is None:
+            return f"pair {number}: {contact_id} -> {agent_id}, where the rule makes no further pair"
+        contact, agents = chosen
+        names = sorted(str(agent.id) for agent in agents)
+        if contact.id != contact_id or agent_id not in names:
+            return (
+                f"pair {number}: {contact_id} -> {agent_id}, where the rule says {contact.id} -> {' or '.join(names)}"
+            )
+        moment.give(contact_id, agent_id)
+    chosen = _next(moment)
+    if chosen is not None:
+        contact, agents = chosen
+        return f"left apart: {contact.id} and {' or '.join(sorted(str(agent.id) for agent in agents))}"
+    return None
+
+
+def left_apart(ws: Workspace, now: int) -> list[Pair]:
+    """Contacts and agents who wait although nothing keeps them apart."""
+    moment = Moment.of(ws, now)
+    return [
+        (str(contact.id), str(agent.id))
+        for contact in moment.contacts.values()
+        for agent in moment.agents.values()
+        if eligible(moment, contact, agent)
+    ]
+
+
+def _next(moment: Moment) -> tuple[Contact, list[Agent]] | None:
+    bests: dict[str, Contact] = {}
+    for agent in moment.agents.values():
+        found = _best_for(moment, agent)
+        if found is not None:
+            bests[agent.id] = found
+    if not bests:
+        return None
+    contact = first(moment, {each.id: each for each in bests.values()}.values())
+    candidates = [moment.agents[name] for name, each in bests.items() if each is contact]
+    return contact, best(moment, contact, candidates)
+
+
+def _best_for(moment: Moment, agent: Agent) -> Contact | None:
+    """The eligible contact with the lowest (agent's priority of the queue, rank of the queue, order)."""
+    mine = [contact for contact in moment.contacts.values() if eligible(moment, contact, agent)]
+    if not mine:
+        return None
+
+    def lane(contact: Contact) -> tuple[int, int]:
+        return (membership(agent, contact.queue).priority, moment.queue_of(contact).rank)
+
+    lowest = min(map(lane, mine))
+    return first(moment, [contact for contact in mine if lane(contact) == lowest])

@@ -1,0 +1,21 @@
+"""The full rule set on random small worlds: every routing pass makes the pairs that the words of the rule make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, note, settings
+
+from tests.oracle.judged import Story, shown
+from tests.oracle.worlds import WORLDS
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(world=WORLDS)
+def test_every_pass_makes_the_pairs_of_the_rule(world: dict[str, Any]) -> None:
+    note(f"policy: {shown(world)}")
+    told: list[str] = []
+    try:
+        Story(world, told).play_all()
+    finally:
+        note("\n".join(told))
