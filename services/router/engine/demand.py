@@ -58,9 +58,7 @@ def demand_of(
     bypass: tuple[str, ...] = ()
     if preferred is not None:
         only, bypass = preferred, tuple(sorted(queue.preferred.bypass))
-    language, skills = contact.language, _required(queue, contact, steps)
-    if language == UNKNOWN_LANGUAGE:
-        language = queue.default_language or ""
+    language, skills = asked_language(queue, contact), _required(queue, contact, steps)
     if any(step.drop_language for step in steps):
         language = ""
     return Demand(
@@ -79,6 +77,11 @@ def demand_of(
         ranked=preferred is not None,
         also=tuple(code for code, _ in fallback[: contact.widened]) if language else (),
     )
+
+
+def asked_language(queue: QueuePolicy, contact: Contact) -> str:
+    """The contact's language, else the queue's default one; empty if neither is known."""
+    return contact.language if contact.language != UNKNOWN_LANGUAGE else queue.default_language or ""
 
 
 def _required(queue: QueuePolicy, contact: Contact, steps: tuple[QueueStep, ...]) -> tuple[tuple[str, int], ...]:

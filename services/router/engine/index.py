@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from services.router.engine.chains import Chain, agent_score, chain_of
 from services.router.engine.classes import CapabilityClass, Item, Requirement
-from services.router.engine.demand import Demand, Order, demand_of, is_excluded, order_of, preference_of
+from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, accepts
@@ -237,7 +237,7 @@ class Index:
 
     def _requirement_of(self, contact: Contact) -> Requirement:
         queue = self.workspace.policy.queues[contact.queue]
-        fallback = self.workspace.policy.language_fallback.get(contact.language, ())
+        fallback = self.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
         demand = demand_of(queue, contact, self._waits_for(contact), fallback)
         station = flow_step(self.workspace, contact)
         if station is not None and (station.preferred_only or station.only_agents is not None):

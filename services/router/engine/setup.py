@@ -6,7 +6,7 @@ from itertools import islice
 
 from services.router.engine.classes import CapabilityClass
 from services.router.engine.context import Context, Refused, withdraw_offers
-from services.router.engine.demand import demand_of
+from services.router.engine.demand import asked_language, demand_of
 from services.router.engine.policy import RoutingPolicy, routing_policy
 from services.router.engine.records import Offer
 from shared.contracts import commands as cmd
@@ -90,7 +90,7 @@ def _still_eligible(ctx: Context, offer: Offer) -> bool:
     """Whether the agent may still serve the contact, whatever they hold."""
     agent, contact = ctx.workspace.agents[offer.agent], ctx.workspace.contacts[offer.contact]
     queue = ctx.workspace.policy.queues[contact.queue]
-    fallback = ctx.workspace.policy.language_fallback.get(contact.language, ())
+    fallback = ctx.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
     demand = demand_of(queue, contact, None, fallback)._replace(only=None, delay=FOREVER, tier=None)
     return CapabilityClass(-1, agent, named=False).why_not(demand) is None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from services.router.engine.demand import preference_of
+from services.router.engine.demand import asked_language, preference_of
 from services.router.engine.policy import FlowStep, OverflowRule, QueuePolicy
 from services.router.engine.records import Contact
 from services.router.engine.state import Workspace
@@ -83,7 +83,7 @@ def _dues(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequenc
         elif contact.retry_at is not None:
             yield "retry", contact.retry_at
         queue = workspace.policy.queues[contact.queue]
-        widens = contact.language in workspace.policy.language_fallback
+        widens = asked_language(queue, contact) in workspace.policy.language_fallback
         if queue.changes or delays or contact.preferred or widens or contact.flow is not None:
             yield from _rules(workspace, contact, queue, delays)
 
@@ -97,7 +97,7 @@ def _rules(
     following = next((delay for delay in delays if delay > contact.delay), None)
     if following is not None:
         yield "delay", since + following
-    fallback = workspace.policy.language_fallback.get(contact.language, ())
+    fallback = workspace.policy.language_fallback.get(asked_language(queue, contact), ())
     if contact.widened < len(fallback):
         yield "language", since + fallback[contact.widened][1]
     if preference_of(queue, contact) and not queue.preferred.hold:
