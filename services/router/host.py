@@ -87,7 +87,10 @@ class Host:
                         await stopping.wait()
         finally:
             await self._stop_all()
-            await self._roster.speak(self._name, [], bye=True)
+            # Whoever does not hear it notices the silence.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_S):
+                    await self._roster.speak(self._name, [], bye=True)
 
     def _ready(self) -> list[PartitionRouter]:
         return [partition for partition in self.partitions if partition.ready.is_set()]

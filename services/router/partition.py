@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 AGAIN_S: Final = 0.5
 LAST_TURN_S: Final = 2.0
 """How long a turn may go on once the process is to stop; a log that is away would hold it up for ever."""
+STOP_S: Final = 4.0
+"""How long goodbye and snapshot may take. With the last turn it stays well below the limit of a whole stop."""
 
 
 Beside = Callable[[int, asyncio.Event], Coroutine[Any, Any, None]]
@@ -86,9 +88,10 @@ class PartitionRouter:
             running.result()
         try:
             if self.ready.is_set():
-                await replica.stop()
-        except LogUnavailable as error:
-            logger.warning("no snapshot at the end", extra={"reason": str(error)})
+                async with asyncio.timeout(STOP_S):
+                    await replica.stop()
+        except (LogUnavailable, TimeoutError) as error:
+            logger.warning("no snapshot at the end", extra={"reason": str(error) or "the log takes too long"})
         finally:
             self._metrics.set_leading(replica.partition, False)
             await self._end_beside()

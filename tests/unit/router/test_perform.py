@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
+from services.router import partition
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
 from services.router.projection import Projection
@@ -13,7 +16,7 @@ from services.router.replica import ReplicaSettings
 from services.router.turns import Pace
 from shared.clock import SystemClock
 from shared.contracts import commands as cmd
-from shared.log.memory import MemoryLog, MemoryStore
+from shared.log.memory import Call, Faults, MemoryLog, MemoryStore
 from shared.views.memory import MemoryViews
 from shared.views.port import Change, ViewsUnavailable
 from tests.builders import ADAPTER, acting, message
@@ -228,3 +231,37 @@ async def test_what_runs_beside_a_leader_begins_again_when_it_failed_and_ends_wi
     stopping.set()
     await asyncio.wait_for(running, 5)
     assert router._besides is None
+
+
+async def test_a_log_that_takes_nothing_any_more_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoSnapshot(Faults):
+        async def before(self, call: Call) -> None:
+            if call.name.startswith("snapshots."):
+                await asyncio.Event().wait()
+
+    monkeypatch.setattr(partition, "STOP_S", 0.05)
+    store = MemoryStore()
+    open_for_work(store)
+    log = MemoryLog(store, NoSnapshot())
+    # The snapshot is asked for when the router begins, too: there it is let through.
+    monkeypatch.setattr(log.snapshots, "load_newest_valid", _no_snapshot)
+    router = PartitionRouter(
+        log=log,
+        views=MemoryViews(),
+        clock=HandClock(),
+        metrics=RouterMetrics(),
+        settings=ReplicaSettings(resend_s=0.02, idle_s=0.01),
+    )
+    stopping = asyncio.Event()
+    running = asyncio.create_task(router.run(stopping))
+    await router.ready.wait()
+    stopping.set()
+
+    async with asyncio.timeout(5):
+        await running
+
+    assert not router.replica.leading
+
+
+async def _no_snapshot(partition: int, *, format: int) -> None:
+    return None
