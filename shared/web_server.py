@@ -11,7 +11,9 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.log.port import LogUnavailable
 from shared.service import CannotStart
@@ -68,12 +70,43 @@ def web_app(routers: Sequence[APIRouter]) -> FastAPI:
         app.include_router(router)
 
     async def try_again(_: Request, __: Exception) -> JSONResponse:
-        problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "try again"}
-        headers = {"Retry-After": "5"}
-        return JSONResponse(problem, status_code=503, headers=headers, media_type="application/problem+json")
+        return _try_again(after_s=5)
 
     app.add_exception_handler(LogUnavailable, try_again)
     return app
+
+
+class LastWord:
+    """Pure ASGI, outermost: a request that the end of the process cuts off is told 503, because it may be sent again;
+    500 would say that it is of no use. Whoever has gone meanwhile is told nothing, and is nobody's error."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except ClientDisconnect:
+            return
+        except asyncio.CancelledError:
+            if started:
+                raise
+            await _try_again()(scope, receive, send)
+
+
+def _try_again(*, after_s: int = 1) -> JSONResponse:
+    problem = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "try again"}
+    return JSONResponse(problem, 503, headers={"Retry-After": str(after_s)}, media_type="application/problem+json")
 
 
 class WebServer:
@@ -83,7 +116,7 @@ class WebServer:
         self._sock = sock
         self._server = _Server(
             uvicorn.Config(
-                app,
+                LastWord(app),
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
+from shared import web_server
 from shared.service import CannotStart, Part, run_parts
 from shared.web_server import WebServer, listen, port_of, url_of
 
@@ -64,6 +65,57 @@ async def test_serves_and_stops_although_a_stream_is_open() -> None:
             await anext(lines)
         await asyncio.wait_for(running, 8)
     assert time.monotonic() - began < 8
+
+
+async def test_a_request_that_the_end_cuts_off_may_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_server, "GRACEFUL_STOP_S", 1)
+    app = FastAPI()
+    asked = asyncio.Event()
+
+    @app.post("/slow")
+    async def slow() -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    sock = listen("127.0.0.1", 0, setting="PORT")
+    server = WebServer(app, sock)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(run_parts([Part(name="web", run=server.run)], stopping))
+    await asyncio.wait_for(server.ready.wait(), 5)
+    async with httpx.AsyncClient(base_url=url_of(sock), timeout=10) as client:
+        answer = asyncio.create_task(client.post("/slow"))
+        await asked.wait()
+        stopping.set()
+        assert ((await answer).status_code, (await answer).headers["retry-after"]) == (503, "1")
+    await asyncio.wait_for(running, 5)
+
+
+async def test_whoever_leaves_while_sending_is_nobodys_error(caplog: pytest.LogCaptureFixture) -> None:
+    app = FastAPI()
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    @app.post("/read")
+    async def read(request: Request) -> None:
+        asked.set()
+        try:
+            await request.body()
+        finally:
+            left.set()
+
+    sock = listen("127.0.0.1", 0, setting="PORT")
+    server = WebServer(app, sock)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(run_parts([Part(name="web", run=server.run)], stopping))
+    await asyncio.wait_for(server.ready.wait(), 5)
+    _, writer = await asyncio.open_connection("127.0.0.1", port_of(sock))
+    writer.write(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+    await asyncio.wait_for(asked.wait(), 5)
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.wait_for(left.wait(), 5)
+    stopping.set()
+    await asyncio.wait_for(running, 5)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_an_application_that_refuses_to_start_does_not_end_the_interpreter() -> None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from services.router.api.access import Call, allow
 from services.router.api.answers import json_answer, page, public
 from services.router.api.bodies import json_body
-from services.router.api.problems import UnknownContact
+from services.router.api.problems import NotReady, UnknownContact
 from services.router.api.schemas import CompleteIn, ContactIn, ContactOut, PageOut, PendingOut, ReasonIn
 from shared.contracts.commands import (
     AbandonContact,
@@ -140,7 +140,8 @@ async def visible_contact(call: Call, contact: str) -> Mapping[str, Any]:
     """The contact's document, or `404`: another agent's contact is as unknown as another workspace's."""
     document = await call.find("contact", contact, UnknownContact)
     if not may_see(call, document):
-        raise UnknownContact()
+        # While the views are written anew, that an agent was told something earlier may be missing.
+        raise NotReady() if await call.views_are_empty() else UnknownContact()
     return document
 
 
