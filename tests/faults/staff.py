@@ -35,39 +35,10 @@ POLICY: Final[dict[str, Any]] = {
         {"kind": "email", "account": _EMAIL, "queue": "post", "language": "en"},
     ],
     "queues": [
-        {
-            "name": "money",
-            "rank": 1,
-            "offer_timeout_s": 5,
-            "language_min": 2,
-            "on_miss": None,
-            "contact_order": "score",
-            "steps": [{"after_s": 15, "set_priority": 3}, {"after_s": 30, "drop_language": True}],
-        },
-        {
-            "name": "cards",
-            "rank": 1,
-            "offer_timeout_s": 6,
-            "strategy": "best_skill",
-            "tie_break": ["fewest_completed"],
-            "retry_delay_s": 1,
-            "rate_limit": {"max": 40, "window_s": 10},
-        },
-        {
-            "name": "post",
-            "rank": 2,
-            "offer_timeout_s": 8,
-            "strategy": "least_active",
-            "wrap_up_s": 1,
-            "wrap_up_scope": "queue",
-            "decline": {"policy": "after_s", "after_s": 4},
-            "business_hours": {
-                "tz": "Asia/Jakarta",
-                "weekly": dict.fromkeys(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), "00:00-24:00"),
-            },
-        },
+        {"name": "money", "rank": 1, "offer_timeout_s": 5, "language_min": 2, "on_miss": None},
+        {"name": "cards", "rank": 1, "offer_timeout_s": 6, "strategy": "best_skill", "retry_delay_s": 1},
+        {"name": "post", "rank": 2, "offer_timeout_s": 8, "strategy": "least_active", "wrap_up_s": 1},
     ],
-    "language_fallback": {"id": [{"language": "en", "after_s": 10}]},
     "lease": {"lease_s": 8, "grace_s": 6, "on_lost": {"email": "keep"}},
 }
 

@@ -81,6 +81,8 @@ class Index:
         self.rooms = Rooms(workspace)
         self.requirements: dict[Demand, Requirement] = {}
         self._made_so_far = 0
+        self._taking_in = False
+        """Requirements are being registered for contacts that are not in their `waiting` yet."""
         self._by_asks: dict[tuple[object, ...], Requirement] = {}
         """Requirements by the facts of contacts that ask for no agents in particular."""
         self.of_queue: dict[str, dict[Demand, Requirement]] = {name: {} for name in policy.queues}
@@ -127,7 +129,9 @@ class Index:
             self.sync_agent(agent.id)
         for name in policy.queues:
             self.sync_queue(name)
+        self._taking_in = True
         self._take_in(workspace.contacts.values())
+        self._taking_in = False
         for offer in workspace.offers.values():
             self.sync_offer(offer.id)
         # Whoever is free is fresh now, and that is enough: every pair has a free agent.
@@ -296,7 +300,7 @@ class Index:
         return sorted(self._declined.get(agent, ()))
 
     def _register(self, requirement: Requirement) -> Requirement:
-        if len(self.requirements) >= MAX_IDLE_REQUIREMENTS:
+        if len(self.requirements) >= MAX_IDLE_REQUIREMENTS and not self._taking_in:
             self._forget_idle_requirements()
         for known in self.classes.values():
             self._relate(known, requirement)

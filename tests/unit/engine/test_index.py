@@ -57,6 +57,18 @@ def test_requirement_that_came_back_is_served_like_before(monkeypatch: pytest.Mo
         centre.handle("ana", f"c{n}")
 
 
+def test_new_policy_keeps_everybody_waiting_however_much_they_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "MAX_IDLE_REQUIREMENTS", 2)
+    centre = Centre(policy([queue("general")]))
+    for n in range(6):
+        centre.write(f"c{n}", skills={f"s{n}": 1})
+    centre.do(cmd.AdoptPolicy(policy=policy([queue("general", offer_timeout_s=7)])))
+    waiting = [len(each.waiting) for each in centre.engine.world.indexes["w"].requirements.values()]
+    assert sum(waiting) == 6
+    centre.staff(agent("ana", skills={f"s{n}": 5 for n in range(6)}, capacity=6))
+    assert len(centre.holds("ana")) + sum(centre.offered_to(f"c{n}") == ["ana"] for n in range(6)) >= 6
+
+
 def test_counts_of_a_queue_follow_its_contacts_and_its_people() -> None:
     centre = Centre(policy([queue("general"), queue("cards")]))
     counts = centre.engine.world.indexes["w"].queues
