@@ -11,6 +11,8 @@ from shared.vocabulary import AgentId, ContactId, OfferId
 
 Touched = tuple[str, str, str]
 """(kind, workspace, id): a contact, agent, offer, thread, channel, policy, key, workspace, message or queue."""
+REBUILT = ("policy", "workspace")
+"""What is touched with these changes everything that is derived."""
 
 
 class World:
@@ -60,7 +62,7 @@ class World:
             self.indexes[workspace].sync_channels(id)
         elif kind == "queue":
             self.indexes[workspace].sync_queue(id)
-        elif kind in ("policy", "workspace"):
+        elif kind in REBUILT:
             self.rebuild(workspace)
 
     def rebuild(self, workspace: str) -> None:
@@ -84,8 +86,12 @@ class World:
         self._synced = len(self.touched)
         self._followed = min(self._followed, len(self.touched))
         self.state.undo.rollback(undo_mark)
+        # An index of a policy that was taken back knows nothing of the queues before: nothing is synced into it.
+        anew = dict.fromkeys(workspace for kind, workspace, _ in undone if kind in REBUILT)
+        for workspace in anew:
+            self.rebuild(workspace)
         for kind, workspace, id in undone:
-            if workspace in self.indexes or workspace in self.state.workspaces:
+            if workspace not in anew and workspace in self.indexes:
                 self._sync_one(kind, workspace, id)
         for index in self.indexes.values():
             index.fresh_contacts.clear()

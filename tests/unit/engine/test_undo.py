@@ -302,6 +302,27 @@ def test_batch_of_many_commands_is_taken_back_whole(before: list[Step], batch: l
     assert derived(engine.world) == indexes == recomputed(engine.state)
 
 
+def test_policy_that_dropped_an_emptied_queue_is_taken_back_with_what_emptied_it() -> None:
+    centre = Centre(POLICIES[0], checked=False)
+    centre.write("c1", queue="cards")
+    engine = centre.engine
+    facts, indexes, mark = state_hash(engine.state), derived(engine.world), engine.world.mark()
+    batch: list[cmd.Command] = [
+        cmd.CancelContact(contact=centre.id_of("c1")),
+        cmd.AdoptPolicy(policy=policy([queue("general")])),
+    ]
+    for number, command in enumerate(batch):
+        engine.apply(
+            Input(id=f"b{number}", workspace="w", actor=OPERATOR, received_at=centre.now, command=command),
+            centre.now,
+            9,
+        )
+    assert set(centre.ws.policy.queues) == {"general"}
+    engine.world.rollback(mark)
+    assert state_hash(engine.state) == facts
+    assert derived(engine.world) == indexes == recomputed(engine.state)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(STEPS, min_size=1, max_size=12))
 def test_workspace_that_began_in_a_lost_batch_never_was(batch: list[Step]) -> None:
