@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -19,8 +17,9 @@ from shared.log.port import Snapshot
 from shared.log.redis_content_table import RedisContentTable
 from shared.vocabulary import Topic
 from tests.eventually import eventually
-from tests.faults.cluster import BOT, PARTITIONS, WORKSPACE, Cluster
-from tests.faults.staff import POLICY, Staff, hire
+from tests.faults.cluster import PARTITIONS, WORKSPACE, Cluster
+from tests.faults.single import client, message, running
+from tests.faults.staff import POLICY
 from tests.need import need
 
 pytestmark = [
@@ -46,29 +45,6 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         yield cluster
 
 
-async def _start(cluster: Cluster) -> Staff:
-    cluster.redis.start()
-    await asyncio.to_thread(cluster.kafka.start)
-    await cluster.start_processes()
-    await cluster.until_ready()
-    return await hire(cluster.bases[0], *await cluster.found())
-
-
-def _message(number: int) -> dict[str, Any]:
-    return {
-        "source_key": f"telegram:{BOT}:message:{number}",
-        "channel": "telegram",
-        "account": BOT,
-        "sender": {"id": f"customer-{number}"},
-        "text": "Where is my money?",
-    }
-
-
-def _client(cluster: Cluster, credential: str) -> httpx.AsyncClient:
-    headers = {"Authorization": f"Bearer {credential}"}
-    return httpx.AsyncClient(base_url=cluster.bases[0], headers=headers, timeout=30)
-
-
 async def _metric(cluster: Cluster, name: str) -> float:
     """A counter of the engine, over all its labels."""
     async with httpx.AsyncClient(timeout=5) as http:
@@ -91,15 +67,15 @@ async def _log(cluster: Cluster) -> AsyncIterator[KafkaLog]:
 
 
 async def test_while_the_brokers_disk_is_full_nothing_is_promised_and_afterwards_it_goes_on(cluster: Cluster) -> None:
-    staff = await _start(cluster)
+    staff = await running(cluster)
     promised: dict[int, str] = {}
-    async with _client(cluster, staff.adapter_key) as http:
-        first = await http.post("/v1/messages", json=_message(0))
+    async with client(cluster, staff.adapter_key) as http:
+        first = await http.post("/v1/messages", json=message(0))
         assert first.status_code == 201, first.text
         promised[0] = first.json()["contact_id"]
         cluster.kafka.fill_disk(1)
         for number in range(1, 4):
-            answer = await http.post("/v1/messages", json=_message(number))
+            answer = await http.post("/v1/messages", json=message(number))
             assert answer.status_code == 503, answer.text
             assert answer.headers["retry-after"]
         # A broker whose only disk takes nothing any more ends itself; whoever made room starts it again.
@@ -110,19 +86,19 @@ async def test_while_the_brokers_disk_is_full_nothing_is_promised_and_afterwards
         for number in range(1, 4):
 
             async def taken(number: int = number) -> str:
-                answer = await http.post("/v1/messages", json=_message(number))
+                answer = await http.post("/v1/messages", json=message(number))
                 return str(answer.json()["contact_id"]) if answer.status_code in (200, 201) else ""
 
             promised[number] = await eventually(taken, within_s=60, every_s=0.3)
         for number, contact in promised.items():
-            again = await http.post("/v1/messages", json=_message(number))
+            again = await http.post("/v1/messages", json=message(number))
             assert again.json()["contact_id"] == contact
     assert len(set(promised.values())) == len(promised)
     assert cluster.processes["engine-1"].died is None
 
 
 async def test_a_record_that_nobody_can_read_is_put_aside_and_holds_nothing_up(cluster: Cluster) -> None:
-    staff = await _start(cluster)
+    staff = await running(cluster)
     letters = [b"not json", b'{"v":1', b"\xff\xfe", b"{}", b""]
     async with _log(cluster) as log:
         partition = log.placement.partition_of(WORKSPACE)
@@ -131,8 +107,8 @@ async def test_a_record_that_nobody_can_read_is_put_aside_and_holds_nothing_up(c
             for topic in Topic
             for letter in letters
         }
-        async with _client(cluster, staff.adapter_key) as http:
-            answer = await http.post("/v1/messages", json=_message(1))
+        async with client(cluster, staff.adapter_key) as http:
+            answer = await http.post("/v1/messages", json=message(1))
             assert answer.status_code == 201, answer.text
         assert await _metric(cluster, "switchdesk_dead_letters_total") == len(places)
         kept = await log.content.get_many("_dead_letters", [f"dead:{place}" for place in places])
@@ -144,9 +120,9 @@ async def test_a_record_that_nobody_can_read_is_put_aside_and_holds_nothing_up(c
 
 
 async def test_a_snapshot_of_another_version_is_not_used(cluster: Cluster) -> None:
-    staff = await _start(cluster)
-    async with _client(cluster, staff.adapter_key) as http:
-        first = await http.post("/v1/messages", json=_message(1))
+    staff = await running(cluster)
+    async with client(cluster, staff.adapter_key) as http:
+        first = await http.post("/v1/messages", json=message(1))
         assert first.status_code == 201, first.text
         engine = cluster.processes["engine-1"]
         assert await engine.stop() == 0
@@ -157,9 +133,9 @@ async def test_a_snapshot_of_another_version_is_not_used(cluster: Cluster) -> No
                 await log.snapshots.save(other)
         await engine.start()
         await engine.until_ready()
-        second = await http.post("/v1/messages", json=_message(2))
+        second = await http.post("/v1/messages", json=message(2))
         assert second.status_code == 201, second.text
-        again = await http.post("/v1/messages", json=_message(1))
+        again = await http.post("/v1/messages", json=message(1))
         assert (again.status_code, again.json()["contact_id"]) == (200, first.json()["contact_id"])
 
 
@@ -190,20 +166,20 @@ async def test_a_clock_that_steps_by_an_hour_ends_no_offer_early_and_none_late(
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-    staff = await _start(cluster)
+    staff = await running(cluster)
     policy = POLICY | {
         "queues": [queue | {"offer_timeout_s": OFFER_S, "on_miss": None} for queue in POLICY["queues"]],
         "lease": {"lease_s": 120, "grace_s": 120},
     }
     agent, token = next(iter(staff.tokens.items()))
     async with (
-        _client(cluster, staff.access.operator_key) as operator,
-        _client(cluster, staff.adapter_key) as adapter,
-        _client(cluster, token) as desk,
+        client(cluster, staff.access.operator_key) as operator,
+        client(cluster, staff.adapter_key) as adapter,
+        client(cluster, token) as desk,
     ):
         (await operator.put("/v1/policy", json=policy)).raise_for_status()
         (await desk.put(f"/v1/agents/{agent}/presence", json={"presence": "available"})).raise_for_status()
-        (await adapter.post("/v1/messages", json=_message(1))).raise_for_status()
+        (await adapter.post("/v1/messages", json=message(1))).raise_for_status()
 
         async def offers() -> list[str]:
             return [offer["id"] for offer in (await desk.get(f"/v1/agents/{agent}/work")).json()["offers"]]
@@ -213,7 +189,7 @@ async def test_a_clock_that_steps_by_an_hour_ends_no_offer_early_and_none_late(
         clock.write_text(f"{step_s:+d}\n")
         # Every entry has a time of its own: many of them must not add up to the step.
         for number in range(2, 12):
-            (await adapter.post("/v1/messages", json=_message(number))).raise_for_status()
+            (await adapter.post("/v1/messages", json=message(number))).raise_for_status()
 
         async def gone() -> bool:
             return offer not in await offers()

@@ -17,7 +17,7 @@ from shared.log.kafka.url import KafkaUrl
 from tests.eventually import eventually
 from tests.faults.cluster import BOT, Cluster
 from tests.faults.process import Process
-from tests.faults.staff import Staff, hire
+from tests.faults.single import client, message, running
 from tests.support.ports import free_port
 
 pytestmark = [
@@ -40,24 +40,6 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         yield cluster
 
 
-async def _running(cluster: Cluster) -> Staff:
-    cluster.redis.start()
-    await asyncio.to_thread(cluster.kafka.start)
-    await cluster.start_processes()
-    await cluster.until_ready()
-    return await hire(cluster.bases[0], *await cluster.found())
-
-
-def _message(number: int) -> dict[str, Any]:
-    return {
-        "source_key": f"telegram:{BOT}:message:{number}",
-        "channel": "telegram",
-        "account": BOT,
-        "sender": {"id": f"customer-{number}"},
-        "text": "Where is my money?",
-    }
-
-
 def _update(number: int) -> dict[str, Any]:
     chat = {"id": 7, "type": "private"}
     sender = {"id": 7, "is_bot": False, "first_name": "C"}
@@ -65,11 +47,6 @@ def _update(number: int) -> dict[str, Any]:
         "update_id": number,
         "message": {"message_id": number, "date": 1_700_000_000, "chat": chat, "from": sender, "text": "Hello there"},
     }
-
-
-def _as(cluster: Cluster, credential: str) -> httpx.AsyncClient:
-    headers = {"Authorization": f"Bearer {credential}"}
-    return httpx.AsyncClient(base_url=cluster.bases[0], headers=headers, timeout=30)
 
 
 def _hook(cluster: Cluster) -> httpx.AsyncClient:
@@ -104,13 +81,13 @@ async def test_processes_wait_with_words_for_a_broker_that_is_away_at_their_star
 async def test_while_the_broker_is_away_changes_are_refused_in_time_and_later_nothing_is_lost(
     cluster: Cluster,
 ) -> None:
-    staff = await _running(cluster)
-    async with _as(cluster, staff.adapter_key) as http:
-        first = await http.post("/v1/messages", json=_message(1))
+    staff = await running(cluster)
+    async with client(cluster, staff.adapter_key) as http:
+        first = await http.post("/v1/messages", json=message(1))
         assert first.status_code == 201, first.text
         cluster.kafka.kill(1)
         for number in (2, 3):
-            answer, seconds = await _timed(http, "POST", "/v1/messages", json=_message(number))
+            answer, seconds = await _timed(http, "POST", "/v1/messages", json=message(number))
             assert answer.status_code == 503, answer.text
             assert answer.headers["retry-after"]
             assert seconds < PROMISED_S + MARGIN_S
@@ -118,21 +95,21 @@ async def test_while_the_broker_is_away_changes_are_refused_in_time_and_later_no
         await cluster.kafka.until_ready()
 
         async def taken() -> bool:
-            answer = await http.post("/v1/messages", json=_message(2))
+            answer = await http.post("/v1/messages", json=message(2))
             return answer.status_code in (200, 201)
 
         await eventually(taken, within_s=30, every_s=0.3)
-        again = await http.post("/v1/messages", json=_message(1))
+        again = await http.post("/v1/messages", json=message(1))
         assert again.json()["contact_id"] == first.json()["contact_id"]
     await cluster.until_ready()
 
 
 async def test_while_redis_is_away_messages_and_commands_go_on_and_reads_are_refused(cluster: Cluster) -> None:
-    staff = await _running(cluster)
+    staff = await running(cluster)
     agent, token = next(iter(staff.tokens.items()))
     async with (
-        _as(cluster, token) as desk,
-        _as(cluster, staff.access.supervisor_key) as supervisor,
+        client(cluster, token) as desk,
+        client(cluster, staff.access.supervisor_key) as supervisor,
         _hook(cluster) as hook,
     ):
         cluster.redis.kill()

@@ -3,9 +3,11 @@ nothing in particular. `judged.py` plays them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
+
+from shared.contracts.queue_policy import Strategy
 
 Drawn = st.SearchStrategy[dict[str, Any]]
 
@@ -15,20 +17,7 @@ LANGUAGES = ("en", "fr", "id")
 SKILLS = ("refunds", "fraud")
 MOST_AGENTS = 6
 AGENTS = tuple(f"a{number}" for number in range(MOST_AGENTS))
-STRATEGIES = (
-    "longest_idle",
-    "round_robin",
-    "fixed_order",
-    "least_active",
-    "most_available",
-    "lowest_utilisation",
-    "fewest_completed",
-    "least_talk_time",
-    "best_skill",
-    "nearest_skill",
-    "most_skills",
-    "weighted_random",
-)
+STRATEGIES: tuple[str, ...] = get_args(Strategy)
 
 FEW_SECONDS = st.sampled_from([0, 2, 5, 10])
 NUMBER = st.integers(0, 11)

@@ -129,9 +129,7 @@ class Index:
             self.sync_agent(agent.id)
         for name in policy.queues:
             self.sync_queue(name)
-        self._taking_in = True
         self._take_in(workspace.contacts.values())
-        self._taking_in = False
         for offer in workspace.offers.values():
             self.sync_offer(offer.id)
         # Whoever is free is fresh now, and that is enough: every pair has a free agent.
@@ -144,6 +142,7 @@ class Index:
         ages: dict[str, list[tuple[int, str]]] = {}
         timers: list[Timer] = []
         rest: list[ContactId] = []
+        self._taking_in = True
         for contact in list(contacts):
             if contact.preferred or contact.declines:
                 # Whoever is named becomes a class of their own, and who declined is noted.
@@ -159,6 +158,7 @@ class Index:
                 pending.setdefault(place.channel, []).append((contact.id,))
             if self._tally(place, 1):
                 ages.setdefault(place.queue, []).append((place.age_from, contact.id))
+        self._taking_in = False
         for requirement, orders in waiting.values():
             requirement.waiting.add_all(orders)
             self._asked[requirement.demand] = requirement

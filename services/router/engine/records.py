@@ -177,7 +177,7 @@ class Agent(Record):
     for those in `parked`. `queue_…` hold towards single queues only. `assigned_last`: when a contact of a queue was
     last offered or given to them; `assigned_times`: those that a queue's rate limit looks at. Times in ms."""
 
-    MUTABLE: ClassVar[tuple[str, ...]] = (
+    PROFILE: ClassVar[tuple[str, ...]] = (
         "name",
         "languages",
         "skills",
@@ -193,6 +193,10 @@ class Agent(Record):
         "while_on",
         "wrap_up",
         "reject_pause",
+    )
+    """What `PutAgent` sets, by the command's own names."""
+    MUTABLE: ClassVar[tuple[str, ...]] = (
+        *PROFILE,
         "paused_until",
         "queue_presence",
         "queue_wrap_up",

@@ -8,7 +8,7 @@ from services.router.engine.classes import CapabilityClass
 from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.demand import asked_language, demand_of
 from services.router.engine.policy import RoutingPolicy, routing_policy
-from services.router.engine.records import Offer
+from services.router.engine.records import Agent, Offer
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.vocabulary import ContactState
@@ -121,26 +121,7 @@ def put_agent(ctx: Context, command: cmd.PutAgent) -> list[ev.Event]:
     agent = ctx.workspace.agents.get(command.agent)
     if agent is None:
         return [profile]
-    if all(getattr(agent, name) == getattr(command, name) for name in _PROFILE):
+    if all(getattr(agent, name) == getattr(command, name) for name in Agent.PROFILE):
         return [ev.CommandNoted(reason="unchanged", subject=agent.id)]
     # Rather take one offer too many back than leave one that the new profile would not have got.
     return [profile, *withdraw_offers(agent, ctx.workspace, "profile")]
-
-
-_PROFILE = (
-    "name",
-    "languages",
-    "skills",
-    "queues",
-    "channels",
-    "capacity_total",
-    "capacity_per_channel",
-    "capacity_weights",
-    "memberships",
-    "position",
-    "max_contacts",
-    "profiles",
-    "while_on",
-    "wrap_up",
-    "reject_pause",
-)

@@ -170,49 +170,24 @@ class Centre:
         raise AssertionError(f"an action of unknown kind {action!r}")
 
     def _arrive(self, action: words.Arrive) -> cmd.Command:
-        queues = (action.queue,) if isinstance(action.queue, str) else tuple(action.queue or ())
         if action.thread is not None:
-            return self._write(action, queues)
+            return self._write(action)
         later = action.scheduled_at_s
         return cmd.CreateContact(
-            source_key=action.id,
-            channel=action.channel,
-            account=ACCOUNT,
-            language=action.language,
-            language_min=action.language_min if action.language_min > 1 else None,
-            queue=queues[0] if len(queues) == 1 else None,
-            queues=queues if len(queues) > 1 else (),
-            flow=action.workflow,
-            skills=action.skills,
-            priority=action.priority,
-            attributes=_texts(action.attributes),
-            preferred=tuple(AgentId(name) for name in action.preferred_agents),
-            profiles=tuple(action.capacity_profiles),
+            **_asks(action),
             waited=round(action.waited_s * 1000),
             scheduled_at=self.start + round(later * 1000) if later is not None else None,
             scheduled_priority=action.scheduled_priority,
         )
 
-    def _write(self, action: words.Arrive, queues: tuple[str, ...]) -> cmd.Command:
+    def _write(self, action: words.Arrive) -> cmd.Command:
         """A message on a thread: whether it is a contact of its own, the engine decides."""
         sender = AddressKey(f"a-{action.customer or action.thread}")
         return cmd.ReceiveMessage(
-            source_key=action.id,
-            channel=action.channel,
-            account=ACCOUNT,
             thread=ThreadKey(f"t-{action.channel}-{action.customer}-{action.thread}"),
             sender=sender,
             content_ref=f"m:{action.id}",
-            language=action.language,
-            language_min=action.language_min if action.language_min > 1 else None,
-            queue=queues[0] if len(queues) == 1 else None,
-            queues=queues if len(queues) > 1 else (),
-            flow=action.workflow,
-            skills=action.skills,
-            priority=action.priority,
-            attributes=_texts(action.attributes),
-            preferred=tuple(AgentId(name) for name in action.preferred_agents),
-            profiles=tuple(action.capacity_profiles),
+            **_asks(action),
         )
 
     def _answer(self, action: words.Accept | words.Reject) -> cmd.Command | None:
@@ -359,6 +334,26 @@ def _start_of(setup: words.Setup) -> int:
 
 def _agent(name: str) -> cmd.Actor:
     return cmd.Actor(role=Role.AGENT, id=name)
+
+
+def _asks(action: words.Arrive) -> dict[str, Any]:
+    """What a contact asks for, whether it comes as it is or with a message on a thread."""
+    queues = (action.queue,) if isinstance(action.queue, str) else tuple(action.queue or ())
+    return {
+        "source_key": action.id,
+        "channel": action.channel,
+        "account": ACCOUNT,
+        "language": action.language,
+        "language_min": action.language_min if action.language_min > 1 else None,
+        "queue": queues[0] if len(queues) == 1 else None,
+        "queues": queues if len(queues) > 1 else (),
+        "flow": action.workflow,
+        "skills": action.skills,
+        "priority": action.priority,
+        "attributes": _texts(action.attributes),
+        "preferred": tuple(AgentId(name) for name in action.preferred_agents),
+        "profiles": tuple(action.capacity_profiles),
+    }
 
 
 def _texts(attributes: dict[str, Any]) -> dict[str, str]:

@@ -218,7 +218,11 @@ async def test_a_table_that_tombstones_may_have_passed_begins_anew(
 
     async with materialising(log, "w1"):
         await eventually(lambda: log.content.rebuilds == 2)
-        await eventually(lambda: found(log, "m:1", "m:2"))
+
+        async def both() -> bool:
+            return await found(log, "m:1", "m:2") == {"m:1": b"text", "m:2": b"text"}
+
+        await eventually(both)
 
 
 async def test_a_table_of_another_topic_begins_anew(open_log: Open, content_table: MemoryContentTable) -> None:
