@@ -191,7 +191,7 @@ def _retry_due(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
     return "the pause after the last answer is over"
 
 
-def _decline_forgotten(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
+def _may_be_asked(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
     return f"{data['agent']} may be asked again"
 
 
@@ -248,7 +248,8 @@ _WORDS: dict[str, Callable[[Story, Data, RoutingPolicy | None], str | None]] = {
     "OfferExpired": _expired,
     "OfferWithdrawn": _withdrawn,
     "RetryDue": _retry_due,
-    "DeclineForgotten": _decline_forgotten,
+    "DeclineForgotten": _may_be_asked,
+    "DeclinePassed": _may_be_asked,
     "ContactRequeued": _requeued,
     "ContactRedirected": _redirected,
     "RedirectRefused": _redirect_refused,

@@ -349,7 +349,15 @@ class RateWindowMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclineForgotten:
-    """The agent may be offered the contact again."""
+    """The agent may be offered the contact again, as if they had never declined it."""
+
+    contact: ContactId
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclinePassed:
+    """The time is over for which an agent who declined the contact is not asked again; the decline still counts."""
 
     contact: ContactId
     agent: AgentId
@@ -572,6 +580,7 @@ Event = (
     | AgentPauseEnded
     | RateWindowMoved
     | DeclineForgotten
+    | DeclinePassed
     | OfferMade
     | OfferAccepted
     | OfferDeclined

@@ -34,7 +34,8 @@ def languages(moment: Moment, contact: Contact) -> list[str]:
         return []
     waited = moment.now - contact.queue_since
     chain = moment.policy.language_fallback.get(language, ())
-    return [language, *(code for code, after in chain if waited >= after)]
+    # What was opened under an earlier policy stays open.
+    return [language, *(code for n, (code, after) in enumerate(chain) if waited >= after or n < contact.widened)]
 
 
 def least_level(moment: Moment, contact: Contact) -> int:
@@ -115,7 +116,7 @@ def station(moment: Moment, contact: Contact) -> FlowStep | None:
 def waits_for_preferred(moment: Moment, contact: Contact) -> bool:
     """Whether the contact still is for its preferred agents alone, before it is asked whether any of them could."""
     rule = moment.queue_of(contact).preferred
-    if not contact.preferred or not rule.enabled:
+    if not contact.preferred or not rule.enabled or contact.preference_over:
         return False
     return rule.hold or moment.now - contact.queue_since < rule.wait
 

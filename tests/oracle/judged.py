@@ -40,12 +40,25 @@ def document(drawn: dict[str, Any], **each: Any) -> dict[str, Any]:
         queue(name, **{**{key: value for key, value in fields.items() if key != "open_s"}, **each})
         for name, fields in zip(QUEUES, drawn["queues"], strict=False)
     ]
-    made = policy(queues, presences={"busy": ""}, **drawn["rest"])
+    made = policy(queues, presences={"busy": ""}, flows=[_flow(drawn["stations"])], **drawn["rest"])
     for made_queue, fields in zip(made["queues"], drawn["queues"], strict=False):
         if "open_s" in fields:
             made_queue["business_hours"] = {"tz": "UTC", "weekly": {}, "closed_dates": []}
             made_queue["open_ms"] = [[START + begin * 1000, START + end * 1000] for begin, end in fields["open_s"]]
     return made
+
+
+FLOW = "journey"
+
+
+def _flow(stations: list[tuple[int, dict[str, Any], int]]) -> dict[str, Any]:
+    """A flow for everybody through these stations."""
+    steps, age = [], 0
+    for number, fields, after in stations:
+        age += after
+        step = {"priority": None, "only_agents": None, "skip_if_none_available": False, **fields}
+        steps.append({**step, "queue": QUEUES[number], "until_age_s": age})
+    return {"name": FLOW, "default_queue": QUEUES[0], "filters": [{"match": {}, "steps": steps}]}
 
 
 @dataclass
@@ -177,7 +190,8 @@ class Story:
             return
         self.written += 1
         kind = fields.get("channel", "chat")
-        fields = {**fields, "channel": kind, "account": account_of(kind), "queue": self._queue(number)}
+        where = {"queue": self._queue(number)} if number < len(QUEUES) else {"flow": FLOW}
+        fields = {**fields, "channel": kind, "account": account_of(kind), **where}
         self._do(cmd.CreateContact(source_key=f"c{self.written}", **fields), by=ADAPTER)
 
     def _accept(self, number: int) -> None:
@@ -266,6 +280,11 @@ class Story:
         state = ChannelHealth.DOWN if down else ChannelHealth.HEALTHY
         report = cmd.ReportChannelHealth(channel=kind, account=account_of(kind), state=state, evidence="probe")
         self._do(report, by=ADAPTER)
+
+    def _adopt(self, drawn: dict[str, Any]) -> None:
+        """Another policy over the same queues."""
+        queues = (*drawn["queues"], *({} for _ in QUEUES))[: len(self.queues)]
+        self._do(cmd.AdoptPolicy(policy=document({**drawn, "queues": queues})))
 
     def _profile(self, number: int, abilities: dict[str, Any], room: dict[str, Any]) -> None:
         self._do(self._put(self._agent(number).id, {**abilities, **room}))

@@ -18,10 +18,14 @@ def best(moment: Moment, contact: Contact, agents: list[Agent]) -> list[Agent]:
     if wanted is None and station is not None and station.preferred_only:
         wanted = list(contact.preferred)
 
+    def declines(agent: Agent) -> int:
+        counts = moment.queue_of(contact).decline.policy == "others_first"
+        return contact.declines.get(agent.id, 0) if counts else 0
+
     def place(agent: Agent) -> tuple[object, ...]:
         listed = wanted.index(agent.id) if wanted is not None else 0
         tier = asks.raised_tier(moment, contact, agent)
-        return (contact.declines.get(agent.id, 0), listed, tier, _tongue(moment, contact, agent))
+        return (declines(agent), listed, tier, _tongue(moment, contact, agent))
 
     chain = list(moment.queue_of(contact).chain)
     by_lot = "weighted_random" in chain

@@ -81,6 +81,7 @@ DECLINE = st.sampled_from(
     [
         {"policy": "never"},
         {"policy": "after_s", "after_s": 5},
+        {"policy": "after_s", "after_s": 3, "max": 2},
         {"policy": "others_first", "max": 2},
         {"policy": "never", "reset_on_login": True},
         {"policy": "others_first", "max": 1, "reset_on_login": True},
@@ -149,10 +150,28 @@ def _queue(drawn: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+THEMES = (
+    ("preferred", "steps", "tiers"),
+    ("decline", "offer_timeout_s", "max_offers"),
+    ("rate_limit", "auto_accept", "max_per_agent"),
+    ("order", "rank", "max_age_s"),
+)
+"""Options that bear on one another: drawn at random alone they would hardly ever meet."""
 QUEUE = some(QUEUE_OPTIONS, least=2, most=7).map(_queue)
+THEMED = st.sampled_from(THEMES).flatmap(
+    lambda theme: st.builds(
+        lambda fixed, rest: _queue({**rest, **fixed}),
+        st.fixed_dictionaries({name: QUEUE_OPTIONS[name] for name in theme}),
+        some(QUEUE_OPTIONS, most=3),
+    )
+)
+STATION = some({"only_agents": subset(AGENTS, most=3) | st.just("$preferred"), "priority": st.integers(0, 2)}, most=2)
+STATIONS = st.lists(st.tuples(st.integers(0, 1), STATION, st.sampled_from([3, 6, 10])), min_size=1, max_size=3)
+"""Of a flow: which queue, what holds there, and how long after the one before it ends (s)."""
 POLICIES = st.fixed_dictionaries(
     {
-        "queues": st.lists(QUEUE, min_size=2, max_size=3),
+        "queues": st.lists(QUEUE | THEMED, min_size=2, max_size=3),
+        "stations": STATIONS,
         "rest": some(
             {
                 "max_per_agent": st.integers(1, 2),
@@ -234,7 +253,13 @@ CONTACT = some(
     },
     most=4,
 )
-WRITES = st.tuples(st.just("write"), st.integers(0, 2), CONTACT)
+WISHED = st.builds(
+    lambda contact, names: {**contact, "preferred": tuple(names)},
+    CONTACT,
+    st.lists(st.sampled_from(AGENTS), min_size=1, max_size=3, unique=True),
+)
+WRITES = st.tuples(st.just("write"), st.integers(0, 3), CONTACT | WISHED)
+"""A number that no queue has is the flow's."""
 TIME = st.tuples(st.just("wait"), st.sampled_from([1, 3, 5, 12]))
 
 WORK = (
@@ -254,11 +279,12 @@ BY_HAND = (
     | st.tuples(st.just("age"), NUMBER, st.sampled_from([-3_000, 5_000]))
     | st.tuples(st.just("freeze"), NUMBER, st.booleans())
     | st.tuples(st.just("health"), st.sampled_from(KINDS), st.booleans())
-    | st.tuples(st.just("profile"), NUMBER, st.fixed_dictionaries({"languages": levels(LANGUAGES)}), ROOM)
+    | st.tuples(st.just("profile"), NUMBER, st.fixed_dictionaries({"languages": levels(LANGUAGES)}) | ABILITIES, ROOM)
 )
+ADOPTS = st.tuples(st.just("adopt"), POLICIES)
 NOTHING = st.just(("rest",))
 """What an action shrinks to, since there is always the same number of them."""
-ACTIONS = NOTHING | WORK | WRITES | TIME | WORK | WORK | TIME | BY_HAND
+ACTIONS = NOTHING | WORK | WRITES | TIME | WORK | WORK | TIME | BY_HAND | BY_HAND | ADOPTS
 
 WORLDS = st.fixed_dictionaries(
     {

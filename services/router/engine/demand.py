@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.router.engine.policy import QueuePolicy, QueueStep, matches
+from services.router.engine.policy import FlowStep, QueuePolicy, QueueStep, matches
 from services.router.engine.records import Contact
 from shared.vocabulary import UNKNOWN_LANGUAGE
 
@@ -49,15 +49,15 @@ class Demand(NamedTuple):
 
 
 def demand_of(
-    queue: QueuePolicy, contact: Contact, preferred: tuple[str, ...] | None, fallback: Fallback = ()
+    queue: QueuePolicy,
+    contact: Contact,
+    preferred: tuple[str, ...] | None,
+    station: FlowStep | None = None,
+    fallback: Fallback = (),
 ) -> Demand:
-    """What the contact asks for. `preferred`: the agents that it waits for, if it does; they may be nobody. `fallback`:
-    which other languages may do in time."""
+    """What the contact asks for. `preferred`: the agents that it waits for, if it does. `station`: where it is in its
+    flow. `fallback`: which other languages may do in time."""
     steps = queue.steps[: contact.steps]
-    only: tuple[str, ...] | None = _only(steps)
-    bypass: tuple[str, ...] = ()
-    if preferred is not None:
-        only, bypass = preferred, tuple(sorted(queue.preferred.bypass))
     language, skills = asked_language(queue, contact), _required(queue, contact, steps)
     if any(step.drop_language for step in steps):
         language = ""
@@ -70,11 +70,11 @@ def demand_of(
         any_agent=any(step.any_agent for step in steps) or queue.skill_match != "all",
         tier=open_tier(queue, steps),
         raised=max((step.raise_tiers_to or 1 for step in steps), default=1),
-        only=only,
+        only=_only(steps, preferred, station, contact),
         delay=contact.delay,
         profiles=contact.profiles,
-        bypass=bypass,
-        ranked=preferred is not None,
+        bypass=tuple(sorted(queue.preferred.bypass)) if preferred is not None else (),
+        ranked=preferred is not None or (station is not None and station.preferred_only),
         also=tuple(code for code, _ in fallback[: contact.widened]) if language else (),
     )
 
@@ -99,9 +99,19 @@ def _required(queue: QueuePolicy, contact: Contact, steps: tuple[QueueStep, ...]
     return tuple(sorted(levels.items()))
 
 
-def _only(steps: tuple[QueueStep, ...]) -> tuple[str, ...] | None:
-    """The newest restriction by a step."""
-    return next((step.only_agents for step in reversed(steps) if step.only_agents is not None), None)
+def _only(
+    steps: tuple[QueueStep, ...], preferred: tuple[str, ...] | None, station: FlowStep | None, contact: Contact
+) -> tuple[str, ...] | None:
+    """Who may get the contact if not everybody: whom all restrictions name, those of the customer's wish, of the flow
+    and of the newest such step; in the order of the first of these."""
+    named = [preferred]
+    if station is not None:
+        named += [contact.preferred if station.preferred_only else None, station.only_agents]
+    named.append(next((step.only_agents for step in reversed(steps) if step.only_agents is not None), None))
+    lists = [each for each in named if each is not None]
+    if not lists:
+        return None
+    return tuple(name for name in lists[0] if all(name in each for each in lists))
 
 
 def open_tier(queue: QueuePolicy, steps: tuple[QueueStep, ...]) -> int | None:
@@ -120,9 +130,14 @@ def preference_of(queue: QueuePolicy, contact: Contact) -> tuple[str, ...]:
 
 def is_excluded(queue: QueuePolicy, contact: Contact) -> bool:
     """Whether the contact is not offered at all: by its attributes, its age, or because nothing here is."""
-    if contact.aged_out or not queue.auto_assign:
+    if is_too_old(queue, contact) or not queue.auto_assign:
         return True
     return any(matches(contact.attributes, match) for match in queue.exclude)
+
+
+def is_too_old(queue: QueuePolicy, contact: Contact) -> bool:
+    """Whether the contact is past the longest age at which its queue offers anything."""
+    return queue.max_age is not None and contact.past_age >= queue.max_age
 
 
 # Order
@@ -140,7 +155,7 @@ def order_kind(queue: QueuePolicy) -> OrderKind:
 def order_of(queue: QueuePolicy, contact: Contact) -> Order:
     """Where the contact stands among those of its queue. All of it is static: who waits together ages together."""
     if queue.contact_order == "score":
-        return (contact.age_from - contact.priority * queue.priority_unit, contact.id)
+        return (contact.age_from - contact.priority * queue.priority_unit, contact.age_from, contact.id)
     if queue.contact_order == "buckets":
         return (*_bucket(queue, contact.attributes), contact.age_from, contact.id)
     return (-contact.priority, contact.age_from, contact.id)

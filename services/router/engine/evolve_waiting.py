@@ -40,7 +40,7 @@ def _enter(contact: Contact, queue: QueueName, at: int) -> None:
     contact.delay = 0
     contact.widened = 0
     contact.preference_over = False
-    contact.aged_out = False
+    contact.past_age = 0
 
 
 def wait(contact: Contact, at: int, retry_at: int | None = None) -> None:
@@ -86,7 +86,8 @@ def _preference_ended(world: World, ws: Workspace, event: ev.PreferenceEnded, at
 
 
 def _contact_aged_out(world: World, ws: Workspace, event: ev.ContactAgedOut, at: int) -> None:
-    world.change_contact(ws, event.contact).aged_out = True
+    contact = world.change_contact(ws, event.contact)
+    contact.past_age = ws.policy.queues[contact.queue].max_age or contact.past_age
 
 
 def _contact_prioritised(world: World, ws: Workspace, event: ev.ContactPrioritised, at: int) -> None:
@@ -96,7 +97,7 @@ def _contact_prioritised(world: World, ws: Workspace, event: ev.ContactPrioritis
 def _age_adjusted(world: World, ws: Workspace, event: ev.AgeAdjusted, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
     contact.age_from = event.age_from
-    contact.aged_out = False
+    contact.past_age = 0
 
 
 def _contact_assigned(world: World, ws: Workspace, event: ev.ContactAssigned, at: int) -> None:
@@ -196,6 +197,11 @@ def count_decline(contact: Contact, agent: AgentId, at: int) -> None:
     contact.declined_at = {**contact.declined_at, agent: at}
 
 
+def _decline_passed(world: World, ws: Workspace, event: ev.DeclinePassed, at: int) -> None:
+    contact = world.change_contact(ws, event.contact)
+    contact.declined_at = {agent: when for agent, when in contact.declined_at.items() if agent != event.agent}
+
+
 EVOLVE: dict[type, Evolve] = {
     ev.ContactQueued: _contact_queued,
     ev.ContactMoved: _contact_moved,
@@ -209,6 +215,7 @@ EVOLVE: dict[type, Evolve] = {
     ev.ContactAssigned: _contact_assigned,
     ev.ContactActivity: _contact_activity,
     ev.DeclineForgotten: _decline_forgotten,
+    ev.DeclinePassed: _decline_passed,
     ev.ContactRequeued: _contact_requeued,
     ev.ContactCompleted: _contact_completed,
     ev.ContactCancelled: _contact_cancelled,

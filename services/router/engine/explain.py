@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from services.router.engine.chains import agent_score
 from services.router.engine.classes import CapabilityClass, Requirement
-from services.router.engine.demand import is_excluded
+from services.router.engine.demand import is_excluded, is_too_old
 from services.router.engine.index import Index
 from services.router.engine.matching import best_of
 from services.router.engine.records import Agent, Contact
@@ -103,7 +103,7 @@ def held_back(index: Index, contact: Contact) -> str | None:
     health = index.workspace.channels.get(contact.channel_name)
     if health is not None and health.state is ChannelHealth.DOWN:
         return "channel_down"
-    if contact.aged_out:
+    if is_too_old(queue, contact):
         return "aged_out"
     if not queue.auto_assign:
         return "by_hand"
@@ -162,7 +162,8 @@ def _no_room(index: Index, requirement: Requirement, agent: Agent) -> str:
 def _score(requirement: Requirement, contact: Contact, agent: Agent) -> tuple[float, ...]:
     known = CapabilityClass(-1, agent, named=True)
     score, _, _ = known.head(requirement, (*agent_score(agent, requirement.chain), agent.id))
-    return (contact.declines.get(agent.id, 0), *score)
+    declined = requirement.queue.decline.rank(contact.declines.get(agent.id, 0))
+    return (declined, *score)
 
 
 def _preferred(index: Index, contact: Contact, agent: Agent) -> ContactId | None:

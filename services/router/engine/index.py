@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from services.router.engine.candidates import Candidates
 from services.router.engine.chains import Chain, agent_score, chain_of
 from services.router.engine.classes import CapabilityClass, Item, Requirement
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
@@ -87,6 +88,7 @@ class Index:
         """Requirements by the facts of contacts that ask for no agents in particular."""
         self.of_queue: dict[str, dict[Demand, Requirement]] = {name: {} for name in policy.queues}
         self.classes: dict[tuple[object, ...], CapabilityClass] = {}
+        self._candidates = Candidates()
         self.queues: dict[str, QueueCounts] = {name: QueueCounts() for name in policy.queues}
         self.closed = {name for name, queue in policy.queues.items() if queue.hours is not None} - self._open_queues()
         self.held_back = self.closed | (workspace.frozen & policy.queues.keys())
@@ -110,6 +112,8 @@ class Index:
         """Agents that some waiting contact is restricted to, and by how many demands: each is a class of their own."""
         self._watching: dict[AgentId, dict[ContactId, None]] = {}
         """Contacts that wait for an agent only as long as he could be offered them."""
+        self._watchers: dict[str, dict[ContactId, None]] = {}
+        """The same contacts by queue."""
         self._declined: dict[AgentId, dict[ContactId, None]] = {}
         """Open contacts that an agent declined, in queues that forget it when they sign in."""
         self._delays: dict[str, dict[int, int]] = {}
@@ -172,6 +176,14 @@ class Index:
         self.timers.add_all(timers)
         for contact_id in rest:
             self.sync_contact(contact_id)
+
+    def take_fresh(self) -> tuple[list[Contact], dict[int, CapabilityClass]]:
+        """What is fresh, by number for classes; it is not any more."""
+        contacts = [self.workspace.contacts[contact_id] for contact_id in self.fresh_contacts]
+        classes = dict(self.fresh_classes)
+        self.fresh_contacts.clear()
+        self.fresh_classes.clear()
+        return contacts, classes
 
     def drop(self) -> None:
         """Take this index's timers out of the shared set, before another index takes its place."""
@@ -240,17 +252,16 @@ class Index:
         return requirement
 
     def _requirement_of(self, contact: Contact) -> Requirement:
-        queue = self.workspace.policy.queues[contact.queue]
-        fallback = self.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
-        demand = demand_of(queue, contact, self._waits_for(contact), fallback)
-        station = flow_step(self.workspace, contact)
-        if station is not None and (station.preferred_only or station.only_agents is not None):
-            only = contact.preferred if station.preferred_only else station.only_agents
-            demand = demand._replace(only=tuple(only or ()), ranked=station.preferred_only)
+        demand = self._demand_of(contact, self._waits_for(contact))
         requirement = self.requirements.get(demand)
         if requirement is None:
             requirement = self._register(self._made(demand))
         return requirement
+
+    def _demand_of(self, contact: Contact, preferred: tuple[str, ...] | None) -> Demand:
+        queue = self.workspace.policy.queues[contact.queue]
+        fallback = self.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
+        return demand_of(queue, contact, preferred, flow_step(self.workspace, contact), fallback)
 
     def _made(self, demand: Demand) -> Requirement:
         queue = self.workspace.policy.queues[demand.queue]
@@ -258,31 +269,30 @@ class Index:
         return Requirement(self._made_so_far, demand, queue, self.rooms.group(queue.name), self._chain_of[queue.name])
 
     def _waits_for(self, contact: Contact) -> tuple[str, ...] | None:
-        """The preferred agents that the contact waits for, members of the queue all; None if it waits for nobody in
-        particular, and where the queue says so as long as none of them could be offered it."""
+        """The preferred agents that the contact waits for; None if it waits for nobody in particular, and where the
+        queue says so as long as none of them could be offered it."""
         queue = self.workspace.policy.queues[contact.queue]
         wanted = preference_of(queue, contact)
         if not wanted:
             return None
-        agents = self.workspace.agents
-        members = tuple(
-            name
-            for name in wanted
-            if (agent := agents.get(AgentId(name))) is not None and (not agent.queues or queue.name in agent.queues)
-        )
-        if queue.preferred.skip_if_unavailable and not any(self._could(name, contact, members) for name in members):
+        if queue.preferred.skip_if_unavailable and not self._any_could(contact, wanted):
             return None
-        return members
+        return wanted
 
-    def _could(self, name: str, contact: Contact, members: tuple[str, ...]) -> bool:
-        """Whether a named agent could be offered the contact now."""
-        agent = self.workspace.agents[AgentId(name)]
-        queue = self.workspace.policy.queues[contact.queue]
-        requirement = self._made(demand_of(queue, contact, members))
-        if contact.id in agent.held:
-            return True
-        able = CapabilityClass(-1, agent, named=True).why_not(requirement.demand) is None
-        return able and requirement.fits(self.rooms.of(agent)) and not self.bars(contact, agent.id)
+    def _any_could(self, contact: Contact, wanted: tuple[str, ...]) -> bool:
+        """Whether any of the preferred agents could be offered the contact now, or is."""
+        requirement = self._made(self._demand_of(contact, wanted))
+        demand = self.effective(requirement.demand)
+        for name in wanted:
+            agent = self.workspace.agents.get(AgentId(name))
+            if agent is None:
+                continue
+            if contact.id in agent.held:
+                return True
+            able = CapabilityClass(-1, agent, named=True).why_not(demand) is None
+            if able and requirement.fits(self.rooms.of(agent)) and not self.bars(contact, agent.id):
+                return True
+        return False
 
     def bars(self, contact: Contact, agent: AgentId) -> bool:
         """Whether this agent is out for this contact, whatever else holds: it is offered to them already, they handed
@@ -302,9 +312,7 @@ class Index:
     def _register(self, requirement: Requirement) -> Requirement:
         if len(self.requirements) >= MAX_IDLE_REQUIREMENTS and not self._taking_in:
             self._forget_idle_requirements()
-        for known in self.classes.values():
-            self._relate(known, requirement)
-        requirement.rebuild_heads()
+        self._relate_all(requirement)
         self.requirements[requirement.demand] = requirement
         self.of_queue[requirement.queue.name][requirement.demand] = requirement
         return requirement
@@ -318,6 +326,12 @@ class Index:
             self.of_queue[name] = {key: r for key, r in known.items() if key not in idle}
         for each in self.classes.values():
             each.requirements = {key: r for key, r in each.requirements.items() if key not in idle}
+
+    def _relate_all(self, requirement: Requirement) -> None:
+        candidates, requirement.excluded = self._candidates.of(requirement.demand)
+        for known in candidates.values():
+            self._relate(known, requirement)
+        requirement.rebuild_heads()
 
     def _relate(self, known: CapabilityClass, requirement: Requirement) -> None:
         reason = known.why_not(self.effective(requirement.demand))
@@ -402,7 +416,7 @@ class Index:
             state=contact.state,
             watched=watched,
             decliners=decliners,
-            barred=(contact.excluded, tuple(contact.declines), contact.offers),
+            barred=(contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers),
         )
 
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
@@ -414,6 +428,8 @@ class Index:
             self.pending_on[place.channel].remove((contact_id,))
         for agent in place.watched:
             del self._watching[agent][contact_id]
+        if place.watched:
+            del self._watchers[place.queue][contact_id]
         for agent in place.decliners:
             del self._declined[agent][contact_id]
         self._count(place, contact_id, -1)
@@ -433,6 +449,8 @@ class Index:
             pending.add((contact_id,))
         for agent in place.watched:
             self._watching.setdefault(agent, {})[contact_id] = None
+        if place.watched:
+            self._watchers.setdefault(place.queue, {})[contact_id] = None
         for agent in place.decliners:
             self._declined.setdefault(agent, {})[contact_id] = None
         self._count(place, contact_id, 1)
@@ -510,6 +528,7 @@ class Index:
         capability = self.classes.get(key)
         if capability is None:
             capability = self.classes[key] = CapabilityClass(len(self.classes), agent, named=named)
+            self._candidates.add(capability)
             for requirement in self.requirements.values():
                 self._relate(capability, requirement)
             capability.rebuild_wants()
@@ -588,7 +607,8 @@ class Index:
         moved = old is None or old.known is not new.known or old.signature != new.signature
         if moved or self._leads_more(old, new):
             self._improved[new.known.number] = new.known
-        if moved:
+        # With less room than before nobody can be paired who could not be before.
+        if old is None or old.known is not new.known or not new.signature.is_within(old.signature):
             self.fresh_classes[new.known.number] = new.known
 
     def _leads_more(self, old: _AgentPlace | None, new: _AgentPlace) -> bool:
@@ -681,14 +701,13 @@ class Index:
             for known in requirement.by_number.values():
                 known.requirements.pop(requirement.demand, None)
             requirement.by_number.clear()
-            requirement.excluded.clear()
-            for known in self.classes.values():
-                self._relate(known, requirement)
-            requirement.rebuild_heads()
+            self._relate_all(requirement)
             if requirement.waiting:
                 for known in requirement.classes:
                     known.offer_want(requirement)
         self._freshen(self.of_queue[queue].values())
+        for contact_id in list(self._watchers.get(queue, ())):
+            self.sync_contact(contact_id)
 
     def _sync_agent_timer(self, kind: str, agent_id: str, due: int | None) -> None:
         old = self._agent_timers.get((kind, agent_id))

@@ -43,19 +43,14 @@ def matches(index: Index, most: int) -> Iterator[Match]:
     are there again for the pass that goes on.
     """
     index.cut = False
-    contacts = [index.workspace.contacts[contact_id] for contact_id in index.fresh_contacts]
-    classes = dict(index.fresh_classes)
-    index.fresh_contacts.clear()
-    index.fresh_classes.clear()
+    contacts, classes = index.take_fresh()
     if len(contacts) == 1 and not classes:
         yield from _arrived(index, contacts[0])
-    else:
-        for requirement in {r.demand: r for r in map(index.requirement_of, contacts)}.values():
-            for known in requirement.classes:
-                if known.someone_free(requirement):
-                    classes[known.number] = known
+        # Whoever waited for the agent who is taken now, and only as long as he could be had, is for everybody.
+        contacts, classes = index.take_fresh()
+    if contacts or classes:
         index.settle_wants()
-        for number, match in enumerate(_by_groups(index, classes.values()), start=1):
+        for number, match in enumerate(_by_groups(index, contacts, classes), start=1):
             yield match
             if number == most:
                 index.cut = True
@@ -66,7 +61,8 @@ def matches(index: Index, most: int) -> Iterator[Match]:
 
 
 def _arrived(index: Index, contact: Contact) -> Iterator[Match]:
-    """One fresh contact and nobody fresh: whoever is free has no other contact to prefer. It may go to several."""
+    """One fresh contact and nobody fresh: whoever is free has no other contact to prefer. It may go to several, as long
+    as these pairs make nobody else fresh."""
     index.settle_heads()
     requirement = index.requirement_of(contact)
     if contact.queue in index.held_back:
@@ -77,6 +73,9 @@ def _arrived(index: Index, contact: Contact) -> Iterator[Match]:
         if match is None:
             return
         yield match
+        if index.fresh_contacts.keys() - {contact.id}:
+            return
+        index.fresh_contacts.pop(contact.id, None)
         index.settle_heads()
 
 
@@ -85,36 +84,45 @@ Group = tuple[CapabilityClass, Signature]
 
 
 class _Bests:
-    """The bests of groups, best-ordered first; each group is in once for each kind of order."""
+    """The bests of groups, best-ordered first, in a heap for each kind of order. Of a group the newest entry counts."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
         self._heaps: dict[OrderKind, list[tuple[Order, int, Signature, CapabilityClass]]] = {}
-        self._inside: set[tuple[int, Signature]] = set()
+        self._newest: dict[tuple[int, Signature], Order] = {}
 
-    def add(self, known: CapabilityClass, signature: Signature) -> None:
-        """Note the group's best, unless it is in already or has none."""
-        if (known.number, signature) in self._inside or not any(known.free[signature].values()):
-            return
-        best = best_of(self._index, known, signature)
-        if best is not None:
-            order, kind = best
-            self._inside.add((known.number, signature))
+    def add(self, known: CapabilityClass) -> None:
+        """Note the bests of the groups of a class, as they are now."""
+        for signature, sets in list(known.free.items()):
+            if any(sets.values()):
+                best = best_of(self._index, known, signature)
+                if best is not None:
+                    self._note(known, signature, *best)
+
+    def _note(self, known: CapabilityClass, signature: Signature, order: Order, kind: OrderKind) -> None:
+        group = (known.number, signature)
+        if self._newest.get(group) != order:
+            self._newest[group] = order
             heapq.heappush(self._heaps.setdefault(kind, []), (order, known.number, signature, known))
 
     def take(self) -> tuple[Order, list[Group]] | None:
         """The best-ordered best, and all groups whose best it is. Across kinds of order the longest waiting counts."""
-        tops = [heap for heap in self._heaps.values() if heap]
+        tops = [heap for heap in self._heaps.values() if self._first(heap) is not None]
         if not tops:
             return None
         heap = tops[0] if len(tops) == 1 else min(tops, key=lambda each: _age(self._index, each[0][0]))
         order = heap[0][0]
         groups: list[Group] = []
-        while heap and heap[0][0] == order:
+        while self._first(heap) == order:
             _, number, signature, known = heapq.heappop(heap)
-            self._inside.discard((number, signature))
+            del self._newest[number, signature]
             groups.append((known, signature))
         return order, groups
+
+    def _first(self, heap: list[tuple[Order, int, Signature, CapabilityClass]]) -> Order | None:
+        while heap and self._newest.get((heap[0][1], heap[0][2])) != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
 
 
 def _age(index: Index, order: Order) -> tuple[int, str]:
@@ -122,11 +130,10 @@ def _age(index: Index, order: Order) -> tuple[int, str]:
     return (contact.age_from, contact.id)
 
 
-def _by_groups(index: Index, classes: Iterable[CapabilityClass]) -> Iterator[Match]:
+def _by_groups(index: Index, contacts: Iterable[Contact], classes: dict[int, CapabilityClass]) -> Iterator[Match]:
+    """`classes` is added to: it is what has to be looked at again if the pass is cut short."""
     bests = _Bests(index)
-    for known in classes:
-        for signature in list(known.free):
-            bests.add(known, signature)
+    _look_at(index, bests, contacts, classes)
     while (taken := bests.take()) is not None:
         order, groups = taken
         contact = index.workspace.contacts[ContactId(str(order[-1]))]
@@ -134,16 +141,36 @@ def _by_groups(index: Index, classes: Iterable[CapabilityClass]) -> Iterator[Mat
         ranked = sorted(
             best
             for known, signature in groups
-            if (best := _willing(index, contact, requirement, known, [signature])) is not None
+            # A pair made since then may have kept the contact for somebody.
+            if known.number in requirement.by_number
+            and (best := _willing(index, contact, requirement, known, [signature])) is not None
         )
         match = _choose(index, contact, requirement, ranked)
         if match is None:
+            for known, _ in groups:
+                bests.add(known)
             continue
         yield match
-        for known, _ in groups:
-            # Whoever took the contact may now belong to another group of the class.
-            for signature in list(known.free):
-                bests.add(known, signature)
+        # The pair may have made others fresh: who was named for this contact alone is like the rest of their class
+        # again, and who waited for the agent who is taken now may be for everybody.
+        index.fresh_contacts.pop(contact.id, None)
+        more, fresh = index.take_fresh()
+        # Whoever took the contact may now belong to another group of the class.
+        fresh.update((known.number, known) for known, _ in groups)
+        if more:
+            index.settle_wants()
+        _look_at(index, bests, more, fresh)
+        classes.update(fresh)
+
+
+def _look_at(index: Index, bests: _Bests, contacts: Iterable[Contact], classes: dict[int, CapabilityClass]) -> None:
+    """Note the bests of fresh classes, and of those that could serve a fresh contact (they are added)."""
+    for requirement in {r.demand: r for r in map(index.requirement_of, contacts)}.values():
+        for known in requirement.classes:
+            if known.number not in classes and known.someone_free(requirement):
+                classes[known.number] = known
+    for known in classes.values():
+        bests.add(known)
 
 
 def best_of(index: Index, known: CapabilityClass, signature: Signature) -> tuple[Order, OrderKind] | None:
@@ -204,6 +231,7 @@ def _willing(
 ) -> Ranked | None:
     """The best free agent of a class among some of its groups, for a contact that some of them may not get."""
     declines = contact.declines
+    rule = requirement.queue.decline
     may_bar = _may_bar(contact)
     best: Ranked | None = None
     for signature in among:
@@ -211,7 +239,7 @@ def _willing(
             agent = AgentId(str(item[-1]))
             if may_bar and index.bars(contact, agent):
                 continue
-            declined = declines.get(agent, 0) if declines else 0
+            declined = rule.rank(declines.get(agent, 0)) if declines else 0
             ranked = (declined, known.head(requirement, item))
             if best is None or ranked < best:
                 best = ranked

@@ -35,6 +35,10 @@ class DeclineRule:
         """Whether an agent with so many declines of a contact is out for it, whatever the time."""
         return declines > 0 and (self.policy == "never" or (self.most is not None and declines >= self.most))
 
+    def rank(self, declines: int) -> int:
+        """How far behind the others an agent with so many declines of a contact stands."""
+        return declines if self.policy == "others_first" else 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStep:

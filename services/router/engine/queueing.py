@@ -48,10 +48,10 @@ def age_due(ctx: Context, contact: Contact) -> list[ev.Event]:
 
 
 def decline_due(ctx: Context, contact: Contact) -> list[ev.Event]:
-    """Decliners may be asked again."""
+    """Decliners may be asked again; how often they declined is remembered."""
     after = ctx.workspace.policy.queues[contact.queue].decline.after
     return [
-        ev.DeclineForgotten(contact=contact.id, agent=AgentId(agent))
+        ev.DeclinePassed(contact=contact.id, agent=AgentId(agent))
         for agent, declined in contact.declined_at.items()
         if declined + after <= ctx.now
     ]

@@ -88,7 +88,7 @@ class Contact(Record):
         "delay",
         "widened",
         "preference_over",
-        "aged_out",
+        "past_age",
         "excluded",
         "flow_step",
         "overflowed",
@@ -144,7 +144,8 @@ class Contact(Record):
     delay: int = 0
     widened: int = 0
     preference_over: bool = False
-    aged_out: bool = False
+    past_age: int = 0
+    """An age (ms) that it is known to be past: the longest that its queue allowed then."""
     excluded: AgentId | None = None
     flow_step: int = 0
     overflowed: tuple[str, ...] = ()

@@ -25,6 +25,10 @@ class Signature(NamedTuple):
     kinds: tuple[Kind, ...]
     profiles: tuple[str, ...]
 
+    def is_within(self, other: Signature) -> bool:
+        """Whether the other has room for everything that this one has room for."""
+        return self == other or (set(self.kinds) <= set(other.kinds) and set(self.profiles) <= set(other.profiles))
+
 
 NO_ROOM = Signature((), ())
 

@@ -91,7 +91,7 @@ def _still_eligible(ctx: Context, offer: Offer) -> bool:
     agent, contact = ctx.workspace.agents[offer.agent], ctx.workspace.contacts[offer.contact]
     queue = ctx.workspace.policy.queues[contact.queue]
     fallback = ctx.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
-    demand = demand_of(queue, contact, None, fallback)._replace(only=None, delay=FOREVER, tier=None)
+    demand = demand_of(queue, contact, None, fallback=fallback)._replace(only=None, delay=FOREVER, tier=None)
     return CapabilityClass(-1, agent, named=False).why_not(demand) is None
 
 

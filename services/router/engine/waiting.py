@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from services.router.engine.demand import asked_language, preference_of
+from services.router.engine.demand import asked_language, is_too_old, preference_of
 from services.router.engine.policy import FlowStep, OverflowRule, QueuePolicy
 from services.router.engine.records import Contact
 from services.router.engine.state import Workspace
@@ -104,7 +104,7 @@ def _rules(
         yield "preference", since + queue.preferred.wait
     if queue.decline.policy == "after_s" and contact.declined_at:
         yield "decline", min(contact.declined_at.values()) + queue.decline.after
-    if queue.max_age is not None and not contact.aged_out:
+    if queue.max_age is not None and not is_too_old(queue, contact):
         # The age itself is still fine.
         yield "age", contact.age_from + queue.max_age + 1
     if queue.max_wait is not None and (queue.max_wait_interrupts_offer or not contact.offers):

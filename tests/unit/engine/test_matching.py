@@ -364,3 +364,49 @@ def test_decision_says_for_good_what_was_so_when_it_was_made() -> None:
     assert record.excluded == {"language": 1}
     centre.staff(agent("eva", languages={"de": 1}))
     assert record.excluded == {"language": 1}
+
+
+def test_contacts_of_one_score_come_in_the_order_of_their_arrival() -> None:
+    centre = Centre(policy([queue(contact_order="score", priority_unit_s=60)]))
+    centre.do(message("early"), by=ADAPTER, id="z")
+    centre.wait(60)
+    centre.do(message("late", priority=1), by=ADAPTER, id="a")
+    centre.staff(agent("ana"))
+    assert centre.holds("ana") == ["early"]
+
+
+def test_preferred_agent_who_joins_the_queue_later_gets_the_contact() -> None:
+    wish = {"wait_s": 600, "fallback": "hold", "bypass": [], "skip_if_unavailable": False, "enabled": True}
+    centre = Centre(policy([queue("general", preferred=wish), queue("cards")]))
+    centre.staff(agent("ana", queues=("cards",)), agent("ben"))
+    asked = cmd.CreateContact(
+        source_key="c1", channel="chat", account="web", preferred=(AgentId("ana"), AgentId("eva"))
+    )
+    centre.do(asked, by=ADAPTER)
+    assert centre.offered_to("c1") == []
+    centre.do(agent("ana", queues=("cards", "general")))
+    assert centre.offered_to("c1") == ["ana"]
+
+
+def test_preferred_agent_who_is_new_gets_the_contact() -> None:
+    wish = {"wait_s": 600, "fallback": "hold", "bypass": [], "skip_if_unavailable": False, "enabled": True}
+    centre = Centre(policy([queue("general", preferred=wish)]))
+    centre.staff(agent("ben"))
+    centre.do(
+        cmd.CreateContact(source_key="c1", channel="chat", account="web", preferred=(AgentId("eva"),)), by=ADAPTER
+    )
+    assert centre.offered_to("c1") == []
+    centre.staff(agent("eva"))
+    assert centre.offered_to("c1") == ["eva"]
+
+
+def test_policy_that_allows_a_greater_age_brings_back_what_was_too_old() -> None:
+    centre = Centre(policy([queue(max_age_s=10)]))
+    centre.write("c1")
+    centre.wait(20)
+    centre.staff(agent("ana"))
+    assert centre.offered_to("c1") == []
+    centre.do(cmd.AdoptPolicy(policy=policy([queue(max_age_s=60)])))
+    assert centre.offered_to("c1") == ["ana"]
+    centre.wait(41)
+    assert centre.offered_to("c1") == []
