@@ -59,8 +59,8 @@ def acting(agent_id: str) -> Actor:
 
 
 def queue(name: str = "general", **fields: Any) -> dict[str, Any]:
-    """A queue of a policy document. Missed offers change no presence unless the test says so."""
-    return {"name": name, "on_miss": None, **fields}
+    """A queue of a policy document: plainly ordered, and missed offers change no presence, unless the test says so."""
+    return {"name": name, "on_miss": None, "contact_order": "priority", "strategy": "longest_idle", **fields}
 
 
 def channel(kind: str = "chat", account: str = "", *, to: str = "general", **fields: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from shared.contracts.queue_policy import (
     Strategy,
     Weekday,
 )
+from shared.contracts.slo_policy import Reserve, Slo
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "policy.md"
 INTRODUCTION = Path(__file__).with_name("policy_introduction.md")
@@ -53,6 +54,8 @@ MODELS: Final[tuple[tuple[str, type[Strict], str], ...]] = (
     ("Flow filter", FlowFilter, "flows[].filters[]."),
     ("Flow step", FlowStep, "flows[].filters[].steps[]."),
     ("Language step", LanguageStep, "language_fallback.*[]."),
+    ("Slo", Slo, "slo."),
+    ("Reserve", Reserve, "slo.reserve."),
     ("Lease", Lease, "lease."),
 )
 """Titles, models, and where in a document they stand."""
@@ -185,7 +188,9 @@ def _bounds(schema: Schema, of: str = "") -> Iterator[str]:
     match schema.get("type"):
         case "integer" | "number":
             if "maximum" in schema:
-                yield f"{of}{_figure(schema['minimum'])} to {_figure(schema['maximum'])}"
+                least = schema.get("minimum")
+                above = f"above {_figure(schema['exclusiveMinimum'])}" if least is None else _figure(least)
+                yield f"{of}{above} to {_figure(schema['maximum'])}"
             elif "minimum" in schema:
                 yield f"{of}at least {_figure(schema['minimum'])}"
         case "string":

@@ -78,7 +78,7 @@ def _standing(engine: Engine, workspace: str, contact_id: str) -> dict[str, Any]
                 "score": named(names, each.score) if each.why_not is None else None,
                 "prefers": each.prefers if held_back is None else None,
             }
-            for each in explain.standings(index, contact)
+            for each in explain.standings(index, contact, engine.state.at)
         ],
     }
 

@@ -1,6 +1,6 @@
 """A state to bytes and back, and its hash.
 
-Facts only: what is derived is derived again. Format 2: zlib over msgspec's JSON of the records as they are.
+Facts only: what is derived is derived again. Format 3: zlib over msgspec's JSON of the records as they are.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from services.router.engine.records import (
     Offer,
     Thread,
 )
+from services.router.engine.slo import Load
 from services.router.engine.state import State, Workspace
 from shared.log.port import LogCorrupt, Snapshot
 from shared.vocabulary import AddressKey, CustomerId, MessageId
 
-FORMAT = 2
+FORMAT = 3
 
 
 class _WorkspaceWire(msgspec.Struct):
@@ -40,6 +41,8 @@ class _WorkspaceWire(msgspec.Struct):
     queue_limits: dict[str, int | None]
     frozen: list[str]
     agent_limit: tuple[int | None] | None
+    reserve_reviewed: int
+    loads: dict[str, Load]
     keys: list[Key]
     agents: list[Agent]
     contacts: list[Contact]
@@ -82,6 +85,8 @@ def _wire(state: State) -> _StateWire:
                 queue_limits=dict(sorted(ws.queue_limits.items())),
                 frozen=sorted(ws.frozen),
                 agent_limit=ws.agent_limit,
+                reserve_reviewed=ws.reserve_reviewed,
+                loads=dict(sorted(ws.loads.items())),
                 keys=_by(ws.keys),
                 agents=_by(ws.agents),
                 contacts=_by(ws.contacts),
@@ -130,6 +135,8 @@ def _workspace(wire: _WorkspaceWire) -> Workspace:
     ws.queue_limits = wire.queue_limits
     ws.frozen = frozenset(wire.frozen)
     ws.agent_limit = wire.agent_limit
+    ws.reserve_reviewed = wire.reserve_reviewed
+    ws.loads = wire.loads
     ws.keys = {key.key_id: key for key in wire.keys}
     ws.agents = {agent.id: agent for agent in wire.agents}
     ws.contacts = {contact.id: contact for contact in wire.contacts}

@@ -268,6 +268,19 @@ class ContactAgedOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlineNear:
+    """So much of its target is used up that no room is kept free before the contact any more."""
+
+    contact: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReserveReviewed:
+    """A look at whether room can be spared for contacts that can wait: customers of short deadlines come less often
+    as time passes, which no other event tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContactPrioritised:
     contact: ContactId
     priority: int
@@ -579,6 +592,8 @@ Event = (
     | AgentPaused
     | AgentPauseEnded
     | RateWindowMoved
+    | DeadlineNear
+    | ReserveReviewed
     | DeclineForgotten
     | DeclinePassed
     | OfferMade

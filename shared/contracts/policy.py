@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from shared.contracts.message import Language, Line, Name, Strict
 from shared.contracts.queue_policy import KindName, Match, Priority, Queue, Seconds
+from shared.contracts.slo_policy import Slo
 from shared.vocabulary import UNKNOWN_LANGUAGE, ChannelKind, Presence, channel_name
 
 
@@ -122,6 +123,7 @@ class Policy(Strict):
     max_per_agent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None, description="Open contacts that an agent without a limit of their own holds."
     )
+    slo: Slo = Field(default_factory=Slo, description="The numbers behind contact_order and strategy `slo`.")
     lease: Lease = Field(Lease(), description="What an agent's silence means.")
     language_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.8, description="From here on a detected language is believed without asking the profile."
@@ -173,6 +175,13 @@ class Policy(Strict):
         for code, chain in self.language_fallback.items():
             if [step.after_s for step in chain] != sorted(step.after_s for step in chain):
                 raise ValueError(f"language_fallback.{code}: in order of after_s")
+        for field, named in (
+            ("target_s", self.slo.target_s),
+            ("age_cap", self.slo.age_cap),
+            ("reserve.channels", self.slo.reserve.channels if self.slo.reserve is not None else ()),
+        ):
+            for kind in named:
+                _refuse_unknown(f"slo.{field}", "kind of channel", kind, kinds)
         for kind in self.lease.on_lost:
             _refuse_unknown("lease.on_lost", "kind of channel", kind, kinds)
         cycle = _fallback_cycle(self.channels)

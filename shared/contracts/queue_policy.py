@@ -23,6 +23,7 @@ Match = Annotated[dict[Name, AttributeValue], Field(max_length=16)]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
 
 Strategy = Literal[
+    "slo",
     "longest_idle",
     "round_robin",
     "fixed_order",
@@ -178,9 +179,10 @@ class Queue(Strict):
     name: Name = Field(description="What channels, flows, steps, overflows and agents call it by; none twice.")
     rank: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Between queues: lower is served first.")
 
-    contact_order: Literal["priority", "score", "buckets"] = Field(
-        "priority",
-        description="`priority`: higher first, then longest waiting; `score`: waiting seconds + priority x "
+    contact_order: Literal["slo", "priority", "score", "buckets"] = Field(
+        "slo",
+        description="`slo`: whom it is worth most to serve now, by deadlines and by how well the agent can; "
+        "`priority`: higher first, then longest waiting; `score`: waiting seconds + priority x "
         "`priority_unit_s`, highest first; `buckets`: by the first bucket that matches.",
     )
     priority_unit_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
@@ -190,7 +192,11 @@ class Queue(Strict):
         (), max_length=50, description="For contact_order `buckets`, in order; who matches none comes last."
     )
 
-    strategy: Strategy = Field("longest_idle", description="Which of the eligible agents gets a contact.")
+    strategy: Strategy = Field(
+        "slo",
+        description="Which of the eligible agents gets a contact. `slo`: whom it costs least, by how well they can "
+        "serve it and by what else they are at.",
+    )
     tie_break: tuple[Strategy, ...] = Field(
         (), max_length=6, description="Tried in order on a tie; afterwards always longest_idle, position, id."
     )

@@ -212,9 +212,9 @@ class Timed:
     def __init__(self) -> None:
         self.into: Figures | None = None
 
-    def __call__(self, index: Index, most: int) -> Iterator[Match]:
+    def __call__(self, index: Index, most: int, now: int) -> Iterator[Match]:
         into = self.into
-        pairs = matches(index, most)
+        pairs = matches(index, most, now)
         while True:
             began = time.thread_time_ns()
             match = next(pairs, None)

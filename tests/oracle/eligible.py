@@ -6,6 +6,7 @@ from services.router.engine.policy import QueuePolicy, matches
 from services.router.engine.records import Agent, Contact
 from shared.vocabulary import ContactState
 from tests.oracle import asks
+from tests.oracle.deadline import can_wait, has_room_to_spare
 from tests.oracle.moment import Moment, is_member, membership, used, working
 
 
@@ -29,6 +30,8 @@ def waits_for_an_offer(moment: Moment, contact: Contact) -> bool:
 def eligible(moment: Moment, contact: Contact, agent: Agent) -> bool:
     """Whether the agent may be offered the contact now."""
     if not waits_for_an_offer(moment, contact):
+        return False
+    if can_wait(moment, contact) and not (moment.patient and has_room_to_spare(moment, contact, agent)):
         return False
     wanted = preferred_now(moment, contact)
     if wanted is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from services.router.engine.policy import QueuePolicy, RoutingPolicy
 from services.router.engine.records import Agent, Contact
+from services.router.engine.slo import Load
 from services.router.engine.state import Workspace
 from shared.contracts.commands import Membership
 from shared.vocabulary import AgentId, ChannelHealth, ContactState
@@ -25,6 +26,10 @@ class Moment:
     frozen: frozenset[str]
     queue_limits: dict[str, int | None]
     agent_limit: int | None
+    loads: dict[str, Load]
+    patient: bool = False
+    """Whether contacts that can wait are looked at. The router does when they come, when somebody gets free, and from
+    time to time, so of a single pass it can only be said that those it pairs may be paired."""
 
     @classmethod
     def of(cls, ws: Workspace, now: int | None = None) -> Moment:
@@ -41,6 +46,7 @@ class Moment:
             down={name for name, channel in ws.channels.items() if channel.state is ChannelHealth.DOWN},
             frozen=ws.frozen,
             queue_limits=dict(ws.queue_limits),
+            loads=dict(ws.loads),
             agent_limit=ws.policy.max_per_agent if ws.agent_limit is None else ws.agent_limit[0],
         )
 

@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from services.router.engine.policy import BucketRule, QueuePolicy, matches
-from services.router.engine.records import Contact
+from services.router.engine.records import Agent, Contact
+from tests.oracle.deadline import worth
 from tests.oracle.moment import Moment
 
 
-def first(moment: Moment, contacts: Iterable[Contact]) -> Contact:
-    """The first of each kind of order, and of those the one that waits longest; earlier arrival, then id on a tie."""
-    kinds: dict[object, list[Contact]] = {}
-    for contact in contacts:
-        kinds.setdefault(_kind(moment.queue_of(contact)), []).append(contact)
-    firsts = [min(alike, key=lambda contact: _place(moment, contact)) for alike in kinds.values()]
+def first(moment: Moment, choices: Iterable[tuple[Contact, Agent]]) -> Contact:
+    """The first of each kind of order, and of those the one that waits longest; earlier arrival, then id on a tie. Of
+    whoever is ordered by deadlines it counts to which agent they would go."""
+    kinds: dict[object, list[tuple[Contact, Agent]]] = {}
+    for contact, agent in choices:
+        kinds.setdefault(_kind(moment.queue_of(contact)), []).append((contact, agent))
+    firsts = [min(alike, key=lambda choice: _place(moment, *choice))[0] for alike in kinds.values()]
     return min(firsts, key=_age)
 
 
 def _kind(queue: QueuePolicy) -> object:
     """What contacts of two queues must share to be compared by their order."""
-    return {"score": ("score", queue.priority_unit), "buckets": ("buckets", queue.buckets)}.get(queue.contact_order, "")
+    kinds = {"score": ("score", queue.priority_unit), "buckets": ("buckets", queue.buckets), "slo": ("slo",)}
+    return kinds.get(queue.contact_order, "")
 
 
-def _place(moment: Moment, contact: Contact) -> tuple[object, ...]:
+def _place(moment: Moment, contact: Contact, agent: Agent) -> tuple[object, ...]:
     queue = moment.queue_of(contact)
+    if queue.contact_order == "slo":
+        return (-worth(moment, contact, agent), *_age(contact))
     if queue.contact_order == "score":
         waited = moment.now - contact.age_from
         return (-(waited + contact.priority * queue.priority_unit), *_age(contact))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.router.engine.records import Agent, Contact
 from tests.oracle import asks
+from tests.oracle.deadline import cost
 from tests.oracle.eligible import preferred_now
 from tests.oracle.moment import Moment, membership, used
 
@@ -57,6 +58,8 @@ def _measure(strategy: str, moment: Moment, contact: Contact, agent: Agent) -> t
     match strategy:
         case "longest_idle":
             return (agent.idle_since,)
+        case "slo":
+            return (cost(moment, contact, agent),)
         case "round_robin":
             return (agent.assigned_last.get(contact.queue, -1),)
         case "fixed_order":

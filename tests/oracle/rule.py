@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from services.router.engine.records import Agent, Contact
 from services.router.engine.state import Workspace
+from tests.oracle.deadline import can_wait
 from tests.oracle.eligible import eligible
 from tests.oracle.moment import Moment, membership
 from tests.oracle.order import first
@@ -33,6 +34,11 @@ def disagreement(moment: Moment, made: Iterable[Pair]) -> str | None:
     """The first place where pairs that were made differ from what the rule says, in words; None if nowhere. Where a lot
     decides, any of the equally good agents is right. The moment is the one after these pairs when it returns."""
     for number, (contact_id, agent_id) in enumerate(made, start=1):
+        if can_wait(moment, moment.contacts[contact_id]):
+            if not _is_best(moment, contact_id, agent_id):
+                return f"pair {number}: {contact_id} -> {agent_id}, who has another best contact or cannot be spared"
+            moment.give(contact_id, agent_id)
+            continue
         chosen = _next(moment)
         if chosen is None:
             return f"pair {number}: {contact_id} -> {agent_id}, where the rule makes no further pair"
@@ -48,6 +54,13 @@ def disagreement(moment: Moment, made: Iterable[Pair]) -> str | None:
         contact, agents = chosen
         return f"left apart: {contact.id} and {' or '.join(sorted(str(agent.id) for agent in agents))}"
     return None
+
+
+def _is_best(moment: Moment, contact_id: str, agent_id: str) -> bool:
+    moment.patient = True
+    best_contact = _best_for(moment, moment.agents[agent_id])
+    moment.patient = False
+    return best_contact is moment.contacts[contact_id]
 
 
 def left_apart(ws: Workspace, now: int) -> list[Pair]:
@@ -69,7 +82,7 @@ def _next(moment: Moment) -> tuple[Contact, list[Agent]] | None:
             bests[agent.id] = found
     if not bests:
         return None
-    contact = first(moment, {each.id: each for each in bests.values()}.values())
+    contact = first(moment, [(each, moment.agents[name]) for name, each in bests.items()])
     candidates = [moment.agents[name] for name, each in bests.items() if each is contact]
     return contact, best(moment, contact, candidates)
 
@@ -84,4 +97,4 @@ def _best_for(moment: Moment, agent: Agent) -> Contact | None:
         return (membership(agent, contact.queue).priority, moment.queue_of(contact).rank)
 
     lowest = min(map(lane, mine))
-    return first(moment, [contact for contact in mine if lane(contact) == lowest])
+    return first(moment, [(contact, agent) for contact in mine if lane(contact) == lowest])

@@ -68,6 +68,8 @@ def steps(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 CONTACT_ORDER = st.sampled_from(
     [
+        {"contact_order": "slo", "target_s": {"chat": 4, "email": 10}},
+        {"contact_order": "slo", "target_s": {"chat": 10}},
         {"contact_order": "score", "priority_unit_s": 1},
         {"contact_order": "score", "priority_unit_s": 60},
         {"contact_order": "buckets", "buckets": [{"match": {"vip": "yes"}}]},
@@ -155,6 +157,7 @@ THEMES = (
     ("decline", "offer_timeout_s", "max_offers"),
     ("rate_limit", "auto_accept", "max_per_agent"),
     ("order", "rank", "max_age_s"),
+    ("order", "strategy"),
 )
 """Options that bear on one another: drawn at random alone they would hardly ever meet."""
 QUEUE = some(QUEUE_OPTIONS, least=2, most=7).map(_queue)
@@ -168,6 +171,19 @@ THEMED = st.sampled_from(THEMES).flatmap(
 STATION = some({"only_agents": subset(AGENTS, most=3) | st.just("$preferred"), "priority": st.integers(0, 2)}, most=2)
 STATIONS = st.lists(st.tuples(st.integers(0, 1), STATION, st.sampled_from([3, 6, 10])), min_size=1, max_size=3)
 """Of a flow: which queue, what holds there, and how long after the one before it ends (s)."""
+SLO = some(
+    {
+        "overdue_weight": st.sampled_from([0.3, 1.0]),
+        "exponent": st.sampled_from([0, 1, 8]),
+        "strict": st.just(True),
+        "priority_shortens": st.just(False),
+        "age_cap": st.just({"chat": 1.5}),
+        "slowdown": st.sampled_from([(1.0,), (1.0, 1.5), (1.0, 1.25, 1.55)]),
+        "reserve": st.none()
+        | st.fixed_dictionaries({"factor": st.sampled_from([0, 0.5, 1.5]), "until_share": st.sampled_from([0.3, 0.7])}),
+    },
+    most=4,
+)
 POLICIES = st.fixed_dictionaries(
     {
         "queues": st.lists(QUEUE | THEMED, min_size=2, max_size=3),
@@ -175,6 +191,7 @@ POLICIES = st.fixed_dictionaries(
         "rest": some(
             {
                 "max_per_agent": st.integers(1, 2),
+                "slo": SLO,
                 "language_fallback": st.just({"fr": [{"language": "en", "after_s": 0}]})
                 | st.just({"fr": [{"language": "id", "after_s": 3}, {"language": "en", "after_s": 6}]}),
             },

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from services.router.engine.demand import Demand
 from services.router.engine.policy import QueuePolicy
 from services.router.engine.records import UNIT, Agent
+from services.router.engine.slo import SloRule, slowing
 
 Score = tuple[float, ...]
 
@@ -30,6 +31,8 @@ class Chain(NamedTuple):
 
     strategies: tuple[str, ...]
     queue: str
+    slowdown: tuple[float, ...] = ()
+    """For the strategy `slo`."""
 
 
 _BY_CLASS = frozenset({"best_skill", "nearest_skill", "most_skills"})
@@ -43,16 +46,18 @@ def by_class(strategy: str) -> bool:
 def chain_of(queue: QueuePolicy, *, positioned: bool) -> Chain:
     """The chain that orders agents inside a class. `positioned`: some agent has a position of their own in it."""
     strategies = tuple(name for name in queue.chain if not by_class(name))
-    return Chain(strategies, queue.name if positioned or "round_robin" in strategies else "")
+    slowdown = queue.slo.slowdown if queue.slo is not None and "slo" in strategies else ()
+    return Chain(strategies, queue.name if positioned or "round_robin" in strategies else "", slowdown)
 
 
 def agent_score(agent: Agent, chain: Chain) -> Score:
     """An agent's part of the score."""
-    return tuple([MEASURES[strategy](agent, chain.queue) for strategy in chain.strategies])
+    return tuple([MEASURES[strategy](agent, chain) for strategy in chain.strategies])
 
 
-def position_in(agent: Agent, queue: str) -> int:
-    """The agent's position in a queue, else in general."""
+def position_in(agent: Agent, chain: Chain) -> int:
+    """The agent's position in the chain's queue, else in general."""
+    queue = chain.queue
     if queue and agent.memberships:
         return next((m.position for m in agent.memberships if m.queue == queue and m.position), agent.position)
     return agent.position
@@ -71,9 +76,10 @@ def _drawn(agent: Agent) -> float:
     return -math.log(share) / weight
 
 
-MEASURES: dict[str, Callable[[Agent, str], float]] = {
+MEASURES: dict[str, Callable[[Agent, Chain], float]] = {
+    "slo": lambda agent, chain: slowing(chain.slowdown, len(agent.held) - len(agent.parked)),
     "longest_idle": lambda agent, _: agent.idle_since,
-    "round_robin": lambda agent, queue: agent.assigned_last.get(queue, NEVER),
+    "round_robin": lambda agent, chain: agent.assigned_last.get(chain.queue, NEVER),
     "fixed_order": position_in,
     "least_active": lambda agent, _: agent.used,
     "most_available": lambda agent, _: agent.used - _total(agent),
@@ -104,9 +110,23 @@ def mean_level(demand: Demand, languages: Mapping[str, int], skills: Mapping[str
     """Mean level over the language and the skills that the demand names; 0 if it names none."""
     levels = [skills.get(skill, 0) for skill, _ in demand.skills]
     if demand.language:
-        codes = (demand.language, *demand.also)
-        levels.append(next((languages[code] for code in codes if languages.get(code, 0) >= demand.language_min), 0))
+        levels.append(_level_spoken(demand, languages))
     return sum(levels) / len(levels) if levels else 0.0
+
+
+def _level_spoken(demand: Demand, languages: Mapping[str, int]) -> int:
+    """Of the first language that will do; 0 if none is spoken well enough."""
+    codes = (demand.language, *demand.also)
+    return next((languages[code] for code in codes if languages.get(code, 0) >= demand.language_min), 0)
+
+
+def fitness(rule: SloRule, demand: Demand, languages: Mapping[str, int], skills: Mapping[str, int]) -> float:
+    """How fast somebody with these abilities serves the demand: the least value over its language and skills, 1 if it
+    asks for nothing."""
+    values = [rule.value(skills.get(skill, 0)) for skill, _ in demand.skills]
+    if demand.language:
+        values.append(rule.value(_level_spoken(demand, languages)))
+    return min(values, default=1.0)
 
 
 def _distance(demand: Demand, skills: Mapping[str, int]) -> float:

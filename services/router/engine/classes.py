@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 
-from services.router.engine.chains import Chain, Score, by_class, class_score
-from services.router.engine.demand import Demand, Order, OrderKind, order_kind
+from services.router.engine.chains import Chain, Score, by_class, class_score, fitness
+from services.router.engine.demand import BY_DEADLINE, Demand, Order, OrderKind, order_kind
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.policy import QueuePolicy, spoken
 from services.router.engine.records import Agent
 from services.router.engine.rooms import Kind, Signature
+from services.router.engine.slo import fit_cost
 from shared.contracts.commands import Membership
 
 Head = tuple[Score, str, int]
@@ -33,8 +34,10 @@ class Requirement:
     """
 
     __slots__ = (
+        "by_deadline",
         "by_number",
         "chain",
+        "costed",
         "demand",
         "excluded",
         "heads",
@@ -54,7 +57,10 @@ class Requirement:
         self.of_class = tuple(strategy if by_class(strategy) else None for strategy in queue.chain)
         """The strategies of the chain that a class scores as a whole, each in its place."""
         self.chain = chain
+        self.costed = queue.chain.index("slo") if "slo" in queue.chain else None
+        """The place in the chain where a class adds what it costs by how well it can serve."""
         self.order_kind: OrderKind = order_kind(queue)
+        self.by_deadline = self.order_kind == BY_DEADLINE
         self.waiting: OrderedSet[Order] = OrderedSet()
         self.by_number: dict[int, CapabilityClass] = {}
         self.excluded: dict[str, int] = {}
@@ -119,6 +125,8 @@ class CapabilityClass:
         "agent",
         "by_kind",
         "channels",
+        "dated",
+        "fits",
         "free",
         "languages",
         "memberships",
@@ -139,6 +147,10 @@ class CapabilityClass:
         self.channels = frozenset(agent.channels)
         self.requirements: dict[Demand, Requirement] = {}
         self.wants: dict[OrderKind, list[Want]] = {}
+        self.dated: dict[Demand, Requirement] = {}
+        """Those of `requirements` with contacts by deadlines that wait, and perhaps some where nobody does any more."""
+        self.fits: dict[Demand, float] = {}
+        """By demand, how fast these agents serve it."""
         self.free: dict[Signature, FreeSets] = {}
         self.by_kind: dict[Kind, list[Signature]] = {}
 
@@ -205,6 +217,9 @@ class CapabilityClass:
 
     def offer_want(self, requirement: Requirement) -> None:
         """A requirement of this class may have a better first contact than before."""
+        if requirement.by_deadline:
+            self.dated[requirement.demand] = requirement
+            return
         wants = self.wants.setdefault(requirement.order_kind, [])
         heappush(wants, self._want(requirement))
         if len(wants) > 4 * len(self.requirements) + 64:
@@ -213,8 +228,11 @@ class CapabilityClass:
     def rebuild_wants(self) -> None:
         """One true entry for each requirement that somebody waits under, nothing stale."""
         self.wants = {}
+        self.dated = {}
         for requirement in self.requirements.values():
-            if requirement.waiting:
+            if requirement.waiting and requirement.by_deadline:
+                self.dated[requirement.demand] = requirement
+            elif requirement.waiting:
                 self.wants.setdefault(requirement.order_kind, []).append(self._want(requirement))
         for wants in self.wants.values():
             heapify(wants)
@@ -222,6 +240,26 @@ class CapabilityClass:
     def rank(self, requirement: Requirement) -> tuple[int, int]:
         """(the agents' priority of the queue, the queue's rank): lower is served first, before any order."""
         return (self.membership(requirement.demand.queue).priority, requirement.queue.rank)
+
+    def dated_wants(self) -> list[Requirement]:
+        """The requirements by deadlines that this class may serve and somebody waits under."""
+        gone = [
+            demand
+            for demand, requirement in self.dated.items()
+            if not requirement.waiting or self.requirements.get(demand) is not requirement
+        ]
+        for demand in gone:
+            del self.dated[demand]
+        return list(self.dated.values())
+
+    def fitness(self, requirement: Requirement) -> float:
+        """How fast these agents serve a requirement of a queue by deadlines or costs (0-1]."""
+        known = self.fits.get(requirement.demand)
+        if known is None:
+            rule = requirement.queue.slo
+            assert rule is not None, f"{requirement.queue.name} has no deadlines"
+            known = self.fits[requirement.demand] = fitness(rule, requirement.demand, self.languages, self.skills)
+        return known
 
     def _want(self, requirement: Requirement) -> Want:
         return (self.rank(requirement), requirement.waiting.first(), requirement.number, requirement.demand)
@@ -282,6 +320,9 @@ class CapabilityClass:
                 next(measured) if strategy is None else class_score(strategy, demand, self.languages, self.skills)
                 for strategy in requirement.of_class
             )
+        if requirement.costed is not None:
+            at = requirement.costed
+            score = (*score[:at], score[at] + fit_cost(self.fitness(requirement)), *score[at + 1 :])
         if demand.also:
             # Whoever speaks an earlier language of the chain is asked first, inside a tier.
             score = (self.speaks(demand) or 0, *score)

@@ -67,6 +67,8 @@ def decide_due(ctx: Context, timer: Timer) -> list[ev.Event]:
         return _AGENT_DUE[kind](ctx, workspace.agents[AgentId(id)])
     if kind == "offer":
         return offers.offer_due(ctx, workspace.offers[OfferId(id)])
+    if kind == "reserve":
+        return queueing.reserve_due(ctx)
     if kind == "hours":
         return queueing.hours_due(ctx, id)
     raise AssertionError(f"a timer of unknown kind {kind!r}")
@@ -91,6 +93,7 @@ _CONTACT_DUE: dict[str, Callable[[Context, Contact], list[ev.Event]]] = {
     "preference": queueing.preference_due,
     "step": queueing.step_due,
     "age": queueing.age_due,
+    "deadline": queueing.deadline_due,
     "flow": queueing.flow_due,
     "overflow": queueing.overflow_due,
     "max_wait": queueing.max_wait_due,

@@ -29,7 +29,8 @@ class Demand(NamedTuple):
 
     `tier`: the highest open one (None: all). `raised`: lower tiers count as this one. `only`: no other agents.
     `delay` (ms): what was waited out of the agents' delays. `bypass`: what the agents in `only` need not have;
-    `ranked`: their order counts. `also`: languages that will do too, in order.
+    `ranked`: their order counts. `also`: languages that will do too, in order. `target` (ms): of a queue by deadlines,
+    0 elsewhere; `spare`: it can wait until room can be spared.
     """
 
     queue: str
@@ -46,6 +47,8 @@ class Demand(NamedTuple):
     bypass: tuple[str, ...] = ()
     ranked: bool = False
     also: tuple[str, ...] = ()
+    target: int = 0
+    spare: bool = False
 
 
 def demand_of(
@@ -58,6 +61,7 @@ def demand_of(
     """What the contact asks for. `preferred`: the agents that it waits for, if it does. `station`: where it is in its
     flow. `fallback`: which other languages may do in time."""
     steps = queue.steps[: contact.steps]
+    target = target_of(queue, contact)
     language, skills = asked_language(queue, contact), _required(queue, contact, steps)
     if any(step.drop_language for step in steps):
         language = ""
@@ -76,7 +80,21 @@ def demand_of(
         bypass=tuple(sorted(queue.preferred.bypass)) if preferred is not None else (),
         ranked=preferred is not None or (station is not None and station.preferred_only),
         also=tuple(code for code, _ in fallback[: contact.widened]) if language else (),
+        target=target,
+        spare=target > 0 and can_wait(queue, contact),
     )
+
+
+def target_of(queue: QueuePolicy, contact: Contact) -> int:
+    """The target (ms) in a queue that serves by deadlines; 0 in others."""
+    rule = queue.by_deadline
+    return rule.target(contact.channel, queue.target, contact.priority) if rule is not None else 0
+
+
+def can_wait(queue: QueuePolicy, contact: Contact) -> bool:
+    """Whether the contact is of a kind before which room is kept free, and not near its deadline yet."""
+    reserve = queue.slo.reserve if queue.slo is not None else None
+    return reserve is not None and contact.channel in reserve.kinds and not contact.deadline_near
 
 
 def asked_language(queue: QueuePolicy, contact: Contact) -> str:
@@ -143,12 +161,18 @@ def is_too_old(queue: QueuePolicy, contact: Contact) -> bool:
 # Order
 
 
+BY_DEADLINE: OrderKind = ("slo",)
+"""Contacts of these queues wait by age; which comes first, time and the agent decide (`deadlines.py`)."""
+
+
 def order_kind(queue: QueuePolicy) -> OrderKind:
     """What has to be equal for contacts of two queues to be compared by their order."""
     if queue.contact_order == "score":
         return ("score", queue.priority_unit)
     if queue.contact_order == "buckets":
         return ("buckets", queue.buckets)
+    if queue.contact_order == "slo":
+        return BY_DEADLINE
     return ("priority",)
 
 
@@ -156,6 +180,8 @@ def order_of(queue: QueuePolicy, contact: Contact) -> Order:
     """Where the contact stands among those of its queue. All of it is static: who waits together ages together."""
     if queue.contact_order == "score":
         return (contact.age_from - contact.priority * queue.priority_unit, contact.age_from, contact.id)
+    if queue.contact_order == "slo":
+        return (contact.age_from, contact.id)
     if queue.contact_order == "buckets":
         return (*_bucket(queue, contact.attributes), contact.age_from, contact.id)
     return (-contact.priority, contact.age_from, contact.id)

@@ -240,7 +240,7 @@ class Engine:
         made: list[ev.Event] = []
         name = ctx.workspace.name
         index = self.world.indexes[name]
-        for match in matches(index, MOST_OFFERS):
+        for match in matches(index, MOST_OFFERS, ctx.now):
             for event in make_offer(ctx, match):
                 evolve(self.world, name, event, ctx.now, seq)
                 made.append(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.router.engine.records import Contact, Customer, Message, Redirect, Thread
 from services.router.engine.state import Workspace
-from services.router.engine.truth import Evolve, remember_source
+from services.router.engine.truth import Evolve, note_arrival, remember_source
 from services.router.engine.world import World
 from shared.contracts import events as ev
 from shared.contracts.commands import Reach
@@ -66,6 +66,8 @@ def _contact_created(world: World, ws: Workspace, event: ev.ContactCreated, at: 
     _identify(world, ws, event.customer, event.sender)
     _know_reach(world, ws, event.customer, event.reach)
     remember_source(world, ws, event.source_key, event.contact)
+    if state is ContactState.WAITING:
+        note_arrival(world, ws, contact, at)
 
 
 def _join_thread(world: World, ws: Workspace, key: ThreadKey, contact: ContactId) -> None:

@@ -38,6 +38,12 @@ def _policy_adopted(world: World, ws: Workspace, event: ev.PolicyAdopted, at: in
     world.touched.append(("policy", ws.name, "current"))
 
 
+def _reserve_reviewed(world: World, ws: Workspace, event: ev.ReserveReviewed, at: int) -> None:
+    world.state.undo.save(ws)
+    ws.reserve_reviewed = at
+    world.touched.append(("reserve", ws.name, ""))
+
+
 def _agent_profile_set(world: World, ws: Workspace, event: ev.AgentProfileSet, at: int) -> None:
     if event.agent not in ws.agents:
         world.state.undo.put(ws.agents, event.agent, Agent(id=event.agent, presence_since=at))
@@ -164,6 +170,7 @@ def _wrap_up_ended(world: World, ws: Workspace, event: ev.WrapUpEnded, at: int) 
 EVOLVE: dict[type, Evolve] = {
     ev.KeyCreated: _key_created,
     ev.KeyRevoked: _key_revoked,
+    ev.ReserveReviewed: _reserve_reviewed,
     ev.PolicyAdopted: _policy_adopted,
     ev.AgentProfileSet: _agent_profile_set,
     ev.AgentPresenceChanged: _agent_presence_changed,

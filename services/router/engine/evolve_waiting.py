@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.router.engine.records import Agent, Contact
 from services.router.engine.state import Workspace
-from services.router.engine.truth import Evolve
+from services.router.engine.truth import Evolve, note_handling
 from services.router.engine.world import World
 from shared.contracts import events as ev
 from shared.vocabulary import (
@@ -41,6 +41,7 @@ def _enter(contact: Contact, queue: QueueName, at: int) -> None:
     contact.widened = 0
     contact.preference_over = False
     contact.past_age = 0
+    contact.deadline_near = False
 
 
 def wait(contact: Contact, at: int, retry_at: int | None = None) -> None:
@@ -91,13 +92,20 @@ def _contact_aged_out(world: World, ws: Workspace, event: ev.ContactAgedOut, at:
 
 
 def _contact_prioritised(world: World, ws: Workspace, event: ev.ContactPrioritised, at: int) -> None:
-    world.change_contact(ws, event.contact).priority = event.priority
+    contact = world.change_contact(ws, event.contact)
+    contact.priority = event.priority
+    contact.deadline_near = False
+
+
+def _deadline_near(world: World, ws: Workspace, event: ev.DeadlineNear, at: int) -> None:
+    world.change_contact(ws, event.contact).deadline_near = True
 
 
 def _age_adjusted(world: World, ws: Workspace, event: ev.AgeAdjusted, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
     contact.age_from = event.age_from
     contact.past_age = 0
+    contact.deadline_near = False
 
 
 def _contact_assigned(world: World, ws: Workspace, event: ev.ContactAssigned, at: int) -> None:
@@ -162,8 +170,10 @@ def release(agent: Agent, contact_id: ContactId, at: int) -> None:
 
 def _contact_completed(world: World, ws: Workspace, event: ev.ContactCompleted, at: int) -> None:
     agent = world.change_agent(ws, event.agent)
+    contact = ws.contacts[event.contact]
     agent.completed += 1
-    agent.talk_time += at - ws.contacts[event.contact].state_since
+    agent.talk_time += at - contact.state_since
+    note_handling(world, ws, contact, agent.weight(contact.channel), at)
     _end(world, ws, event.contact, ContactState.COMPLETED, None, at).wrap_up_code = event.wrap_up_code
     if event.wrap_up_until is not None and event.wrap_up_queue is not None:
         agent.queue_wrap_up = {**agent.queue_wrap_up, event.wrap_up_queue: event.wrap_up_until}
@@ -214,6 +224,7 @@ EVOLVE: dict[type, Evolve] = {
     ev.AgeAdjusted: _age_adjusted,
     ev.ContactAssigned: _contact_assigned,
     ev.ContactActivity: _contact_activity,
+    ev.DeadlineNear: _deadline_near,
     ev.DeclineForgotten: _decline_forgotten,
     ev.DeclinePassed: _decline_passed,
     ev.ContactRequeued: _contact_requeued,

@@ -37,31 +37,31 @@ class Standing:
     prefers: ContactId | None = None
 
 
-def standings(index: Index, contact: Contact) -> list[Standing]:
+def standings(index: Index, contact: Contact, now: int) -> list[Standing]:
     """Every agent of the workspace: those who could be offered the contact, best first, then the others by id."""
     requirement = index.requirement_of(contact)
     index.settle_wants()
     able: list[Standing] = []
     out: list[Standing] = []
     for agent in index.workspace.agents.values():
-        reason = _why_not(index, requirement, contact, agent)
+        reason = _why_not(index, requirement, contact, agent, now)
         if reason is not None:
             out.append(Standing(agent.id, reason))
         else:
             score = _score(requirement, contact, agent)
-            able.append(Standing(agent.id, None, score, _preferred(index, contact, agent)))
+            able.append(Standing(agent.id, None, score, _preferred(index, contact, agent, now)))
     able.sort(key=lambda each: (each.score, each.agent))
     return able + sorted(out, key=lambda each: each.agent)
 
 
-def why_not(index: Index, contact: Contact, agent: Agent) -> str | None:
+def why_not(index: Index, contact: Contact, agent: Agent, now: int) -> str | None:
     """The first reason why the agent cannot be offered the contact now; None if they can.
 
     What they are: `queue`, `channel`, `not_named`, `tier`, `delay`, `language`, `skill`. What they do: `unreachable`,
     `presence`, `wrap_up`, `paused`, `channel_off`, `capacity`, `limit`, `queue_limit`, `rate_limit`, `profile`. What
-    was between the two: `offered`, `declined`, `handed_on`.
+    was between the two: `offered`, `declined`, `handed_on`. What others may need: `reserve`.
     """
-    return _why_not(index, index.requirement_of(contact), contact, agent)
+    return _why_not(index, index.requirement_of(contact), contact, agent, now)
 
 
 def score_of(index: Index, contact: Contact, agent: Agent) -> tuple[float, ...]:
@@ -114,7 +114,7 @@ def held_back(index: Index, contact: Contact) -> str | None:
     return "retry_pause" if contact.retry_at is not None else None
 
 
-def _why_not(index: Index, requirement: Requirement, contact: Contact, agent: Agent) -> str | None:
+def _why_not(index: Index, requirement: Requirement, contact: Contact, agent: Agent, now: int) -> str | None:
     # As if they were named: an agent who is none of those named is told so all the same.
     known = CapabilityClass(-1, agent, named=True)
     reason = known.why_not(index.effective(requirement.demand))
@@ -126,7 +126,8 @@ def _why_not(index: Index, requirement: Requirement, contact: Contact, agent: Ag
         return _no_room(index, requirement, agent)
     if index.bars(contact, agent.id):
         return "handed_on" if agent.id == contact.excluded else "declined"
-    return None
+    weight = agent.weight(requirement.demand.kind)
+    return "reserve" if requirement.demand.spare and not index.spare.of_class(known, weight, now) else None
 
 
 def _no_room(index: Index, requirement: Requirement, agent: Agent) -> str:
@@ -166,9 +167,9 @@ def _score(requirement: Requirement, contact: Contact, agent: Agent) -> tuple[fl
     return (declined, *score)
 
 
-def _preferred(index: Index, contact: Contact, agent: Agent) -> ContactId | None:
+def _preferred(index: Index, contact: Contact, agent: Agent, now: int) -> ContactId | None:
     """The other contact that comes first for agents like this one, if there is one."""
-    best = best_of(index, index.class_of(agent), index.rooms.of(agent))
+    best = best_of(index, index.class_of(agent), index.rooms.of(agent), now)
     if best is None or best[0][-1] == contact.id:
         return None
     return ContactId(str(best[0][-1]))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from services.router.engine.candidates import Candidates
 from services.router.engine.chains import Chain, agent_score, chain_of
 from services.router.engine.classes import CapabilityClass, Item, Requirement
+from services.router.engine.deadlines import Spare
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Agent, Contact
@@ -25,6 +26,8 @@ from services.router.engine.waiting import Timer, contact_timer, flow_step, hour
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
 
 MAX_IDLE_REQUIREMENTS = 10_000
+REVIEW = 15_000
+"""So often (ms) it is looked at whether room can be spared that could not when its contact arrived."""
 
 _WAITS = (ContactState.WAITING, ContactState.OFFERED)
 
@@ -128,6 +131,12 @@ class Index:
         self._agent_timers: dict[tuple[str, str], Timer] = {}
         self._offer_timers: dict[OfferId, Timer] = {}
         self._queue_timers: dict[str, Timer] = {}
+        self.spare = Spare(workspace)
+        self._reserves = policy.slo.reserve is not None and any(q.by_deadline for q in policy.queues.values())
+        """Whether room is kept free before contacts that can wait."""
+        self._can_wait: dict[Demand, Requirement] = {}
+        """Requirements that wait for room to spare, with contacts."""
+        self._review: Timer | None = None
         self._class_of: dict[AgentId, tuple[tuple[object, ...], CapabilityClass]] = {}
         for agent in workspace.agents.values():
             self.sync_agent(agent.id)
@@ -166,6 +175,7 @@ class Index:
         for requirement, orders in waiting.values():
             requirement.waiting.add_all(orders)
             self._asked[requirement.demand] = requirement
+            self._note_who_can_wait(requirement)
             if requirement.demand.only is not None:
                 self._name(requirement.demand.only, 1)
         for channel, ids in pending.items():
@@ -192,6 +202,8 @@ class Index:
                 self.timers.remove(place.timer)
         for due in (*self._agent_timers.values(), *self._offer_timers.values(), *self._queue_timers.values()):
             self.timers.remove(due)
+        if self._review is not None:
+            self.timers.remove(self._review)
 
     # Queues
 
@@ -243,6 +255,8 @@ class Index:
             contact.delay,
             contact.widened,
             contact.profiles,
+            contact.priority,
+            contact.deadline_near,
         )
         if plain and (requirement := self._by_asks.get(asks)) is not None:
             return requirement
@@ -308,6 +322,12 @@ class Index:
     def declined_by(self, agent: AgentId) -> list[ContactId]:
         """The waiting contacts that an agent declined, of queues that forget it when they sign in."""
         return sorted(self._declined.get(agent, ()))
+
+    def spared(self, requirement: Requirement, known: CapabilityClass, agent: AgentId, now: int) -> bool:
+        """Whether an agent can be spared for one of these contacts: at once, unless it is one that can wait."""
+        if not requirement.demand.spare:
+            return True
+        return self.spare.of_class(known, self.workspace.agents[agent].weight(requirement.demand.kind), now)
 
     def _register(self, requirement: Requirement) -> Requirement:
         if len(self.requirements) >= MAX_IDLE_REQUIREMENTS and not self._taking_in:
@@ -422,6 +442,9 @@ class Index:
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
         if place.requirement is not None and place.order is not None:
             place.requirement.waiting.remove(place.order)
+            if place.requirement.demand.spare and not place.requirement.waiting:
+                del self._can_wait[place.requirement.demand]
+                self._sync_review()
         if place.timer is not None:
             self.timers.remove(place.timer)
         if place.channel is not None:
@@ -438,6 +461,7 @@ class Index:
         requirement, order = place.requirement, place.order
         if requirement is not None and order is not None:
             requirement.waiting.add(order)
+            self._note_who_can_wait(requirement)
             if requirement.waiting.first() == order:
                 self._asked[requirement.demand] = requirement
         if place.timer is not None:
@@ -454,6 +478,29 @@ class Index:
         for agent in place.decliners:
             self._declined.setdefault(agent, {})[contact_id] = None
         self._count(place, contact_id, 1)
+
+    def _note_who_can_wait(self, requirement: Requirement) -> None:
+        if requirement.demand.spare and requirement.demand not in self._can_wait:
+            self._can_wait[requirement.demand] = requirement
+            self._sync_review()
+
+    def _sync_review(self) -> None:
+        """Somebody waits, or nobody any more, for room that can be spared."""
+        new = None
+        if self._can_wait:
+            new = timer(self.workspace, self.workspace.reserve_reviewed + REVIEW, "reserve", "")
+        if new == self._review:
+            return
+        if self._review is not None:
+            self.timers.remove(self._review)
+        if new is not None:
+            self.timers.add(new)
+        self._review = new
+
+    def sync_reserve(self) -> None:
+        """Who waits for room to spare is looked at anew."""
+        self._sync_review()
+        self._freshen(self._can_wait.values())
 
     def _tally(self, place: _ContactPlace, by: int) -> bool:
         """Count a contact in its queue; whether it is one of those that wait."""
@@ -545,6 +592,8 @@ class Index:
             self._sync_delays(agent_id, agent)
         self._sync_staff(agent_id, agent)
         self._sync_free(agent_id, agent)
+        if self._reserves:
+            self.spare.sync(agent_id, agent)
         for kind, due in _agent_dues(agent):
             self._sync_agent_timer(kind, agent_id, due)
         self._sync_queue_timers(agent_id, agent)

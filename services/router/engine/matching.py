@@ -14,9 +14,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from services.router.engine.classes import CapabilityClass, Head, Requirement
-from services.router.engine.demand import Order, OrderKind
+from services.router.engine.deadlines import most_worth
+from services.router.engine.demand import BY_DEADLINE, Order, OrderKind
 from services.router.engine.index import Index
 from services.router.engine.records import Contact
 from services.router.engine.rooms import Signature
@@ -35,7 +37,7 @@ class Match:
     record: DecisionRecord
 
 
-def matches(index: Index, most: int) -> Iterator[Match]:
+def matches(index: Index, most: int, now: int) -> Iterator[Match]:
     """At most `most` pairs in the order of the rule. The caller makes each one true (an offer) before asking for the
     next.
 
@@ -45,12 +47,12 @@ def matches(index: Index, most: int) -> Iterator[Match]:
     index.cut = False
     contacts, classes = index.take_fresh()
     if len(contacts) == 1 and not classes:
-        yield from _arrived(index, contacts[0])
+        yield from _arrived(index, contacts[0], now)
         # Whoever waited for the agent who is taken now, and only as long as he could be had, is for everybody.
         contacts, classes = index.take_fresh()
     if contacts or classes:
         index.settle_wants()
-        for number, match in enumerate(_by_groups(index, contacts, classes), start=1):
+        for number, match in enumerate(_by_groups(index, contacts, classes, now), start=1):
             yield match
             if number == most:
                 index.cut = True
@@ -60,7 +62,7 @@ def matches(index: Index, most: int) -> Iterator[Match]:
     index.settle_wants()
 
 
-def _arrived(index: Index, contact: Contact) -> Iterator[Match]:
+def _arrived(index: Index, contact: Contact, now: int) -> Iterator[Match]:
     """One fresh contact and nobody fresh: whoever is free has no other contact to prefer. It may go to several, as long
     as these pairs make nobody else fresh."""
     index.settle_heads()
@@ -69,7 +71,7 @@ def _arrived(index: Index, contact: Contact) -> Iterator[Match]:
         return
     room = requirement.queue.max_offers
     while len(contact.offers) < room and contact.agent is None:
-        match = _choose(index, contact, requirement, _best_free(index, contact, requirement))
+        match = _choose(index, contact, requirement, _best_free(index, contact, requirement, now))
         if match is None:
             return
         yield match
@@ -86,24 +88,32 @@ Group = tuple[CapabilityClass, Signature]
 class _Bests:
     """The bests of groups, best-ordered first, in a heap for each kind of order. Of a group the newest entry counts."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, now: int) -> None:
         self._index = index
-        self._heaps: dict[OrderKind, list[tuple[Order, int, Signature, CapabilityClass]]] = {}
+        self._now = now
+        self._heaps: dict[OrderKind, list[tuple[Order, int, Signature]]] = {}
         self._newest: dict[tuple[int, Signature], Order] = {}
+        self._whose: dict[str, dict[tuple[int, Signature], CapabilityClass]] = {}
+        """By contact, the groups whose best it is. Where deadlines order, it stands at another place for each."""
 
     def add(self, known: CapabilityClass) -> None:
         """Note the bests of the groups of a class, as they are now."""
         for signature, sets in list(known.free.items()):
             if any(sets.values()):
-                best = best_of(self._index, known, signature)
+                best = best_of(self._index, known, signature, self._now)
                 if best is not None:
                     self._note(known, signature, *best)
 
     def _note(self, known: CapabilityClass, signature: Signature, order: Order, kind: OrderKind) -> None:
         group = (known.number, signature)
-        if self._newest.get(group) != order:
-            self._newest[group] = order
-            heapq.heappush(self._heaps.setdefault(kind, []), (order, known.number, signature, known))
+        before = self._newest.get(group)
+        if before == order:
+            return
+        if before is not None:
+            del self._whose[str(before[-1])][group]
+        self._newest[group] = order
+        self._whose.setdefault(str(order[-1]), {})[group] = known
+        heapq.heappush(self._heaps.setdefault(kind, []), (order, known.number, signature))
 
     def take(self) -> tuple[Order, list[Group]] | None:
         """The best-ordered best, and all groups whose best it is. Across kinds of order the longest waiting counts."""
@@ -113,13 +123,12 @@ class _Bests:
         heap = tops[0] if len(tops) == 1 else min(tops, key=lambda each: _age(self._index, each[0][0]))
         order = heap[0][0]
         groups: list[Group] = []
-        while self._first(heap) == order:
-            _, number, signature, known = heapq.heappop(heap)
+        for (number, signature), known in self._whose.pop(str(order[-1])).items():
             del self._newest[number, signature]
             groups.append((known, signature))
         return order, groups
 
-    def _first(self, heap: list[tuple[Order, int, Signature, CapabilityClass]]) -> Order | None:
+    def _first(self, heap: list[tuple[Order, int, Signature]]) -> Order | None:
         while heap and self._newest.get((heap[0][1], heap[0][2])) != heap[0][0]:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
@@ -130,9 +139,11 @@ def _age(index: Index, order: Order) -> tuple[int, str]:
     return (contact.age_from, contact.id)
 
 
-def _by_groups(index: Index, contacts: Iterable[Contact], classes: dict[int, CapabilityClass]) -> Iterator[Match]:
+def _by_groups(
+    index: Index, contacts: Iterable[Contact], classes: dict[int, CapabilityClass], now: int
+) -> Iterator[Match]:
     """`classes` is added to: it is what has to be looked at again if the pass is cut short."""
-    bests = _Bests(index)
+    bests = _Bests(index, now)
     _look_at(index, bests, contacts, classes)
     while (taken := bests.take()) is not None:
         order, groups = taken
@@ -143,7 +154,7 @@ def _by_groups(index: Index, contacts: Iterable[Contact], classes: dict[int, Cap
             for known, signature in groups
             # A pair made since then may have kept the contact for somebody.
             if known.number in requirement.by_number
-            and (best := _willing(index, contact, requirement, known, [signature])) is not None
+            and (best := _willing(index, contact, requirement, known, [signature], now)) is not None
         )
         match = _choose(index, contact, requirement, ranked)
         if match is None:
@@ -173,16 +184,33 @@ def _look_at(index: Index, bests: _Bests, contacts: Iterable[Contact], classes: 
         bests.add(known)
 
 
-def best_of(index: Index, known: CapabilityClass, signature: Signature) -> tuple[Order, OrderKind] | None:
+def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int) -> tuple[Order, OrderKind] | None:
     """The contact that a group's agents should get first: lowest (priority of the queue, rank, order), if there is one;
     across kinds of order, of equal priority and rank the longest waiting."""
 
     def first_for(requirement: Requirement) -> Order | None:
         if requirement.queue.name in index.held_back or not requirement.fits(signature):
             return None
-        return _first_for(index, known, signature, requirement)
+        return next((order for order in requirement.waiting if may_get(requirement, order)), None)
 
-    found = known.best_wants(first_for)
+    def may_get(requirement: Requirement, order: Order) -> bool:
+        contact = index.workspace.contacts[ContactId(str(order[-1]))]
+        if not _may_bar(contact) and not requirement.demand.spare:
+            return True
+        return _willing(index, contact, requirement, known, [signature], now) is not None
+
+    found = known.best_wants(first_for) if known.wants else []
+    if known.dated:
+        dated = [
+            (known.rank(requirement), order)
+            for requirement in known.dated_wants()
+            if requirement.queue.name not in index.held_back
+            and requirement.fits(signature)
+            and _any_spared(index, known, signature, requirement, now)
+            and (order := most_worth(known, requirement, now, partial(may_get, requirement))) is not None
+        ]
+        if dated:
+            found.append((*min(dated), BY_DEADLINE))
     if not found:
         return None
     if len(found) == 1:
@@ -191,14 +219,13 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature) -> tuple
     return order, kind
 
 
-def _first_for(index: Index, known: CapabilityClass, signature: Signature, requirement: Requirement) -> Order | None:
-    """The first waiting contact that somebody of the group may take, past those from which all of them are barred."""
-    contacts = index.workspace.contacts
-    for order in requirement.waiting:
-        contact = contacts[ContactId(str(order[-1]))]
-        if not _may_bar(contact) or _willing(index, contact, requirement, known, [signature]) is not None:
-            return order
-    return None
+def _any_spared(index: Index, known: CapabilityClass, signature: Signature, requirement: Requirement, now: int) -> bool:
+    """Whether anybody of a group can be spared for a requirement. They differ by what its contacts take of them."""
+    if not requirement.demand.spare:
+        return True
+    agents, kind = index.workspace.agents, requirement.demand.kind
+    weights = {agents[AgentId(str(item[-1]))].weight(kind) for item in known.free[signature][requirement.chain]}
+    return any(index.spare.of_class(known, weight, now) for weight in weights)
 
 
 def _may_bar(contact: Contact) -> bool:
@@ -210,34 +237,49 @@ Ranked = tuple[int, Head]
 """(how often the agent declined this contact, head); lower is better."""
 
 
-def _best_free(index: Index, contact: Contact, requirement: Requirement) -> list[Ranked]:
+def _best_free(index: Index, contact: Contact, requirement: Requirement, now: int) -> list[Ranked]:
     """The best few of all who are free, one of a class: fewest declines first, then tier and chain, then id."""
-    if not _may_bar(contact):
+    demand = requirement.demand
+    if not _may_bar(contact) and not demand.spare:
         return [(0, head) for head in requirement.best_heads(CONSIDERED)]
+    if demand.spare and demand.language and not demand.also and not index.spare.of(demand.language, 0, now):
+        # All who come into question speak it.
+        return []
     # A class whose best agent is barred may have others who are not, so the heads seen on the way count as well.
     barred = {*contact.declines, contact.excluded, *(index.workspace.offers[o].agent for o in contact.offers)}
-    heads = requirement.best_heads(CONSIDERED, lambda head: head[1] not in barred)
-    ranked = []
-    for head in heads:
+
+    def wanted(head: Head) -> bool:
         known = requirement.by_number[head[2]]
-        best = _willing(index, contact, requirement, known, known.rooms_for(requirement))
+        return head[1] not in barred and index.spared(requirement, known, AgentId(head[1]), now)
+
+    ranked = []
+    for head in requirement.best_heads(CONSIDERED, wanted):
+        known = requirement.by_number[head[2]]
+        best = _willing(index, contact, requirement, known, known.rooms_for(requirement), now)
         if best is not None:
             ranked.append(best)
     return sorted(ranked)
 
 
 def _willing(
-    index: Index, contact: Contact, requirement: Requirement, known: CapabilityClass, among: Iterable[Signature]
+    index: Index,
+    contact: Contact,
+    requirement: Requirement,
+    known: CapabilityClass,
+    among: Iterable[Signature],
+    now: int,
 ) -> Ranked | None:
     """The best free agent of a class among some of its groups, for a contact that some of them may not get."""
     declines = contact.declines
     rule = requirement.queue.decline
-    may_bar = _may_bar(contact)
+    may_bar, spare = _may_bar(contact), requirement.demand.spare
     best: Ranked | None = None
     for signature in among:
         for item in known.free[signature][requirement.chain]:
             agent = AgentId(str(item[-1]))
             if may_bar and index.bars(contact, agent):
+                continue
+            if spare and not index.spared(requirement, known, agent, now):
                 continue
             declined = rule.rank(declines.get(agent, 0)) if declines else 0
             ranked = (declined, known.head(requirement, item))

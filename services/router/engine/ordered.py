@@ -6,7 +6,7 @@ order; with exact removal there is nothing stale to reason about (`docs/adr/0007
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -38,6 +38,13 @@ class OrderedSet(Generic[T]):
     def first(self) -> T:
         """The least item. Raises IndexError when empty."""
         return self._chunks[0][0]
+
+    def after(self, item: T) -> Iterator[T]:
+        """The items that are greater, in order."""
+        at = bisect_right(self._lasts, item)
+        for number in range(at, len(self._chunks)):
+            chunk = self._chunks[number]
+            yield from chunk[bisect_right(chunk, item) :] if number == at else chunk
 
     def add(self, item: T) -> None:
         """Put `item` in. It must not be there yet: a double entry is a bug of the caller."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.router.engine.slo import PLAIN, Reserve, SloRule
 from shared.vocabulary import UNKNOWN_LANGUAGE, Presence, channel_name
 
 
@@ -128,8 +129,15 @@ class QueuePolicy:
     max_age: int | None
     exclude: tuple[tuple[tuple[str, str], ...], ...]
     target: Mapping[str, int]
+    slo: SloRule | None
+    """The numbers of the order or strategy `slo`, if it is either."""
     changes: bool
     """Whether a rule of this queue does something to a contact only because time passes."""
+
+    @property
+    def by_deadline(self) -> SloRule | None:
+        """The numbers, if its contacts are served by deadlines."""
+        return self.slo if self.contact_order == "slo" else None
 
     @property
     def strategy(self) -> str:
@@ -236,6 +244,7 @@ class RoutingPolicy:
     language_confidence: float
     profile_confidence: float
     keep_ended: int
+    slo: SloRule
     language_fallback: Mapping[str, tuple[tuple[str, int], ...]]
     """By language, the others that will do: (language, ms in the queue), in order."""
 
@@ -252,6 +261,7 @@ NO_POLICY = RoutingPolicy(
     language_confidence=0.8,
     profile_confidence=0.5,
     keep_ended=86_400_000,
+    slo=PLAIN,
     language_fallback={},
 )
 """Before the first adoption: nothing routes, presence can be declared."""
@@ -274,8 +284,9 @@ def spoken(levels: Mapping[str, int]) -> dict[str, int]:
 def routing_policy(document: Mapping[str, Any]) -> RoutingPolicy:
     """The frozen form of a document that `shared.contracts.policy.Policy` dumped, of this release or an earlier one:
     what an earlier one did not know has its default."""
+    slo = slo_rule(document.get("slo", {}))
     return RoutingPolicy(
-        queues={queue["name"]: _queue(queue) for queue in document["queues"]},
+        queues={queue["name"]: _queue(queue, slo) for queue in document["queues"]},
         channels={
             channel_name(c["kind"], c["account"]): ChannelPolicy(
                 kind=c["kind"],
@@ -297,6 +308,7 @@ def routing_policy(document: Mapping[str, Any]) -> RoutingPolicy:
         language_confidence=document["language_confidence"],
         profile_confidence=document["language_profile_confidence"],
         keep_ended=document["keep_ended_s"] * 1000,
+        slo=slo,
         language_fallback={
             base_language(code): tuple((base_language(step["language"]), step["after_s"] * 1000) for step in chain)
             for code, chain in document.get("language_fallback", {}).items()
@@ -304,17 +316,19 @@ def routing_policy(document: Mapping[str, Any]) -> RoutingPolicy:
     )
 
 
-def _queue(queue: Mapping[str, Any]) -> QueuePolicy:
+def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
+    chain = _chain(queue)
+    order = queue.get("contact_order", "priority")
     rate = queue.get("rate_limit")
     language = queue.get("default_language")
     most = queue.get("max_offers", 1)
     return QueuePolicy(
         name=queue["name"],
         rank=queue["rank"],
-        contact_order=queue.get("contact_order", "priority"),
+        contact_order=order,
         priority_unit=queue.get("priority_unit_s", 60) * 1000,
         buckets=tuple(BucketRule(_match(b["match"]), b["order_attr"]) for b in queue.get("buckets", ())),
-        chain=_chain(queue),
+        chain=chain,
         skill_match=queue.get("skill_match", "all"),
         skills=_levels(queue["skills"]),
         default_skills=_levels(queue.get("default_skills", {})),
@@ -345,7 +359,8 @@ def _queue(queue: Mapping[str, Any]) -> QueuePolicy:
         max_age=_ms(queue.get("max_age_s")),
         exclude=tuple(_match(each) for each in queue.get("exclude", ())),
         target={kind: seconds * 1000 for kind, seconds in queue["target_s"].items()},
-        changes=_changes(queue),
+        slo=slo if order == "slo" or "slo" in chain else None,
+        changes=_changes(queue) or (order == "slo" and slo.reserve is not None),
     )
 
 
@@ -354,6 +369,28 @@ def _changes(queue: Mapping[str, Any]) -> bool:
         any(queue.get(name) is not None for name in ("max_wait_s", "max_age_s"))
         or any(queue.get(name) for name in ("steps", "overflow"))
         or queue["decline"]["policy"] == "after_s"
+    )
+
+
+def slo_rule(rule: Mapping[str, Any]) -> SloRule:
+    """The frozen form of `shared.contracts.slo_policy.Slo`; a document of an earlier release has none, and no queue
+    that needs it."""
+    if not rule:
+        return PLAIN
+    targets = {kind: seconds * 1000 for kind, seconds in rule["target_s"].items()}
+    reserve = rule["reserve"]
+    return SloRule(
+        overdue_weight=rule["overdue_weight"],
+        exponent=rule["exponent"],
+        strict=rule["strict"],
+        priority_shortens=rule["priority_shortens"],
+        targets={**targets, "": rule["other_target_s"] * 1000},
+        caps={**rule["age_cap"], "": rule["other_age_cap"]},
+        values={int(level): value for level, value in rule["level_values"].items()},
+        slowdown=tuple(rule["slowdown"]),
+        reserve=None
+        if reserve is None
+        else Reserve(kinds=frozenset(reserve["channels"]), factor=reserve["factor"], until=reserve["until_share"]),
     )
 
 

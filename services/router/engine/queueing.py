@@ -47,6 +47,16 @@ def age_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     return [*withdraw_offers(contact, ctx.workspace, "age"), ev.ContactAgedOut(contact=contact.id)]
 
 
+def deadline_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """The contact has waited so long that nothing is kept free before it."""
+    return [ev.DeadlineNear(contact=contact.id)]
+
+
+def reserve_due(ctx: Context) -> list[ev.Event]:
+    """Time to look again whether room can be spared."""
+    return [ev.ReserveReviewed()]
+
+
 def decline_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     """Decliners may be asked again; how often they declined is remembered."""
     after = ctx.workspace.policy.queues[contact.queue].decline.after

@@ -89,6 +89,7 @@ class Contact(Record):
         "widened",
         "preference_over",
         "past_age",
+        "deadline_near",
         "excluded",
         "flow_step",
         "overflowed",
@@ -146,6 +147,7 @@ class Contact(Record):
     preference_over: bool = False
     past_age: int = 0
     """An age (ms) that it is known to be past: the longest that its queue allowed then."""
+    deadline_near: bool = False
     excluded: AgentId | None = None
     flow_step: int = 0
     overflowed: tuple[str, ...] = ()

@@ -136,6 +136,15 @@ def with_capacity(agent: Agent, kinds: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(kind for kind in kinds if kind not in limits or held.count(kind) < limits[kind])
 
 
+def free_room(agent: Agent) -> int:
+    """How much more fits by weight, in thousandths of a unit. Who has no total has room for as many as their limit, or
+    their channels' maxima, say; for one if neither does."""
+    if agent.capacity_total is not None:
+        return max(0, agent.capacity_total - agent.used)
+    most = agent.max_contacts or sum(agent.capacity_per_channel.values()) or 1
+    return max(0, most - len(agent.held) + len(agent.parked)) * UNIT
+
+
 def held_of_queue(agent: Agent, queue: str, contacts: Mapping[ContactId, Contact]) -> int:
     """How many contacts of a queue the agent holds or is offered, without the parked ones."""
     return sum(1 for held in agent.held if contacts[held].queue == queue and held not in agent.parked)

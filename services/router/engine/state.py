@@ -11,6 +11,7 @@ from typing import Any
 
 from services.router.engine.policy import NO_POLICY, RoutingPolicy, routing_policy
 from services.router.engine.records import Agent, Answer, ChannelState, Contact, Customer, Key, Message, Offer, Thread
+from services.router.engine.slo import Load
 from services.router.engine.undo import Record, Undo
 from shared.vocabulary import AddressKey, AgentId, ContactId, CustomerId, MessageId, OfferId, ThreadKey
 
@@ -33,6 +34,7 @@ class Workspace(Record):
         "queue_limits",
         "frozen",
         "agent_limit",
+        "reserve_reviewed",
     )
 
     def __init__(self, name: str, created_at: int) -> None:
@@ -51,6 +53,10 @@ class Workspace(Record):
         """Queues of which nothing is offered, by hand."""
         self.agent_limit: tuple[int | None] | None = None
         """The same for agents without a limit of their own; None: the policy's counts."""
+        self.reserve_reviewed = 0
+        """When it was last looked at whether room can be spared (ms)."""
+        self.loads: dict[str, Load] = {}
+        """By language, what customers with short deadlines bring."""
         self.keys: dict[str, Key] = {}
         self.agents: dict[AgentId, Agent] = {}
         self.contacts: dict[ContactId, Contact] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from services.router.engine.demand import asked_language, is_too_old, preference_of
+from services.router.engine.demand import asked_language, can_wait, is_too_old, preference_of, target_of
 from services.router.engine.policy import FlowStep, OverflowRule, QueuePolicy
 from services.router.engine.records import Contact
 from services.router.engine.state import Workspace
@@ -36,11 +36,13 @@ TIMER_RANK = {
             "preference",
             "step",
             "age",
+            "deadline",
             "flow",
             "overflow",
             "max_wait",
             "redirect",
             "forget",
+            "reserve",
             "day",
         )
     )
@@ -107,6 +109,8 @@ def _rules(
     if queue.max_age is not None and not is_too_old(queue, contact):
         # The age itself is still fine.
         yield "age", contact.age_from + queue.max_age + 1
+    if can_wait(queue, contact) and queue.by_deadline is not None:
+        yield "deadline", contact.age_from + queue.by_deadline.near(target_of(queue, contact))
     if queue.max_wait is not None and (queue.max_wait_interrupts_offer or not contact.offers):
         yield "max_wait", since + queue.max_wait
     overflow = overflow_after(queue, contact)

@@ -10,7 +10,8 @@ from services.router.engine.waiting import Timer
 from shared.vocabulary import AgentId, ContactId, OfferId
 
 Touched = tuple[str, str, str]
-"""(kind, workspace, id): a contact, agent, offer, thread, channel, policy, key, workspace, message or queue."""
+"""(kind, workspace, id): a contact, agent, offer, thread, channel, policy, key, workspace, message or queue; or the
+reserve of a workspace."""
 REBUILT = ("policy", "workspace")
 """What is touched with these changes everything that is derived."""
 
@@ -62,6 +63,8 @@ class World:
             self.indexes[workspace].sync_channels(id)
         elif kind == "queue":
             self.indexes[workspace].sync_queue(id)
+        elif kind == "reserve":
+            self.indexes[workspace].sync_reserve()
         elif kind in REBUILT:
             self.rebuild(workspace)
 

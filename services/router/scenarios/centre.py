@@ -246,6 +246,7 @@ class Centre:
             "flows": [_flow(flow) for flow in setup.workflows],
             "presences": dict.fromkeys(sorted(self._presences), ""),
             "max_per_agent": setup.limits.max_per_agent,
+            "slo": setup.slo.model_dump(mode="json"),
             "language_fallback": {
                 code: [step.model_dump() for step in chain] for code, chain in setup.language_fallback.items()
             },

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from shared.contracts.policy import LanguageStep
 from shared.contracts.queue_policy import BusinessHours, OrderBy, Overflow, Preferred, RateLimit, Step, Strategy
+from shared.contracts.slo_policy import Slo
 
 Seconds = Annotated[float, Field(ge=0, le=31 * 86_400)]
 Presence = str
@@ -54,7 +55,8 @@ class QueueSetup(_Strict):
     required_skills: Levels = {}
     languages: list[str] = []
     rank: int = 1
-    contact_order: Literal["priority", "score", "buckets"] = "priority"
+    contact_order: Literal["slo", "priority", "score", "buckets"] = "priority"
+    target_s: dict[str, int] = {}
     priority_unit_s: int = 60
     buckets: list[Bucket] = []
     max_offers: int | Literal["all"] = 1
@@ -161,6 +163,7 @@ class Setup(_Strict):
     agents: list[AgentSetup] = []
     workflows: list[FlowSetup] = []
     language_fallback: dict[str, list[LanguageStep]] = {}
+    slo: Slo = Slo()
 
 
 class _Action(_Strict):

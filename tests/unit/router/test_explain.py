@@ -246,7 +246,7 @@ def test_the_first_reason_against_an_agent_is_named(reason: str) -> None:
     REASONS[reason](centre)
     centre.write("asked", language="de" if reason in ("language", "skill") else None)
     index = centre.engine.world.indexes[WORKSPACE]
-    assert why_not(index, centre.contact("asked"), centre.agent("x")) == reason
+    assert why_not(index, centre.contact("asked"), centre.agent("x"), centre.now) == reason
     assert centre.offered_to("asked") == []
 
 
@@ -260,7 +260,7 @@ def test_what_was_between_a_contact_and_an_agent_is_named() -> None:
         cmd.TransferContact(contact=centre.id_of("c1"), queue=QueueName("general"), exclude_self=True), by=acting("ben")
     )
     index = centre.engine.world.indexes[WORKSPACE]
-    assert {each.agent: each.why_not for each in standings(index, centre.contact())} == {
+    assert {each.agent: each.why_not for each in standings(index, centre.contact(), centre.now)} == {
         "ana": "declined",
         "ben": "handed_on",
         "cay": "offered",
@@ -273,7 +273,7 @@ def test_whoever_is_not_named_is_told_so() -> None:
     centre.staff(agent("ben"))
     centre.do(replace(contact(channel="chat"), preferred=(AgentId("ana"),)), by=ADAPTER)
     index = centre.engine.world.indexes[WORKSPACE]
-    assert {each.agent: each.why_not for each in standings(index, centre.contact())} == {
+    assert {each.agent: each.why_not for each in standings(index, centre.contact(), centre.now)} == {
         "ana": "unreachable",
         "ben": "not_named",
     }
@@ -311,7 +311,7 @@ async def test_every_record_is_what_the_agents_stood_like_then(seed: int) -> Non
         offer, index = made[place], engine.world.indexes[WORKSPACE]
         waiting = index.workspace.contacts[offer.contact]
         assert held_back(index, waiting) is None
-        stood = {each.agent: each for each in standings(index, waiting)}
+        stood = {each.agent: each for each in standings(index, waiting, centre.now)}
         for name, *score in offer.decision.considered:
             assert stood[AgentId(str(name))].why_not is None
             assert stood[AgentId(str(name))].score == tuple(score)

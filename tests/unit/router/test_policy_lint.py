@@ -129,7 +129,10 @@ CASES: Mapping[str, tuple[Document, str, Document]] = {
         policy(queue(rank=2, steps=[{"after_s": 600, "move_to": "urgent"}]), queue("urgent", rank=1)),
     ),
     "priority-starves": (
-        policy(queue(), **flow({**VIP, "steps": [station(priority=5)]}, {"steps": [station(priority=0)]})),
+        policy(
+            queue(contact_order="priority"),
+            **flow({**VIP, "steps": [station(priority=5)]}, {"steps": [station(priority=0)]}),
+        ),
         "queues.0.contact_order",
         policy(
             queue(contact_order="score"),

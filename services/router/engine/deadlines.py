@@ -1,0 +1,92 @@
+"""Contacts by deadlines: which one is worth most to an agent who is free, and what may be given away at all.
+
+Of the contacts that ask for the same, two heads are looked at, whatever their number: the oldest that can still be
+answered in time, and the oldest that cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from services.router.engine.classes import CapabilityClass, Requirement
+from services.router.engine.demand import Order
+from services.router.engine.policy import spoken
+from services.router.engine.records import UNIT, Agent
+from services.router.engine.rooms import free_room
+from services.router.engine.slo import NO_LOAD, spares, worth
+from services.router.engine.state import Workspace
+from shared.vocabulary import AgentId
+
+LAST_ID = chr(0x10FFFF)
+"""Behind every id."""
+
+Eligible = Callable[[Order], bool]
+
+
+def most_worth(known: CapabilityClass, requirement: Requirement, now: int, eligible: Eligible) -> Order | None:
+    """The contact of a requirement that is worth most to the agents of a class, as an order: (-worth, …); None if
+    they may get none."""
+    rule = requirement.queue.slo
+    assert rule is not None, f"{requirement.queue.name} has no deadlines"
+    target = requirement.demand.target
+    fitness = known.fitness(requirement)
+    best: Order | None = None
+    for age_from, contact in _heads(requirement, now - target, eligible, strict=rule.strict):
+        order = (-worth(rule, requirement.demand.kind, now - age_from, target, fitness), age_from, contact)
+        if best is None or order < best:
+            best = order
+    return best
+
+
+def _heads(requirement: Requirement, late: int, eligible: Eligible, *, strict: bool) -> Iterator[tuple[int, str]]:
+    """(age from, contact): the oldest overdue one (it is from `late` or before), then the oldest that is not."""
+    oldest = next((order for order in requirement.waiting if eligible(order)), None)
+    if oldest is None:
+        return
+    yield int(oldest[0]), str(oldest[-1])
+    if int(oldest[0]) <= late and not strict:
+        in_time = next((order for order in requirement.waiting.after((late, LAST_ID)) if eligible(order)), None)
+        if in_time is not None:
+            yield int(in_time[0]), str(in_time[-1])
+
+
+class Spare:
+    """Free slots by language, and whether they are more than customers with short deadlines may need."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self.free: dict[str, int] = {}
+        """By language, of all who take offers, in thousandths of a unit."""
+        self._of: dict[AgentId, tuple[Mapping[str, int], int]] = {}
+
+    def sync(self, agent_id: AgentId, agent: Agent | None) -> None:
+        """Bring the sums in step with one agent's facts."""
+        new = (agent.languages, free_room(agent)) if agent is not None and agent.takes_part else None
+        old = self._of.get(agent_id)
+        if old == new:
+            return
+        if old is not None:
+            self._add(old[0], -old[1])
+        if new is None:
+            del self._of[agent_id]
+        else:
+            self._of[agent_id] = new
+            self._add(*new)
+
+    def _add(self, languages: Mapping[str, int], room: int) -> None:
+        for language in spoken(languages):
+            free = self.free.get(language, 0) + room
+            if free:
+                self.free[language] = free
+            else:
+                self.free.pop(language, None)
+
+    def of(self, language: str, weight: int, now: int) -> bool:
+        """Whether a language can spare room for a contact of this weight (thousandths)."""
+        reserve = self._workspace.policy.slo.reserve
+        load = self._workspace.loads.get(language, NO_LOAD)
+        return reserve is None or spares(reserve, self.free.get(language, 0) / UNIT, weight / UNIT, load.slots(now))
+
+    def of_class(self, known: CapabilityClass, weight: int, now: int) -> bool:
+        """Whether all languages of these agents can."""
+        return all(self.of(language, weight, now) for language in known.languages)
