@@ -82,6 +82,8 @@ class Index:
         self.rooms = Rooms(workspace)
         self.requirements: dict[Demand, Requirement] = {}
         self._made_so_far = 0
+        self._forget_at = 0
+        """With so many requirements the idle ones are forgotten, though never with fewer than the module's maximum."""
         self._taking_in = False
         """Requirements are being registered for contacts that are not in their `waiting` yet."""
         self._by_asks: dict[tuple[object, ...], Requirement] = {}
@@ -310,7 +312,7 @@ class Index:
         return sorted(self._declined.get(agent, ()))
 
     def _register(self, requirement: Requirement) -> Requirement:
-        if len(self.requirements) >= MAX_IDLE_REQUIREMENTS and not self._taking_in:
+        if len(self.requirements) >= max(self._forget_at, MAX_IDLE_REQUIREMENTS) and not self._taking_in:
             self._forget_idle_requirements()
         self._relate_all(requirement)
         self.requirements[requirement.demand] = requirement
@@ -326,6 +328,8 @@ class Index:
             self.of_queue[name] = {key: r for key, r in known.items() if key not in idle}
         for each in self.classes.values():
             each.requirements = {key: r for key, r in each.requirements.items() if key not in idle}
+        # Those that are left have somebody waiting: looked through again only when there are twice as many.
+        self._forget_at = 2 * len(self.requirements)
 
     def _relate_all(self, requirement: Requirement) -> None:
         candidates, requirement.excluded = self._candidates.of(requirement.demand)
