@@ -148,8 +148,10 @@ class Policy(Strict):
         flows = [flow.name for flow in self.flows]
         _refuse_twice("flows", flows)
         kinds = {*self.own_kinds, *(kind.value for kind in ChannelKind)}
+        # Kinds first: of a channel whose kind is misspelt no fallback is to blame.
         for index, channel in enumerate(self.channels):
             _refuse_unknown(f"channels.{index}.kind", "kind of channel", channel.kind, kinds)
+        for index, channel in enumerate(self.channels):
             _refuse_unknown(f"channels.{index}.queue", "queue", channel.queue, queues)
             _refuse_unknown(f"channels.{index}.flow", "flow", channel.flow, flows)
             steps = [channel_name(step.channel, step.account) for step in channel.fallback]
