@@ -1,6 +1,6 @@
 """A state to bytes and back, and its hash.
 
-Facts only: what is derived is derived again. Format 2: zlib over msgspec's JSON of the records as they are.
+Facts only: what is derived is derived again. Format 3: zlib over msgspec's JSON of the records as they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from services.router.engine.state import State, Workspace
 from shared.log.port import LogCorrupt, Snapshot
 from shared.vocabulary import AddressKey, CustomerId, MessageId
 
-FORMAT = 2
+FORMAT = 3
 
 
 class _WorkspaceWire(msgspec.Struct):

@@ -54,7 +54,8 @@ class FlowStep(Strict):
     )
     skip_if_none_available: bool = Field(
         default=False,
-        description="Leave at once if nobody of the queue has a fitting presence. Available but full is somebody.",
+        description="Leave at once if nobody of the queue has a fitting presence, and when the last one goes while "
+        "nobody was asked. Available but full is somebody.",
     )
 
 

@@ -92,6 +92,7 @@ _CONTACT_DUE: dict[str, Callable[[Context, Contact], list[ev.Event]]] = {
     "step": queueing.step_due,
     "age": queueing.age_due,
     "flow": queueing.flow_due,
+    "unstaffed": queueing.unstaffed_due,
     "overflow": queueing.overflow_due,
     "max_wait": queueing.max_wait_due,
 }

@@ -41,6 +41,7 @@ def _enter(contact: Contact, queue: QueueName, at: int) -> None:
     contact.widened = 0
     contact.preference_over = False
     contact.past_age = 0
+    contact.asked = False
 
 
 def wait(contact: Contact, at: int, retry_at: int | None = None) -> None:

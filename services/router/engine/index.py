@@ -21,7 +21,7 @@ from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, accepts
 from services.router.engine.state import Workspace
-from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, timer
+from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, leaves_unstaffed, timer
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
 
 MAX_IDLE_REQUIREMENTS = 10_000
@@ -43,6 +43,11 @@ class QueueCounts:
         self.staff: dict[int, int] = {}
         self.pending: OrderedSet[tuple[int, str]] = OrderedSet()
 
+    @property
+    def somebody_there(self) -> bool:
+        """Whether anybody is in a presence that the queue accepts, with room or without."""
+        return any(self.staff.values())
+
 
 class _ContactPlace(NamedTuple):
     requirement: Requirement | None
@@ -54,6 +59,8 @@ class _ContactPlace(NamedTuple):
     state: ContactState
     watched: tuple[AgentId, ...]
     decliners: tuple[AgentId, ...]
+    leaves: bool
+    """It leaves its station as soon as nobody of the queue is there."""
     barred: tuple[object, ...]
     """Whom it may not go to, for reasons of its own."""
 
@@ -118,6 +125,8 @@ class Index:
         """The same contacts by queue."""
         self._declined: dict[AgentId, dict[ContactId, None]] = {}
         """Open contacts that an agent declined, in queues that forget it when they sign in."""
+        self._leaving: dict[str, dict[ContactId, None]] = {}
+        """By queue the contacts that leave it as soon as nobody is there."""
         self._delays: dict[str, dict[int, int]] = {}
         """By queue the delays (ms) that its agents have, and how many have each."""
         self._delays_of: dict[AgentId, tuple[tuple[str, int], ...]] = {}
@@ -162,6 +171,8 @@ class Index:
                 timers.append(place.timer)
             if place.channel is not None:
                 pending.setdefault(place.channel, []).append((contact.id,))
+            if place.leaves:
+                self._leaving.setdefault(place.queue, {})[contact.id] = None
             if self._tally(place, 1):
                 ages.setdefault(place.queue, []).append((place.age_from, contact.id))
         self._taking_in = False
@@ -408,7 +419,9 @@ class Index:
             if queue.decline.reset_on_login:
                 decliners = tuple(contact.declines)
         delays = sorted(self._delays[contact.queue]) if contact.queue in self._delays else ()
-        due = contact_timer(self.workspace, contact, down=down, delays=delays)
+        leaves = contact.flow is not None and leaves_unstaffed(self.workspace, contact)
+        leaves_now = leaves and not self.queues[contact.queue].somebody_there
+        due = contact_timer(self.workspace, contact, down=down, delays=delays, leaves=leaves_now)
         order = order_of(requirement.queue, contact) if requirement is not None else None
         return _ContactPlace(
             requirement=requirement,
@@ -421,6 +434,7 @@ class Index:
             watched=watched,
             decliners=decliners,
             barred=(contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers),
+            leaves=leaves,
         )
 
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
@@ -436,6 +450,8 @@ class Index:
             del self._watchers[place.queue][contact_id]
         for agent in place.decliners:
             del self._declined[agent][contact_id]
+        if place.leaves:
+            del self._leaving[place.queue][contact_id]
         self._count(place, contact_id, -1)
 
     def _add_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
@@ -457,6 +473,8 @@ class Index:
             self._watchers.setdefault(place.queue, {})[contact_id] = None
         for agent in place.decliners:
             self._declined.setdefault(agent, {})[contact_id] = None
+        if place.leaves:
+            self._leaving.setdefault(place.queue, {})[contact_id] = None
         self._count(place, contact_id, 1)
 
     def _tally(self, place: _ContactPlace, by: int) -> bool:
@@ -654,6 +672,7 @@ class Index:
         if old == new:
             return
         before = self._empty_tiers(old, new)
+        left = {name: self.queues[name].somebody_there for name, leaving in self._leaving.items() if leaving}
         if old is not None:
             self._staff_by(old, -1)
         if new is None:
@@ -664,6 +683,10 @@ class Index:
         for name, empty in before.items():
             if empty != self._empty(name):
                 self._relate_anew(name)
+        for name, there in left.items():
+            if there != self.queues[name].somebody_there:
+                for contact_id in list(self._leaving[name]):
+                    self.sync_contact(contact_id)
 
     def _staff_of(self, agent: Agent) -> _Staff:
         policy = self.workspace.policy.queues

@@ -70,6 +70,7 @@ class Contact(Record):
 
     `steps`: how many steps of the queue hold; `stepped`: of the queues it was in before. `delay`: what it has waited
     out of agents' delays (ms). `widened`: how many languages of its fallback will do.
+    `asked`: it was offered to somebody since it entered its queue.
     `excluded`: who handed it on and does not get it back. `active` False: its customer is
     silent, it takes no capacity.
     """
@@ -89,6 +90,7 @@ class Contact(Record):
         "widened",
         "preference_over",
         "past_age",
+        "asked",
         "excluded",
         "flow_step",
         "overflowed",
@@ -146,6 +148,7 @@ class Contact(Record):
     preference_over: bool = False
     past_age: int = 0
     """An age (ms) that it is known to be past: the longest that its queue allowed then."""
+    asked: bool = False
     excluded: AgentId | None = None
     flow_step: int = 0
     overflowed: tuple[str, ...] = ()
