@@ -80,6 +80,16 @@ class PolicyAdopted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoursExtended:
+    """The policy in force has further opening intervals, by queue: `(begin, end)` in ms. The rules stay what they are.
+    `until`: up to when these are all."""
+
+    policy_version: int
+    until: int
+    hours: Mapping[str, tuple[tuple[int, int], ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentProfileSet:
     agent: AgentId
     name: str
@@ -554,6 +564,7 @@ Event = (
     | KeyCreated
     | KeyRevoked
     | PolicyAdopted
+    | HoursExtended
     | AgentProfileSet
     | AgentPresenceChanged
     | AgentLost

@@ -44,6 +44,7 @@ NOT_PLAYED = frozenset(
         "ContactStepped",
         "DeclineForgotten",
         "DelayPassed",
+        "HoursExtended",
         "LanguageWidened",
         "LimitSet",
         "PreferenceEnded",

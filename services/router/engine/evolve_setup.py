@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.router.engine.hours import extended
 from services.router.engine.records import Agent, ChannelState, Key
 from services.router.engine.state import Workspace
 from services.router.engine.truth import Evolve
@@ -75,6 +76,13 @@ def _queue_hours(world: World, ws: Workspace, event: ev.QueueHours, at: int) -> 
     world.state.undo.save(ws)
     ws.queue_hours = {**ws.queue_hours, event.queue: (event.open, at)}
     world.touched.append(("queue", ws.name, event.queue))
+
+
+def _hours_extended(world: World, ws: Workspace, event: ev.HoursExtended, at: int) -> None:
+    world.state.undo.save(ws)
+    ws.policy, ws.policy_document = extended(ws, event.hours, event.until, at)
+    # The queues alone: their rules are the same, so nothing else that is derived changes.
+    world.touched.extend(("queue", ws.name, name) for name in event.hours)
 
 
 def _queue_frozen(world: World, ws: Workspace, event: ev.QueueFrozen, at: int) -> None:
@@ -174,6 +182,7 @@ EVOLVE: dict[type, Evolve] = {
     ev.WrapUpEnded: _wrap_up_ended,
     ev.LimitSet: _limit_set,
     ev.QueueHours: _queue_hours,
+    ev.HoursExtended: _hours_extended,
     ev.QueueFrozen: _queue_frozen,
     ev.AgentPaused: _agent_paused,
     ev.AgentPauseEnded: _agent_pause_ended,
