@@ -358,6 +358,14 @@ class RateWindowMoved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRamped:
+    """So many steps of the ramp are behind an agent who signed in; the next one limits them now, or none any more."""
+
+    agent: AgentId
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeclineForgotten:
     """The agent may be offered the contact again, as if they had never declined it."""
 
@@ -590,6 +598,7 @@ Event = (
     | AgentPaused
     | AgentPauseEnded
     | RateWindowMoved
+    | AgentRamped
     | DeclineForgotten
     | DeclinePassed
     | OfferMade

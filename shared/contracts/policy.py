@@ -85,6 +85,18 @@ class LanguageStep(Strict):
     after_s: Seconds = Field(0, description="From so long in the queue on.")
 
 
+class RampStep(Strict):
+    """How many contacts an agent who has just signed in holds at most, up to a time. Neither a break nor a desk that
+    was silent for a while begins it anew."""
+
+    until_s: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        description="So long after the agent became available for the first time since they were offline."
+    )
+    max_open: Annotated[int, Field(ge=0, le=1000)] = Field(
+        description="Open contacts, offers included; 0: nothing is offered yet."
+    )
+
+
 class Lease(Strict):
     """How long an agent's silence is borne. The lease itself is kept by the API."""
 
@@ -122,6 +134,12 @@ class Policy(Strict):
     )
     max_per_agent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None, description="Open contacts that an agent without a limit of their own holds."
+    )
+    ramp: tuple[RampStep, ...] = Field(
+        (),
+        max_length=10,
+        description="Little by little after signing in, so that whoever comes first does not get the whole backlog. In "
+        "order of `until_s`; after the last step only the other limits hold.",
     )
     lease: Lease = Field(Lease(), description="What an agent's silence means.")
     language_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -176,6 +194,9 @@ class Policy(Strict):
         for code, chain in self.language_fallback.items():
             if [step.after_s for step in chain] != sorted(step.after_s for step in chain):
                 raise ValueError(f"language_fallback.{code}: in order of after_s")
+        ends = [step.until_s for step in self.ramp]
+        if ends != sorted(set(ends)):
+            raise ValueError("ramp: in order of until_s, none twice")
         for kind in self.lease.on_lost:
             _refuse_unknown("lease.on_lost", "kind of channel", kind, kinds)
         cycle = _fallback_cycle(self.channels)

@@ -97,6 +97,7 @@ def test_it_is_one_reading_for_all_scenarios_of_a_file(file: Path) -> None:
         ("workflows", "[]"),
         ("auto_accept", "true"),
         ("global", "{max_per_agent: 3}"),
+        ("ramp", "[]"),
         ("language_fallback", "{}"),
     ],
 )

@@ -36,6 +36,7 @@ NOT_PLAYED = frozenset(
         "AgeAdjusted",
         "AgentPauseEnded",
         "AgentPaused",
+        "AgentRamped",
         "ContactActivity",
         "ContactAgedOut",
         "ContactAssigned",

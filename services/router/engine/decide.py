@@ -79,6 +79,7 @@ _AGENT_DUE: dict[str, Callable[[Context, Agent], list[ev.Event]]] = {
     "pause": lambda ctx, agent: [ev.AgentPauseEnded(agent=agent.id)],
     "grace": presence.grace_ended,
     "rate": queueing.rate_due,
+    "ramp": presence.ramp_due,
 }
 
 _CONTACT_DUE: dict[str, Callable[[Context, Contact], list[ev.Event]]] = {

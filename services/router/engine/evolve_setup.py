@@ -10,6 +10,7 @@ from services.router.engine.world import World
 from shared.contracts import events as ev
 from shared.vocabulary import (
     ChannelHealth,
+    Presence,
     channel_name,
 )
 
@@ -116,10 +117,20 @@ def _agent_presence_changed(world: World, ws: Workspace, event: ev.AgentPresence
         agent.missed = 0
     if event.presence != agent.presence:
         agent.presence_since = at
+    _sign_in_or_out(agent, event.presence, at)
     agent.presence = event.presence
     agent.next_presence = event.next_presence
     if event.channels:
         agent.channel_switch = {**agent.channel_switch, **event.channels}
+
+
+def _sign_in_or_out(agent: Agent, presence: str, at: int) -> None:
+    """A silent desk that speaks again is no new sign-in, and a break is none either."""
+    if presence == Presence.OFFLINE:
+        agent.signed_in_at = None
+        agent.ramped = 0
+    elif presence == Presence.AVAILABLE and agent.signed_in_at is None:
+        agent.signed_in_at = at
 
 
 def _agent_lost(world: World, ws: Workspace, event: ev.AgentLost, at: int) -> None:
@@ -157,6 +168,10 @@ def _rate_window_moved(world: World, ws: Workspace, event: ev.RateWindowMoved, a
     agent.assigned_times = {**agent.assigned_times, event.queue: times}
 
 
+def _agent_ramped(world: World, ws: Workspace, event: ev.AgentRamped, at: int) -> None:
+    world.change_agent(ws, event.agent).ramped = event.steps
+
+
 def _wrap_up_ended(world: World, ws: Workspace, event: ev.WrapUpEnded, at: int) -> None:
     agent = world.change_agent(ws, event.agent)
     if event.queue is not None:
@@ -187,6 +202,7 @@ EVOLVE: dict[type, Evolve] = {
     ev.AgentPaused: _agent_paused,
     ev.AgentPauseEnded: _agent_pause_ended,
     ev.RateWindowMoved: _rate_window_moved,
+    ev.AgentRamped: _agent_ramped,
     ev.ChannelHealthChanged: _channel_health_changed,
 }
 """By event: what makes it true."""

@@ -19,7 +19,7 @@ from services.router.engine.classes import CapabilityClass, Item, Requirement
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Agent, Contact
-from services.router.engine.rooms import NO_ROOM, Rooms, Signature, accepts
+from services.router.engine.rooms import NO_ROOM, Rooms, Signature, accepts, ramp_turns_at
 from services.router.engine.state import Workspace
 from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, leaves_unstaffed, timer
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
@@ -751,10 +751,11 @@ class Index:
             self._agent_timers[kind, agent_id] = new
 
     def _sync_queue_timers(self, agent_id: AgentId, agent: Agent | None) -> None:
-        """The end of a wrap-up towards one queue, and of a rate window."""
+        """The end of a wrap-up towards one queue, of a rate window, and of a step of the ramp."""
         wrap_up = min(agent.queue_wrap_up.values(), default=None) if agent is not None else None
         self._sync_agent_timer("queue_wrap_up", agent_id, wrap_up)
         self._sync_agent_timer("rate", agent_id, min(self._windows(agent), default=None) if agent else None)
+        self._sync_agent_timer("ramp", agent_id, ramp_turns_at(agent, self.workspace.policy) if agent else None)
 
     def _windows(self, agent: Agent) -> Iterator[int]:
         for name, times in agent.assigned_times.items():

@@ -179,7 +179,9 @@ class Contact(Record):
 class Agent(Record):
     """Who handles contacts. `held`: the contacts on offer or assigned and their channel kind; both take capacity, but
     for those in `parked`. `queue_…` hold towards single queues only. `assigned_last`: when a contact of a queue was
-    last offered or given to them; `assigned_times`: those that a queue's rate limit looks at. Times in ms."""
+    last offered or given to them; `assigned_times`: those that a queue's rate limit looks at. `signed_in_at`: when they
+    became available for the first time since they were offline; `ramped`: the steps of the ramp behind them. Times in
+    ms."""
 
     PROFILE: ClassVar[tuple[str, ...]] = (
         "name",
@@ -222,6 +224,8 @@ class Agent(Record):
         "offers",
         "missed",
         "presence_since",
+        "signed_in_at",
+        "ramped",
     )
 
     id: AgentId
@@ -261,6 +265,8 @@ class Agent(Record):
     offers: tuple[OfferId, ...] = ()
     missed: int = 0
     presence_since: int = 0
+    signed_in_at: int | None = None
+    ramped: int = 0
 
     def weight(self, kind: str) -> int:
         """What one contact of this kind takes, in thousandths of a unit."""

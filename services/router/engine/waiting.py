@@ -27,6 +27,7 @@ TIMER_RANK = {
             "pause",
             "grace",
             "rate",
+            "ramp",
             "offer",
             "scheduled",
             "retry",

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from services.router.scenarios.policy_files import PolicyFiles
-from shared.contracts.policy import LanguageStep, Policy
+from shared.contracts.policy import LanguageStep, Policy, RampStep
 from shared.contracts.queue_policy import BusinessHours, OrderBy, Overflow, Preferred, RateLimit, Step, Strategy
 
 Seconds = Annotated[float, Field(ge=0, le=31 * 86_400)]
@@ -169,6 +169,7 @@ class Setup(_Strict):
     policy: Policy | None = None
     auto_accept: bool = False
     limits: GlobalSetup = Field(GlobalSetup(), alias="global")
+    ramp: list[RampStep] = []
     clock: ClockSetup | None = None
     queues: list[QueueSetup] = []
     agents: list[AgentSetup] = []
@@ -183,7 +184,7 @@ class Setup(_Strict):
         assert isinstance(info.context, PolicyFiles), "scenarios are validated by `read`"
         return info.context.read(value)
 
-    @field_validator("auto_accept", "limits", "queues", "workflows", "language_fallback", mode="before")
+    @field_validator("auto_accept", "limits", "ramp", "queues", "workflows", "language_fallback", mode="before")
     @classmethod
     def _not_beside_a_policy(cls, value: Any, info: ValidationInfo) -> Any:
         if info.data.get("policy") is not None:

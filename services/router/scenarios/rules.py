@@ -31,6 +31,7 @@ def _described(scenario: words.Scenario) -> Policy:
         "flows": [_flow(flow) for flow in setup.workflows],
         "presences": dict.fromkeys(sorted(_presences_of(scenario)), ""),
         "max_per_agent": setup.limits.max_per_agent,
+        "ramp": [step.model_dump() for step in setup.ramp],
         "language_fallback": {
             code: [step.model_dump() for step in chain] for code, chain in setup.language_fallback.items()
         },
