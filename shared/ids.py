@@ -25,6 +25,11 @@ def keyed_command_id(workspace: str, caller: str, idempotency_key: str) -> Comma
     return CommandId("k" + _digest(workspace, caller, idempotency_key))
 
 
+def hours_command_id(workspace: str, version: int, until: int, queue: str) -> CommandId:
+    """The command that continues the opening hours of a policy's version; `queue`: the first one it names."""
+    return CommandId("h" + _digest(workspace, str(version), str(until), queue))
+
+
 def thread_key(workspace: str, channel: str, account: str, native_thread: str) -> ThreadKey:
     """A conversation as its channel knows it."""
     return ThreadKey("t" + _digest(workspace, channel, account, native_thread))

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from shared.contracts.message import Strict
-from shared.contracts.policy import Channel, FallbackStep, Flow, FlowFilter, FlowStep, LanguageStep, Lease, Policy
+from shared.contracts.policy import (
+    Channel,
+    FallbackStep,
+    Flow,
+    FlowFilter,
+    FlowStep,
+    LanguageStep,
+    Lease,
+    Policy,
+    RampStep,
+)
 from shared.contracts.queue_policy import (
     Bucket,
     BusinessHours,
@@ -56,6 +66,7 @@ MODELS: Final[tuple[tuple[str, type[Strict], str], ...]] = (
     ("Language step", LanguageStep, "language_fallback.*[]."),
     ("Slo", Slo, "slo."),
     ("Reserve", Reserve, "slo.reserve."),
+    ("Ramp step", RampStep, "ramp[]."),
     ("Lease", Lease, "lease."),
 )
 """Titles, models, and where in a document they stand."""

@@ -13,6 +13,7 @@ from services.router.api.app import build_api
 from services.router.api.deps import ApiDeps, Bystanders, MessageIntake, Replicas
 from services.router.api.leases import Leases
 from services.router.gauges import Gauges
+from services.router.hours import HoursKeeper
 from services.router.journals import Journals
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
@@ -85,9 +86,11 @@ def build_router(
         bystanders=bystanders,
     )
     gauges = Gauges(metrics, log, clock, lambda: [partition])
+    hours = HoursKeeper(log.inputs, lambda: [partition.replica], clock)
     parts = [
         *front,
         Part(name="gauges", run=gauges.run),
+        Part(name="hours", run=hours.run),
         Part(name="router", run=partition.run, stage=Stage.CORE),
     ]
     if take_snapshot is not None:

@@ -12,10 +12,11 @@ from services.router.app import build_front
 from services.router.bystanders import AgentsWorker
 from services.router.gauges import Gauges
 from services.router.host import Host
+from services.router.hours import HoursKeeper
 from services.router.membership import Roster
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
-from services.router.replica import ReplicaSettings
+from services.router.replica import Replica, ReplicaSettings
 from services.router.settings import EngineSettings, RouterSettings
 from services.router.snapshots import SnapshotKeeper, worker_on
 from services.router.turns import Pace
@@ -68,18 +69,19 @@ async def serve(role: Role, settings: ProcessSettings, stopping: asyncio.Event) 
         ready: list[Ready] = []
         if role is not Role.API:
             host = _host(name, engine, backends, backends.kafka, roster, metrics)
-            keeper = SnapshotKeeper(
-                backends.log,
-                lambda: [each.replica for each in host.partitions if each.ready.is_set()],
-                worker_on(settings.log),
-                engine.snapshot_every,
-            )
+
+            def replicas() -> list[Replica]:
+                return [each.replica for each in host.partitions if each.ready.is_set()]
+
+            keeper = SnapshotKeeper(backends.log, replicas, worker_on(settings.log), engine.snapshot_every)
+            hours = HoursKeeper(backends.log.inputs, replicas, backends.clock)
             lag = backends.kafka.content.lag
             gauges = Gauges(metrics, backends.log, backends.clock, lambda: host.partitions, lag)
             parts += [
                 # All at once: where there is no edge, nothing holds up the leader's goodbye.
                 Part(name="gauges", run=gauges.run, stage=Stage.CORE),
                 Part(name="snapshots", run=keeper.run, stage=Stage.CORE),
+                Part(name="hours", run=hours.run, stage=Stage.CORE),
                 Part(name="router", run=host.run, stage=Stage.CORE),
             ]
             ready.append(host.why_not_ready)

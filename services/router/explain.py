@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from services.router import snapshot
+from services.router.adoptions import Adoptions
 from services.router.bystanders import named
 from services.router.chain import decode_entry, hash_of, number_of
 from services.router.engine import explain as engine_explain
@@ -32,6 +33,10 @@ class Policies:
     def __init__(self, adopted: Iterable[tuple[int, int, RoutingPolicy]] = ()) -> None:
         """`adopted`: (entry, version, policy)."""
         self._adopted = sorted(adopted, key=lambda each: each[:2])
+
+    def with_earlier(self, adopted: Iterable[tuple[int, int, RoutingPolicy]]) -> Policies:
+        """These, and others that ruled before them."""
+        return Policies([*self._adopted, *adopted])
 
     def of(self, version: int) -> RoutingPolicy | None:
         """The policy with this version."""
@@ -53,6 +58,32 @@ def policies_from_view(document: Mapping[str, Any] | None, events: Sequence[Mapp
         if event["type"] == "OfferMade" and event["data"]["decision"]["policy_version"] == version
     ]
     return Policies([(min([int(document["seq"]), *shown]), version, routing_policy(document["policy"]))])
+
+
+async def policies_that_ruled(
+    adoptions: Adoptions, workspace: str, document: Mapping[str, Any] | None, events: Sequence[Mapping[str, Any]]
+) -> Policies:
+    """The policies under which a contact's events came about: the one in force out of its view, earlier ones out of
+    the journal, as far back as it goes. Raises `LogCorrupt`, `LogUnavailable`.
+
+    The journal is asked only if something happened before the policy in force.
+    """
+    current = policies_from_view(document, events)
+    if all(current.at(event["seq"]) is not None for event in events):
+        return current
+    found = await adoptions.of(workspace)
+    named = {event["data"]["decision"]["policy_version"] for event in events if event["type"] == "OfferMade"}
+    named |= {next((each.version for each in found if each.seq <= event["seq"]), None) for event in events}
+    adopted = []
+    for each in found:
+        if each.version not in named:
+            continue
+        policy = current.of(each.version)
+        if policy is None and (written := await adoptions.policy(workspace, each.version)) is not None:
+            policy = routing_policy(written)
+        if policy is not None:
+            adopted.append((each.seq, each.version, policy))
+    return current.with_earlier(adopted)
 
 
 async def read_whole(log: Log, partition: int, workspace: str, contact: str) -> tuple[list[dict[str, Any]], Policies]:

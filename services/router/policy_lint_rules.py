@@ -8,6 +8,12 @@ from itertools import pairwise
 from typing import Final
 
 from services.router.policy_lint_finding import Finding, Rule, each_queue
+from services.router.policy_lint_limits import (
+    queue_limit_never_binds,
+    ramp_goes_down,
+    ramp_step_never_binds,
+    rate_limit_never_binds,
+)
 from services.router.policy_lint_routes import (
     arrivals,
     first_wait_overflow,
@@ -244,37 +250,6 @@ def priority_starves(policy: Policy, now: int) -> Iterator[Finding]:
             )
 
 
-def rate_limit_never_binds(policy: Policy, now: int) -> Iterator[Finding]:
-    """A rate that nobody can reach, by how much they may hold and how long they wrap up."""
-    for place, queue in each_queue(policy):
-        rate = queue.rate_limit
-        most = min((n for n in (queue.max_per_agent, policy.max_per_agent) if n is not None), default=None)
-        if rate is None or most is None or not queue.wrap_up_s:
-            continue
-        # In each wrap-up's time an agent gets at most one full load: all of it completed at once, then a pause.
-        reachable = most * -(-rate.window_s // queue.wrap_up_s)
-        if rate.max >= reachable:
-            yield Finding(
-                f"{place}.rate_limit",
-                f"with {most} contacts at a time and {queue.wrap_up_s} s after each, nobody completes more than "
-                f"{reachable} in {rate.window_s} s",
-                "lower max, or leave the limit out",
-            )
-
-
-def queue_limit_never_binds(policy: Policy, now: int) -> Iterator[Finding]:
-    """A queue's limit per agent that is not below the workspace's."""
-    for place, queue in each_queue(policy):
-        most = policy.max_per_agent
-        if queue.max_per_agent is not None and most is not None and queue.max_per_agent >= most:
-            yield Finding(
-                f"{place}.max_per_agent",
-                f"agents hold {most} contacts of all queues together, so {queue.max_per_agent} of this one are reached "
-                "only by those with a higher limit of their own",
-                f"set it below {most}, or leave it out",
-            )
-
-
 def never_open(policy: Policy, now: int) -> Iterator[Finding]:
     """Opening hours without a single hour."""
     for place, queue in each_queue(policy):
@@ -390,6 +365,8 @@ _ALL: Final[tuple[Rule, ...]] = (
     priority_starves,
     rate_limit_never_binds,
     queue_limit_never_binds,
+    ramp_step_never_binds,
+    ramp_goes_down,
     never_open,
     miss_changes_nothing,
     flow_without_catch_all,

@@ -78,6 +78,16 @@ class AdoptPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendHours:
+    """Continue the opening intervals of a policy, by queue: `(begin, end)` in ms. Made by the router long before they
+    come to their end; void if another version is in force by then. `until`: up to when these are all."""
+
+    policy_version: int
+    until: int
+    hours: Mapping[str, tuple[tuple[int, int], ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
     """What holds for one agent in one queue. `priority` and `tier`: lower first; `delay` in ms: how long a contact must
     have been in the queue before this agent may get it, even if idle; no `channels` means all."""
@@ -371,6 +381,7 @@ Command = (
     | CreateKey
     | RevokeKey
     | AdoptPolicy
+    | ExtendHours
     | PutAgent
     | SetPresence
     | LoseLease

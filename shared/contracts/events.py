@@ -80,6 +80,16 @@ class PolicyAdopted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoursExtended:
+    """The policy in force has further opening intervals, by queue: `(begin, end)` in ms. The rules stay what they are.
+    `until`: up to when these are all."""
+
+    policy_version: int
+    until: int
+    hours: Mapping[str, tuple[tuple[int, int], ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentProfileSet:
     agent: AgentId
     name: str
@@ -361,6 +371,14 @@ class RateWindowMoved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRamped:
+    """So many steps of the ramp are behind an agent who signed in; the next one limits them now, or none any more."""
+
+    agent: AgentId
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeclineForgotten:
     """The agent may be offered the contact again, as if they had never declined it."""
 
@@ -567,6 +585,7 @@ Event = (
     | KeyCreated
     | KeyRevoked
     | PolicyAdopted
+    | HoursExtended
     | AgentProfileSet
     | AgentPresenceChanged
     | AgentLost
@@ -594,6 +613,7 @@ Event = (
     | RateWindowMoved
     | DeadlineNear
     | ReserveReviewed
+    | AgentRamped
     | DeclineForgotten
     | DeclinePassed
     | OfferMade

@@ -1,5 +1,6 @@
 """Opening hours as intervals in UTC: computed where a policy is adopted, because a time-zone database is neither pure
-nor the same on every machine, and recorded with the policy, so that every replica opens and closes alike."""
+nor the same on every machine, and recorded with the policy, so that every replica opens and closes alike. Long before
+they come to their end the leader has them continued (`services/router/hours.py`)."""
 
 from __future__ import annotations
 
@@ -9,23 +10,65 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 DAYS: Final = 400
-"""How far ahead intervals are computed; the policy is adopted anew long before that."""
+"""How far ahead intervals are computed."""
+NEAR_DAYS: Final = 300
+"""With fewer days than that left they are continued."""
+MOST_INTERVALS: Final = 2_000
+"""In one continuation: an entry of the journal has to stay small."""
+_DAY_MS: Final = 86_400_000
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def with_opening(document: Mapping[str, Any], now: int) -> dict[str, Any]:
     """A policy document with `open_ms` in every queue that has business hours: `[[begin, end], …]` in ms since the
-    epoch, from the day before `now` on, sorted and without overlaps."""
+    epoch, from the day before `now` on, sorted and without overlaps; and `open_until_ms`, up to when they are all."""
     queues = []
     for queue in document["queues"]:
         hours = queue.get("business_hours")
-        queues.append(queue if hours is None else {**queue, "open_ms": list(intervals(hours, now))})
+        if hours is not None:
+            queue = {**queue, "open_ms": list(intervals(hours, now)), "open_until_ms": _covered_until(now)}
+        queues.append(queue)
     return {**document, "queues": queues}
+
+
+def continuations(document: Mapping[str, Any], now: int) -> Iterator[tuple[int, dict[str, list[list[int]]]]]:
+    """What is to be added to a document of `with_opening` whose intervals come to their end in less than `NEAR_DAYS`:
+    `(until, intervals by queue)`, each with at most `MOST_INTERVALS`. The same all day, whoever asks."""
+    until = _covered_until(now)
+    together: dict[str, list[list[int]]] = {}
+    for queue in document["queues"]:
+        hours = queue.get("business_hours")
+        known = known_until(queue)
+        if hours is None or known >= now + NEAR_DAYS * _DAY_MS:
+            continue
+        new = [each for each in intervals(hours, now) if each[1] > known]
+        if len(new) > MOST_INTERVALS:
+            # A part of it; the rest is for the next time.
+            yield new[MOST_INTERVALS - 1][1], {queue["name"]: new[:MOST_INTERVALS]}
+            continue
+        if sum(map(len, together.values())) + len(new) > MOST_INTERVALS:
+            yield until, together
+            together = {}
+        together[queue["name"]] = new
+    if together:
+        yield until, together
+
+
+def known_until(queue: Mapping[str, Any]) -> int:
+    """Up to when (ms) a queue's intervals are all that there are; of documents that do not say so up to the last."""
+    until: int = queue.get("open_until_ms") or max((end for _, end in queue.get("open_ms", ())), default=0)
+    return until
+
+
+def _covered_until(now: int) -> int:
+    """Whatever the time zone, every interval that begins before is among `intervals`. Moves once a day."""
+    return (now // _DAY_MS + DAYS - 2) * _DAY_MS
 
 
 def without_opening(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document as an operator wrote it."""
-    queues = [{name: value for name, value in queue.items() if name != "open_ms"} for queue in document["queues"]]
+    computed = ("open_ms", "open_until_ms")
+    queues = [{name: value for name, value in queue.items() if name not in computed} for queue in document["queues"]]
     return {**document, "queues": queues}
 
 

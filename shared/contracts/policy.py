@@ -55,7 +55,8 @@ class FlowStep(Strict):
     )
     skip_if_none_available: bool = Field(
         default=False,
-        description="Leave at once if nobody of the queue has a fitting presence. Available but full is somebody.",
+        description="Leave at once if nobody of the queue has a fitting presence, and when the last one goes while "
+        "nobody was asked. Available but full is somebody.",
     )
 
 
@@ -83,6 +84,18 @@ class LanguageStep(Strict):
 
     language: Language = Field(description="Asked for at the same least level as the contact's own.")
     after_s: Seconds = Field(0, description="From so long in the queue on.")
+
+
+class RampStep(Strict):
+    """How many contacts an agent who has just signed in holds at most, up to a time. Neither a break nor a desk that
+    was silent for a while begins it anew."""
+
+    until_s: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        description="So long after the agent became available for the first time since they were offline."
+    )
+    max_open: Annotated[int, Field(ge=0, le=1000)] = Field(
+        description="Open contacts, offers included; 0: nothing is offered yet."
+    )
 
 
 class Lease(Strict):
@@ -124,6 +137,12 @@ class Policy(Strict):
         None, description="Open contacts that an agent without a limit of their own holds."
     )
     slo: Slo = Field(default_factory=Slo, description="The numbers behind contact_order and strategy `slo`.")
+    ramp: tuple[RampStep, ...] = Field(
+        (),
+        max_length=10,
+        description="Little by little after signing in, so that whoever comes first does not get the whole backlog. In "
+        "order of `until_s`; after the last step only the other limits hold.",
+    )
     lease: Lease = Field(Lease(), description="What an agent's silence means.")
     language_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.8, description="From here on a detected language is believed without asking the profile."
@@ -150,8 +169,10 @@ class Policy(Strict):
         flows = [flow.name for flow in self.flows]
         _refuse_twice("flows", flows)
         kinds = {*self.own_kinds, *(kind.value for kind in ChannelKind)}
+        # Kinds first: of a channel whose kind is misspelt no fallback is to blame.
         for index, channel in enumerate(self.channels):
             _refuse_unknown(f"channels.{index}.kind", "kind of channel", channel.kind, kinds)
+        for index, channel in enumerate(self.channels):
             _refuse_unknown(f"channels.{index}.queue", "queue", channel.queue, queues)
             _refuse_unknown(f"channels.{index}.flow", "flow", channel.flow, flows)
             steps = [channel_name(step.channel, step.account) for step in channel.fallback]
@@ -182,6 +203,9 @@ class Policy(Strict):
         ):
             for kind in named:
                 _refuse_unknown(f"slo.{field}", "kind of channel", kind, kinds)
+        ends = [step.until_s for step in self.ramp]
+        if ends != sorted(set(ends)):
+            raise ValueError("ramp: in order of until_s, none twice")
         for kind in self.lease.on_lost:
             _refuse_unknown("lease.on_lost", "kind of channel", kind, kinds)
         cycle = _fallback_cycle(self.channels)

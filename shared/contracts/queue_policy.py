@@ -144,7 +144,11 @@ class Preferred(Strict):
     enabled: bool = Field(default=True, description="False: this queue looks at nobody's preferences.")
     wait_s: Seconds = Field(0, description="So long only the preferred agents are asked.")
     fallback: Literal["any", "hold"] = Field("any", description="Afterwards anybody, or nobody else for ever.")
-    bypass: tuple[Literal["capacity", "skills"], ...] = Field((), description="What preferred agents need not have.")
+    bypass: tuple[Literal["capacity", "skills"], ...] = Field(
+        (),
+        description="What preferred agents need not have. `capacity` is all of the profile's capacity and the limit in "
+        "its place, not what this queue says in `max_per_agent` and `rate_limit`.",
+    )
     skip_if_unavailable: bool = Field(
         default=False, description="While none of them could be offered the contact, everybody is asked."
     )

@@ -152,7 +152,15 @@ def has_capacity(moment: Moment, contact: Contact, agent: Agent) -> bool:
         if sum(1 for _, held in work if profile in held.profiles) >= agent.profiles.get(profile, 0):
             return False
     limit = agent.max_contacts or moment.agent_limit
-    return limit is None or len(work) < limit
+    return (limit is None or len(work) < limit) and is_within_ramp(moment, agent, len(work))
+
+
+def is_within_ramp(moment: Moment, agent: Agent, work: int) -> bool:
+    """Whoever signed in a moment ago holds only so many."""
+    if agent.signed_in_at is None:
+        return True
+    since = moment.now - agent.signed_in_at
+    return work < next((most for until, most in moment.policy.ramp if since < until), work + 1)
 
 
 def is_within_queue_limits(moment: Moment, agent: Agent, queue: QueuePolicy) -> bool:

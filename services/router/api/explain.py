@@ -13,7 +13,7 @@ from services.router.api.contacts import visible_contact
 from services.router.api.problems import CannotExplain, Invalid
 from services.router.api.schemas import ExplainOut
 from services.router.bystanders import CannotExplain as NotFound
-from services.router.explain import explained, only, place_of, policies_from_view, waits
+from services.router.explain import explained, only, place_of, policies_that_ruled, waits
 from shared.vocabulary import Role
 
 router = APIRouter(tags=["contacts"])
@@ -37,9 +37,10 @@ async def get_explanation(
     """
     document = await visible_contact(call, contact)
     events = await call.deps.history(call.workspace, contact, list(document.get("_seqs", ())))
-    policy = await call.views.get(call.workspace, "policy", "current")
+    current = await call.views.get(call.workspace, "policy", "current")
+    policies = await policies_that_ruled(call.deps.adoptions(call.workspace), call.workspace, current, events)
     partition = call.deps.partition_of(call.workspace)
-    told = explained(contact, partition, events, policies_from_view(policy, events))
+    told = explained(contact, partition, events, policies)
     try:
         shown = only(told, decision)
     except ValueError as error:

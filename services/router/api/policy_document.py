@@ -14,6 +14,7 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
+from services.router.api.policy_errors import told_once
 from services.router.api.problems import InvalidPolicy, MalformedJson, field_errors
 from services.router.api.strict_json import MAX_DEPTH, BadJson, parse
 from shared.contracts.policy import Policy
@@ -43,12 +44,14 @@ def read_policy(data: bytes, media_type: str) -> Policy:
     """The policy behind the bytes. Raises `MalformedJson` or `InvalidPolicy`, whose errors name field and line."""
     is_yaml = _YAML in media_type
     value = _from_yaml(data) if is_yaml else _from_json(data)
+    text = json.dumps(value)
     try:
-        return Policy.model_validate_json(json.dumps(value), strict=True)
+        return Policy.model_validate_json(text, strict=True)
     except ValidationError as error:
-        errors = field_errors(error.errors(include_url=False, include_input=False))
+        found = told_once(error.errors(include_url=False, include_input=False), json.loads(text))
+        errors = field_errors(found)
         lines = _Lines(data)
-        raise InvalidPolicy([{**found, **lines.of(found["field"])} for found in errors]) from None
+        raise InvalidPolicy([{**each, **lines.of(each["field"])} for each in errors]) from None
 
 
 def lines_of(data: bytes, fields: Sequence[str]) -> list[int | None]:

@@ -54,7 +54,7 @@ def why_refused(ctx: Context, queue: QueuePolicy) -> str | None:
     """Why an arrival is refused, if it is."""
     if queue.max_waiting is not None and waiting_in(ctx, queue.name) >= queue.max_waiting:
         return "queue_full"
-    if queue.require_staff and not any(ctx.index.queues[queue.name].staff.values()):
+    if queue.require_staff and not ctx.index.queues[queue.name].somebody_there:
         return "unstaffed"
     return None
 
@@ -119,4 +119,4 @@ def station_of(ctx: Context, flow: str, attributes: Mapping[str, str], at: int) 
 def _nobody_is_there(ctx: Context, step: FlowStep) -> bool:
     """Whether no member of the station's queue has a fitting presence. Whether they have room does not matter: full is
     somebody."""
-    return not any(ctx.index.queues[step.queue].staff.values())
+    return not ctx.index.queues[step.queue].somebody_there

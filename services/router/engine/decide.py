@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from services.router.engine import conversations, fallback, offers, presence, queueing, setup, supervision
+from services.router.engine import conversations, fallback, hours, offers, presence, queueing, setup, supervision
 from services.router.engine.context import Context, Refused
 from services.router.engine.records import Agent, Contact
 from services.router.engine.waiting import Timer
@@ -20,6 +20,7 @@ _DECIDE: dict[type, Callable[[Context, Any], list[ev.Event]]] = {
     cmd.CreateKey: setup.create_key,
     cmd.RevokeKey: setup.revoke_key,
     cmd.AdoptPolicy: setup.adopt_policy,
+    cmd.ExtendHours: hours.extend_hours,
     cmd.PutAgent: setup.put_agent,
     cmd.SetPresence: presence.set_presence,
     cmd.LoseLease: presence.lose_lease,
@@ -80,6 +81,7 @@ _AGENT_DUE: dict[str, Callable[[Context, Agent], list[ev.Event]]] = {
     "pause": lambda ctx, agent: [ev.AgentPauseEnded(agent=agent.id)],
     "grace": presence.grace_ended,
     "rate": queueing.rate_due,
+    "ramp": presence.ramp_due,
 }
 
 _CONTACT_DUE: dict[str, Callable[[Context, Contact], list[ev.Event]]] = {
@@ -95,6 +97,7 @@ _CONTACT_DUE: dict[str, Callable[[Context, Contact], list[ev.Event]]] = {
     "age": queueing.age_due,
     "deadline": queueing.deadline_due,
     "flow": queueing.flow_due,
+    "unstaffed": queueing.unstaffed_due,
     "overflow": queueing.overflow_due,
     "max_wait": queueing.max_wait_due,
 }

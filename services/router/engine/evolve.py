@@ -12,7 +12,14 @@ from services.router.engine.truth import Evolve
 from services.router.engine.world import World
 from shared.contracts import events as ev
 
-PUBLIC_SILENT = (ev.CommandRefused, ev.CommandRejected, ev.CommandNoted, ev.Resumed, ev.DayTurned)
+PUBLIC_SILENT = (
+    ev.CommandRefused,
+    ev.CommandRejected,
+    ev.CommandNoted,
+    ev.HoursExtended,
+    ev.Resumed,
+    ev.DayTurned,
+)
 """Events that have no number in a workspace's public feed: they tell of a request or of time, not of the centre."""
 
 

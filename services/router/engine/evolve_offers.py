@@ -29,6 +29,7 @@ def _offer_made(world: World, ws: Workspace, event: ev.OfferMade, at: int) -> No
         contact.state_since = at
     agent.assigned_last = {**agent.assigned_last, contact.queue: at}
     contact.offers = (*contact.offers, event.offer)
+    contact.asked = True
     agent.offers = (*agent.offers, event.offer)
     agent.held = {**agent.held, event.contact: contact.channel}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.router.engine.hours import extended
 from services.router.engine.records import Agent, ChannelState, Key
 from services.router.engine.state import Workspace
 from services.router.engine.truth import Evolve
@@ -9,6 +10,7 @@ from services.router.engine.world import World
 from shared.contracts import events as ev
 from shared.vocabulary import (
     ChannelHealth,
+    Presence,
     channel_name,
 )
 
@@ -83,6 +85,13 @@ def _queue_hours(world: World, ws: Workspace, event: ev.QueueHours, at: int) -> 
     world.touched.append(("queue", ws.name, event.queue))
 
 
+def _hours_extended(world: World, ws: Workspace, event: ev.HoursExtended, at: int) -> None:
+    world.state.undo.save(ws)
+    ws.policy, ws.policy_document = extended(ws, event.hours, event.until, at)
+    # The queues alone: their rules are the same, so nothing else that is derived changes.
+    world.touched.extend(("queue", ws.name, name) for name in event.hours)
+
+
 def _queue_frozen(world: World, ws: Workspace, event: ev.QueueFrozen, at: int) -> None:
     world.state.undo.save(ws)
     ws.frozen = ws.frozen | {event.queue} if event.frozen else ws.frozen - {event.queue}
@@ -114,10 +123,20 @@ def _agent_presence_changed(world: World, ws: Workspace, event: ev.AgentPresence
         agent.missed = 0
     if event.presence != agent.presence:
         agent.presence_since = at
+    _sign_in_or_out(agent, event.presence, at)
     agent.presence = event.presence
     agent.next_presence = event.next_presence
     if event.channels:
         agent.channel_switch = {**agent.channel_switch, **event.channels}
+
+
+def _sign_in_or_out(agent: Agent, presence: str, at: int) -> None:
+    """A silent desk that speaks again is no new sign-in, and a break is none either."""
+    if presence == Presence.OFFLINE:
+        agent.signed_in_at = None
+        agent.ramped = 0
+    elif presence == Presence.AVAILABLE and agent.signed_in_at is None:
+        agent.signed_in_at = at
 
 
 def _agent_lost(world: World, ws: Workspace, event: ev.AgentLost, at: int) -> None:
@@ -155,6 +174,10 @@ def _rate_window_moved(world: World, ws: Workspace, event: ev.RateWindowMoved, a
     agent.assigned_times = {**agent.assigned_times, event.queue: times}
 
 
+def _agent_ramped(world: World, ws: Workspace, event: ev.AgentRamped, at: int) -> None:
+    world.change_agent(ws, event.agent).ramped = event.steps
+
+
 def _wrap_up_ended(world: World, ws: Workspace, event: ev.WrapUpEnded, at: int) -> None:
     agent = world.change_agent(ws, event.agent)
     if event.queue is not None:
@@ -181,10 +204,12 @@ EVOLVE: dict[type, Evolve] = {
     ev.WrapUpEnded: _wrap_up_ended,
     ev.LimitSet: _limit_set,
     ev.QueueHours: _queue_hours,
+    ev.HoursExtended: _hours_extended,
     ev.QueueFrozen: _queue_frozen,
     ev.AgentPaused: _agent_paused,
     ev.AgentPauseEnded: _agent_pause_ended,
     ev.RateWindowMoved: _rate_window_moved,
+    ev.AgentRamped: _agent_ramped,
     ev.ChannelHealthChanged: _channel_health_changed,
 }
 """By event: what makes it true."""

@@ -42,6 +42,7 @@ def _enter(contact: Contact, queue: QueueName, at: int) -> None:
     contact.preference_over = False
     contact.past_age = 0
     contact.deadline_near = False
+    contact.asked = False
 
 
 def wait(contact: Contact, at: int, retry_at: int | None = None) -> None:

@@ -58,8 +58,8 @@ def why_not(index: Index, contact: Contact, agent: Agent, now: int) -> str | Non
     """The first reason why the agent cannot be offered the contact now; None if they can.
 
     What they are: `queue`, `channel`, `not_named`, `tier`, `delay`, `language`, `skill`. What they do: `unreachable`,
-    `presence`, `wrap_up`, `paused`, `channel_off`, `capacity`, `limit`, `queue_limit`, `rate_limit`, `profile`. What
-    was between the two: `offered`, `declined`, `handed_on`. What others may need: `reserve`.
+    `presence`, `wrap_up`, `paused`, `channel_off`, `capacity`, `limit`, `ramp`, `queue_limit`, `rate_limit`, `profile`.
+    What was between the two: `offered`, `declined`, `handed_on`. What others may need: `reserve`.
     """
     return _why_not(index, index.requirement_of(contact), contact, agent, now)
 
@@ -151,7 +151,7 @@ def _no_room(index: Index, requirement: Requirement, agent: Agent) -> str:
         if not with_capacity(agent, (kind,)):
             return "capacity"
         if not index.rooms.within_limit(agent):
-            return "limit"
+            return "ramp" if index.rooms.within_lasting_limit(agent) else "limit"
     most = index.workspace.queue_limits.get(queue.name, queue.max_per_agent)
     if most is not None and held_of_queue(agent, queue.name, index.workspace.contacts) >= most:
         return "queue_limit"

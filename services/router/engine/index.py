@@ -20,9 +20,9 @@ from services.router.engine.deadlines import Spare
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Agent, Contact
-from services.router.engine.rooms import NO_ROOM, Rooms, Signature, accepts
+from services.router.engine.rooms import NO_ROOM, Rooms, Signature, accepts, ramp_turns_at
 from services.router.engine.state import Workspace
-from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, timer
+from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, leaves_unstaffed, timer
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
 
 MAX_IDLE_REQUIREMENTS = 10_000
@@ -46,6 +46,11 @@ class QueueCounts:
         self.staff: dict[int, int] = {}
         self.pending: OrderedSet[tuple[int, str]] = OrderedSet()
 
+    @property
+    def somebody_there(self) -> bool:
+        """Whether anybody is in a presence that the queue accepts, with room or without."""
+        return any(self.staff.values())
+
 
 class _ContactPlace(NamedTuple):
     requirement: Requirement | None
@@ -57,6 +62,8 @@ class _ContactPlace(NamedTuple):
     state: ContactState
     watched: tuple[AgentId, ...]
     decliners: tuple[AgentId, ...]
+    leaves: bool
+    """It leaves its station as soon as nobody of the queue is there."""
     barred: tuple[object, ...]
     """Whom it may not go to, for reasons of its own."""
 
@@ -85,6 +92,8 @@ class Index:
         self.rooms = Rooms(workspace)
         self.requirements: dict[Demand, Requirement] = {}
         self._made_so_far = 0
+        self._forget_at = 0
+        """With so many requirements the idle ones are forgotten, though never with fewer than the module's maximum."""
         self._taking_in = False
         """Requirements are being registered for contacts that are not in their `waiting` yet."""
         self._by_asks: dict[tuple[object, ...], Requirement] = {}
@@ -119,6 +128,8 @@ class Index:
         """The same contacts by queue."""
         self._declined: dict[AgentId, dict[ContactId, None]] = {}
         """Open contacts that an agent declined, in queues that forget it when they sign in."""
+        self._leaving: dict[str, dict[ContactId, None]] = {}
+        """By queue the contacts that leave it as soon as nobody is there."""
         self._delays: dict[str, dict[int, int]] = {}
         """By queue the delays (ms) that its agents have, and how many have each."""
         self._delays_of: dict[AgentId, tuple[tuple[str, int], ...]] = {}
@@ -169,6 +180,8 @@ class Index:
                 timers.append(place.timer)
             if place.channel is not None:
                 pending.setdefault(place.channel, []).append((contact.id,))
+            if place.leaves:
+                self._leaving.setdefault(place.queue, {})[contact.id] = None
             if self._tally(place, 1):
                 ages.setdefault(place.queue, []).append((place.age_from, contact.id))
         self._taking_in = False
@@ -330,7 +343,7 @@ class Index:
         return self.spare.of_class(known, self.workspace.agents[agent].weight(requirement.demand.kind), now)
 
     def _register(self, requirement: Requirement) -> Requirement:
-        if len(self.requirements) >= MAX_IDLE_REQUIREMENTS and not self._taking_in:
+        if len(self.requirements) >= max(self._forget_at, MAX_IDLE_REQUIREMENTS) and not self._taking_in:
             self._forget_idle_requirements()
         self._relate_all(requirement)
         self.requirements[requirement.demand] = requirement
@@ -346,6 +359,8 @@ class Index:
             self.of_queue[name] = {key: r for key, r in known.items() if key not in idle}
         for each in self.classes.values():
             each.requirements = {key: r for key, r in each.requirements.items() if key not in idle}
+        # Those that are left have somebody waiting: looked through again only when there are twice as many.
+        self._forget_at = 2 * len(self.requirements)
 
     def _relate_all(self, requirement: Requirement) -> None:
         candidates, requirement.excluded = self._candidates.of(requirement.demand)
@@ -424,7 +439,9 @@ class Index:
             if queue.decline.reset_on_login:
                 decliners = tuple(contact.declines)
         delays = sorted(self._delays[contact.queue]) if contact.queue in self._delays else ()
-        due = contact_timer(self.workspace, contact, down=down, delays=delays)
+        leaves = contact.flow is not None and leaves_unstaffed(self.workspace, contact)
+        leaves_now = leaves and not self.queues[contact.queue].somebody_there
+        due = contact_timer(self.workspace, contact, down=down, delays=delays, leaves=leaves_now)
         order = order_of(requirement.queue, contact) if requirement is not None else None
         return _ContactPlace(
             requirement=requirement,
@@ -437,6 +454,7 @@ class Index:
             watched=watched,
             decliners=decliners,
             barred=(contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers),
+            leaves=leaves,
         )
 
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
@@ -455,6 +473,8 @@ class Index:
             del self._watchers[place.queue][contact_id]
         for agent in place.decliners:
             del self._declined[agent][contact_id]
+        if place.leaves:
+            del self._leaving[place.queue][contact_id]
         self._count(place, contact_id, -1)
 
     def _add_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
@@ -477,6 +497,8 @@ class Index:
             self._watchers.setdefault(place.queue, {})[contact_id] = None
         for agent in place.decliners:
             self._declined.setdefault(agent, {})[contact_id] = None
+        if place.leaves:
+            self._leaving.setdefault(place.queue, {})[contact_id] = None
         self._count(place, contact_id, 1)
 
     def _note_who_can_wait(self, requirement: Requirement) -> None:
@@ -699,6 +721,7 @@ class Index:
         if old == new:
             return
         before = self._empty_tiers(old, new)
+        left = {name: self.queues[name].somebody_there for name, leaving in self._leaving.items() if leaving}
         if old is not None:
             self._staff_by(old, -1)
         if new is None:
@@ -709,6 +732,10 @@ class Index:
         for name, empty in before.items():
             if empty != self._empty(name):
                 self._relate_anew(name)
+        for name, there in left.items():
+            if there != self.queues[name].somebody_there:
+                for contact_id in list(self._leaving[name]):
+                    self.sync_contact(contact_id)
 
     def _staff_of(self, agent: Agent) -> _Staff:
         policy = self.workspace.policy.queues
@@ -773,10 +800,11 @@ class Index:
             self._agent_timers[kind, agent_id] = new
 
     def _sync_queue_timers(self, agent_id: AgentId, agent: Agent | None) -> None:
-        """The end of a wrap-up towards one queue, and of a rate window."""
+        """The end of a wrap-up towards one queue, of a rate window, and of a step of the ramp."""
         wrap_up = min(agent.queue_wrap_up.values(), default=None) if agent is not None else None
         self._sync_agent_timer("queue_wrap_up", agent_id, wrap_up)
         self._sync_agent_timer("rate", agent_id, min(self._windows(agent), default=None) if agent else None)
+        self._sync_agent_timer("ramp", agent_id, ramp_turns_at(agent, self.workspace.policy) if agent else None)
 
     def _windows(self, agent: Agent) -> Iterator[int]:
         for name, times in agent.assigned_times.items():

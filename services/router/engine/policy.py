@@ -238,6 +238,8 @@ class RoutingPolicy:
     flows: Mapping[str, FlowPolicy]
     presences: frozenset[str]
     max_per_agent: int | None
+    ramp: tuple[tuple[int, int], ...]
+    """(ms since signing in up to which it holds, most open contacts), in order."""
     lease: int
     grace: int
     keep_on_loss: frozenset[str]
@@ -255,6 +257,7 @@ NO_POLICY = RoutingPolicy(
     flows={},
     presences=frozenset(p.value for p in Presence),
     max_per_agent=None,
+    ramp=(),
     lease=30_000,
     grace=60_000,
     keep_on_loss=frozenset(),
@@ -302,6 +305,7 @@ def routing_policy(document: Mapping[str, Any]) -> RoutingPolicy:
         flows={flow["name"]: _flow(flow) for flow in document.get("flows", ())},
         presences=frozenset({*(p.value for p in Presence), *document["presences"]}),
         max_per_agent=document.get("max_per_agent"),
+        ramp=tuple((step["until_s"] * 1000, step["max_open"]) for step in document.get("ramp", ())),
         lease=document["lease"]["lease_s"] * 1000,
         grace=document["lease"]["grace_s"] * 1000,
         keep_on_loss=frozenset(kind for kind, what in document["lease"]["on_lost"].items() if what == "keep"),

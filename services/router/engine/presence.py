@@ -88,6 +88,13 @@ def grace_ended(ctx: Context, agent: Agent) -> list[ev.Event]:
     return [ev.AgentGraceEnded(agent=agent.id), *requeued]
 
 
+def ramp_due(ctx: Context, agent: Agent) -> list[ev.Event]:
+    """A step of the ramp after signing in is over, or several where the ramp is a new one."""
+    assert agent.signed_in_at is not None, f"{agent.id} has not signed in"
+    steps = sum(agent.signed_in_at + until <= ctx.now for until, _ in ctx.workspace.policy.ramp)
+    return [ev.AgentRamped(agent=agent.id, steps=steps)]
+
+
 def extend_wrap_up(ctx: Context, command: cmd.ExtendWrapUp) -> list[ev.Event]:
     """More time after a contact."""
     agent = ctx.own_agent(command.agent)

@@ -84,7 +84,7 @@ def overflow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
 
 
 def flow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
-    """The contact is too old for this station of its flow; after the last one it is cancelled."""
+    """The contact leaves this station of its flow; after the last one it is cancelled."""
     assert contact.flow is not None, f"{contact.id} has no flow"
     withdrawn = withdraw_offers(contact, ctx.workspace, "moved")
     following = station_of(ctx, contact.flow, contact.attributes, contact.flow_step + 1)
@@ -104,6 +104,12 @@ def flow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     if step.priority is not None and step.priority != contact.priority:
         events.append(ev.ContactPrioritised(contact=contact.id, priority=step.priority, reason="flow"))
     return events
+
+
+def unstaffed_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """The last one who could have been asked at this station has gone, and nobody was. One contact at a time, so that
+    even a full station moves in entries of bounded size."""
+    return flow_due(ctx, contact)
 
 
 def hours_due(ctx: Context, queue_name: str) -> list[ev.Event]:

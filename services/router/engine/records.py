@@ -70,6 +70,7 @@ class Contact(Record):
 
     `steps`: how many steps of the queue hold; `stepped`: of the queues it was in before. `delay`: what it has waited
     out of agents' delays (ms). `widened`: how many languages of its fallback will do.
+    `asked`: it was offered to somebody since it entered its queue.
     `excluded`: who handed it on and does not get it back. `active` False: its customer is
     silent, it takes no capacity.
     """
@@ -90,6 +91,7 @@ class Contact(Record):
         "preference_over",
         "past_age",
         "deadline_near",
+        "asked",
         "excluded",
         "flow_step",
         "overflowed",
@@ -148,6 +150,7 @@ class Contact(Record):
     past_age: int = 0
     """An age (ms) that it is known to be past: the longest that its queue allowed then."""
     deadline_near: bool = False
+    asked: bool = False
     excluded: AgentId | None = None
     flow_step: int = 0
     overflowed: tuple[str, ...] = ()
@@ -178,7 +181,9 @@ class Contact(Record):
 class Agent(Record):
     """Who handles contacts. `held`: the contacts on offer or assigned and their channel kind; both take capacity, but
     for those in `parked`. `queue_…` hold towards single queues only. `assigned_last`: when a contact of a queue was
-    last offered or given to them; `assigned_times`: those that a queue's rate limit looks at. Times in ms."""
+    last offered or given to them; `assigned_times`: those that a queue's rate limit looks at. `signed_in_at`: when they
+    became available for the first time since they were offline; `ramped`: the steps of the ramp behind them. Times in
+    ms."""
 
     PROFILE: ClassVar[tuple[str, ...]] = (
         "name",
@@ -221,6 +226,8 @@ class Agent(Record):
         "offers",
         "missed",
         "presence_since",
+        "signed_in_at",
+        "ramped",
     )
 
     id: AgentId
@@ -260,6 +267,8 @@ class Agent(Record):
     offers: tuple[OfferId, ...] = ()
     missed: int = 0
     presence_since: int = 0
+    signed_in_at: int | None = None
+    ramped: int = 0
 
     def weight(self, kind: str) -> int:
         """What one contact of this kind takes, in thousandths of a unit."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from services.router.engine.policy import QueuePolicy
+from services.router.engine.policy import QueuePolicy, RoutingPolicy
 from services.router.engine.records import UNIT, Agent, Contact
 from services.router.engine.state import Workspace
 from shared.vocabulary import ContactId
@@ -70,9 +70,12 @@ class Rooms:
         return Signature(tuple(kinds), self._free_profiles(agent))
 
     def within_limit(self, agent: Agent) -> bool:
-        """Limit of open contacts: the agent's own, else the workspace's."""
-        most = agent.max_contacts or self._agent_limit()
-        return most is None or len(agent.held) - len(agent.parked) < most
+        """Limits of open contacts: the lasting one, and the ramp after signing in."""
+        return self.within_lasting_limit(agent) and _is_below(agent, ramp_limit(agent, self._workspace.policy))
+
+    def within_lasting_limit(self, agent: Agent) -> bool:
+        """The agent's own limit of open contacts, else the workspace's."""
+        return _is_below(agent, agent.max_contacts or self._agent_limit())
 
     def _agent_limit(self) -> int | None:
         changed = self._workspace.agent_limit
@@ -105,6 +108,24 @@ class Rooms:
                 for profile in contacts[held].profiles:
                     taken[profile] = taken.get(profile, 0) + 1
         return tuple(sorted(name for name, most in agent.profiles.items() if taken.get(name, 0) < most))
+
+
+def _is_below(agent: Agent, most: int | None) -> bool:
+    return most is None or len(agent.held) - len(agent.parked) < most
+
+
+def ramp_limit(agent: Agent, policy: RoutingPolicy) -> int | None:
+    """The most open contacts so soon after signing in; None when the ramp is behind the agent, or there is none."""
+    if agent.signed_in_at is None or agent.ramped >= len(policy.ramp):
+        return None
+    return policy.ramp[agent.ramped][1]
+
+
+def ramp_turns_at(agent: Agent, policy: RoutingPolicy) -> int | None:
+    """When the step of the ramp that limits the agent is over (ms)."""
+    if agent.signed_in_at is None or agent.ramped >= len(policy.ramp):
+        return None
+    return agent.signed_in_at + policy.ramp[agent.ramped][0]
 
 
 def accepts(agent: Agent, queue: QueuePolicy) -> bool:

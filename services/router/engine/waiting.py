@@ -27,6 +27,7 @@ TIMER_RANK = {
             "pause",
             "grace",
             "rate",
+            "ramp",
             "offer",
             "scheduled",
             "retry",
@@ -37,6 +38,7 @@ TIMER_RANK = {
             "step",
             "age",
             "deadline",
+            "unstaffed",
             "flow",
             "overflow",
             "max_wait",
@@ -63,8 +65,14 @@ def hours_timer(workspace: Workspace, queue: QueuePolicy) -> Timer | None:
     return timer(workspace, due, "hours", queue.name) if due is not None else None
 
 
-def contact_timer(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequence[int]) -> Timer | None:
-    """What is due first for a contact. `down`: its channel is; `delays`: those of the queue's agents, in order."""
+def contact_timer(
+    workspace: Workspace, contact: Contact, *, down: bool, delays: Sequence[int], leaves: bool
+) -> Timer | None:
+    """What is due first for a contact. `down`: its channel is; `delays`: those of the queue's agents, in order;
+    `leaves`: it is to leave the station of its flow at once."""
+    if leaves:
+        # Due since it came, which is at once whenever this becomes true.
+        return timer(workspace, contact.queue_since, "unstaffed", contact.id)
     first: tuple[int, int, str] | None = None
     for kind, due in _dues(workspace, contact, down=down, delays=delays):
         if first is None or (due, TIMER_RANK[kind]) < first[:2]:
@@ -132,6 +140,19 @@ def overflow_after(queue: QueuePolicy, contact: Contact) -> int | None:
 def is_done(rule: OverflowRule, contact: Contact) -> bool:
     """Whether an overflow has had its turn with the contact: each queue once, and a call-back is one already."""
     return rule.queue in contact.overflowed or (rule.action == "callback" and contact.channel == "callback")
+
+
+def leaves_unstaffed(workspace: Workspace, contact: Contact) -> bool:
+    """Whether the contact is to leave its station as soon as nobody of the queue is there: the station says so, and it
+    was offered to nobody here."""
+    station = flow_step(workspace, contact)
+    return (
+        station is not None
+        and station.skip_if_none
+        and station.queue == contact.queue
+        and contact.state is ContactState.WAITING
+        and not contact.asked
+    )
 
 
 def flow_step(workspace: Workspace, contact: Contact) -> FlowStep | None:

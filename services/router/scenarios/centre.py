@@ -14,25 +14,23 @@ from services.router.engine.engine import Decided, Engine
 from services.router.engine.records import UNIT
 from services.router.engine.state import Workspace
 from services.router.scenarios import file as words
+from services.router.scenarios.rules import policy_of, texts
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.contracts.opening import with_opening
-from shared.contracts.policy import Policy
 from shared.vocabulary import (
     AddressKey,
     AgentId,
     ChannelHealth,
-    ChannelKind,
     ContactId,
     ContactState,
     OfferId,
-    Presence,
     Role,
     ThreadKey,
+    channel_name,
 )
 
 NAME: Final = "scenario"
-ACCOUNT: Final = "main"
 START: Final = int(datetime(2026, 1, 5, tzinfo=ZoneInfo("UTC")).timestamp() * 1000)
 """A Monday, where the scenario names no time."""
 OPERATOR: Final = cmd.Actor(role=Role.OPERATOR, id="scenario")
@@ -52,8 +50,7 @@ class Centre:
         self.decisions: dict[ContactId, ev.DecisionRecord] = {}
         """Of each contact the newest decision to offer it."""
         self._number = 0
-        self._kinds = _kinds_of(scenario)
-        self._presences = _presences_of(scenario)
+        self._policy = policy_of(scenario)
         self._open_for_work()
 
     @property
@@ -165,7 +162,8 @@ class Centre:
                 return cmd.FreezeQueue(queue=action.queue, frozen=action.do == "freeze_queue"), OPERATOR
             case words.ChannelDown():
                 state = ChannelHealth.DOWN if action.do == "channel_down" else ChannelHealth.HEALTHY
-                report = cmd.ReportChannelHealth(channel=action.channel, account=ACCOUNT, state=state)
+                account = self._account(action.channel, action.account)
+                report = cmd.ReportChannelHealth(channel=action.channel, account=account, state=state)
                 return report, OPERATOR
         raise AssertionError(f"an action of unknown kind {action!r}")
 
@@ -174,7 +172,7 @@ class Centre:
             return self._write(action)
         later = action.scheduled_at_s
         return cmd.CreateContact(
-            **_asks(action),
+            **_asks(action, self._account(action.channel, action.account)),
             waited=round(action.waited_s * 1000),
             scheduled_at=self.start + round(later * 1000) if later is not None else None,
             scheduled_priority=action.scheduled_priority,
@@ -187,7 +185,7 @@ class Centre:
             thread=ThreadKey(f"t-{action.channel}-{action.customer}-{action.thread}"),
             sender=sender,
             content_ref=f"m:{action.id}",
-            **_asks(action),
+            **_asks(action, self._account(action.channel, action.account)),
         )
 
     def _answer(self, action: words.Accept | words.Reject) -> cmd.Command | None:
@@ -199,6 +197,13 @@ class Centre:
         if isinstance(action, words.Accept):
             return cmd.AcceptOffer(offer=OfferId(offers[-1]))
         return cmd.RejectOffer(offer=OfferId(offers[-1]), retry_after=round(action.retry_after_s * 1000) or None)
+
+    def _account(self, kind: str, named: str | None) -> str:
+        """The account named, or else the first of that kind in the policy. There has to be one."""
+        accounts = [channel.account for channel in self._policy.channels if channel.kind == kind]
+        if not accounts or (named is not None and named not in accounts):
+            raise words.UnreadableScenarios(f"there is no channel {channel_name(kind, named or 'of any account')!r}")
+        return named or accounts[0]
 
     def _id(self, name: str) -> ContactId:
         try:
@@ -227,32 +232,11 @@ class Centre:
             self._remember(agent)
 
     def _adopt(self) -> None:
-        document = self.policy().model_dump(mode="json")
+        document = self._policy.model_dump(mode="json")
         decided = self.do(cmd.AdoptPolicy(policy=with_opening(document, self.start)))
         assert decided.answer is not None
         if decided.answer.refused is not None:
             raise words.UnreadableScenarios(f"setup: {decided.answer.refused[1]}")
-
-    def policy(self) -> Policy:
-        """The policy that the setup describes. Raises pydantic's ValidationError where it cannot be one."""
-        setup = self.setup
-        known = {kind.value for kind in ChannelKind}
-        document: dict[str, Any] = {
-            "channels": [
-                {"kind": kind, "account": ACCOUNT, "queue": setup.queues[0].name} for kind in sorted(self._kinds)
-            ],
-            "own_kinds": sorted(self._kinds - known),
-            "queues": [_queue(queue, auto_accept=setup.auto_accept) for queue in setup.queues],
-            "flows": [_flow(flow) for flow in setup.workflows],
-            "presences": dict.fromkeys(sorted(self._presences), ""),
-            "max_per_agent": setup.limits.max_per_agent,
-            "slo": setup.slo.model_dump(mode="json"),
-            "language_fallback": {
-                code: [step.model_dump() for step in chain] for code, chain in setup.language_fallback.items()
-            },
-            "keep_ended_s": 31 * 86_400,
-        }
-        return Policy.model_validate(document)
 
     def _hire(self, agent: words.AgentSetup) -> None:
         capacity = agent.capacity or words.CapacitySetup(total=1)
@@ -260,7 +244,8 @@ class Centre:
         if capacity.per_channel:
             channels = tuple(kind for kind in capacity.per_channel if not channels or kind in channels)
         members = [words.MemberSetup(queue=one) if isinstance(one, str) else one for one in agent.queues]
-        self.do(
+        self._must_do(
+            agent.name,
             cmd.PutAgent(
                 agent=AgentId(agent.name),
                 name=agent.name,
@@ -288,9 +273,16 @@ class Centre:
                 while_on={kind: tuple(allowed) for kind, allowed in agent.while_on.items()},
                 wrap_up=round(agent.wrap_up_s * 1000) if agent.wrap_up_s is not None else None,
                 reject_pause=round(agent.reject_pause_s * 1000),
-            )
+            ),
         )
-        self.do(cmd.SetPresence(agent=AgentId(agent.name), presence=agent.presence), _agent(agent.name))
+        self._must_do(agent.name, cmd.SetPresence(agent=AgentId(agent.name), presence=agent.presence))
+
+    def _must_do(self, agent: str, command: cmd.Command) -> None:
+        """What an agent's setup means; a scenario whose agents are not as it says tells nothing."""
+        answer = self.do(command, _agent(agent)).answer
+        assert answer is not None
+        if answer.refused is not None:
+            raise words.UnreadableScenarios(f"setup: agent {agent!r}: {answer.refused[1] or answer.refused[0]}")
 
     def _load(self, agent: words.AgentSetup) -> None:
         """What the agent holds at the beginning. A scheduled contact is not routed, so it can be assigned by hand."""
@@ -302,13 +294,14 @@ class Centre:
                     cmd.CreateContact(
                         source_key=name,
                         channel=load.channel,
-                        account=ACCOUNT,
+                        account=self._account(load.channel, None),
                         queue=load.queue,
                         scheduled_at=self.now + LONG_AGO_MS,
                     )
                 )
                 assert made.answer is not None
-                assert made.answer.subject is not None, made.answer.refused
+                if made.answer.refused is not None or made.answer.subject is None:
+                    raise words.UnreadableScenarios(f"setup: agent {agent.name!r}: load: {made.answer.refused}")
                 self.contacts[name] = ContactId(made.answer.subject)
                 self.do(cmd.AssignContact(contact=self.contacts[name], agent=AgentId(agent.name)))
 
@@ -316,7 +309,7 @@ class Centre:
         """What the agent had done before the beginning."""
         record = self.workspace.agents[AgentId(agent.name)]
         last = agent.last_assigned_s
-        times = last if isinstance(last, dict) else dict.fromkeys((q.name for q in self.setup.queues), last)
+        times = last if isinstance(last, dict) else dict.fromkeys((queue.name for queue in self._policy.queues), last)
         record.assigned_last = {
             queue: self.start - round(ago * 1000) for queue, ago in times.items() if ago is not None
         }
@@ -337,13 +330,13 @@ def _agent(name: str) -> cmd.Actor:
     return cmd.Actor(role=Role.AGENT, id=name)
 
 
-def _asks(action: words.Arrive) -> dict[str, Any]:
-    """What a contact asks for, whether it comes as it is or with a message on a thread."""
+def _asks(action: words.Arrive, account: str) -> dict[str, Any]:
+    """What a contact asks for, whether it comes as it is or with a message on a thread. `account`: where it comes."""
     queues = (action.queue,) if isinstance(action.queue, str) else tuple(action.queue or ())
     return {
         "source_key": action.id,
         "channel": action.channel,
-        "account": ACCOUNT,
+        "account": account,
         "language": action.language,
         "language_min": action.language_min if action.language_min > 1 else None,
         "queue": queues[0] if len(queues) == 1 else None,
@@ -351,61 +344,10 @@ def _asks(action: words.Arrive) -> dict[str, Any]:
         "flow": action.workflow,
         "skills": action.skills,
         "priority": action.priority,
-        "attributes": _texts(action.attributes),
+        "attributes": texts(action.attributes),
         "preferred": tuple(AgentId(name) for name in action.preferred_agents),
         "profiles": tuple(action.capacity_profiles),
     }
-
-
-def _texts(attributes: dict[str, Any]) -> dict[str, str]:
-    """Attributes are texts; a scenario may write numbers and truths."""
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in attributes.items()}
-
-
-def _queue(queue: words.QueueSetup, *, auto_accept: bool) -> dict[str, Any]:
-    document = queue.model_dump(mode="json", exclude={"required_skills", "languages"})
-    document["default_skills"] = queue.required_skills
-    document["default_language"] = queue.languages[0] if queue.languages else None
-    document["auto_accept"] = auto_accept if queue.auto_accept is None else queue.auto_accept
-    document["exclude"] = [_texts(match) for match in queue.exclude]
-    document["buckets"] = [{"match": _texts(bucket.match), "order_attr": bucket.order_attr} for bucket in queue.buckets]
-    return document
-
-
-def _flow(flow: words.FlowSetup) -> dict[str, Any]:
-    document = flow.model_dump(mode="json")
-    for each, given in zip(document["filters"], flow.filters, strict=True):
-        each["match"] = _texts(given.match)
-    return document
-
-
-def _kinds_of(scenario: words.Scenario) -> set[str]:
-    """Every kind of channel that the scenario speaks of."""
-    kinds = {"chat"}
-    for agent in scenario.setup.agents:
-        kinds.update(agent.channels, agent.while_on, *agent.while_on.values())
-        kinds.update(load.channel for load in agent.load)
-        if agent.capacity is not None:
-            kinds.update(agent.capacity.per_channel, agent.capacity.weights)
-        for member in agent.queues:
-            if isinstance(member, words.MemberSetup):
-                kinds.update(member.channels)
-    for action in scenario.timeline:
-        kind = getattr(action, "channel", None)
-        if kind is not None:
-            kinds.add(kind)
-    return kinds
-
-
-def _presences_of(scenario: words.Scenario) -> set[str]:
-    names: set[str] = set()
-    for queue in scenario.setup.queues:
-        names.update(queue.accepts_presence)
-        if queue.on_miss is not None:
-            names.add(queue.on_miss.set_presence)
-    names.update(agent.presence for agent in scenario.setup.agents)
-    names.update(action.presence for action in scenario.timeline if isinstance(action, words.SetAgentPresence))
-    return names - {presence.value for presence in Presence}
 
 
 OPEN: Final = (ContactState.WAITING, ContactState.OFFERED)

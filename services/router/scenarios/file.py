@@ -6,12 +6,22 @@ Times are seconds from the start of the scenario; fractions are allowed to the m
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from shared.contracts.policy import LanguageStep
+from services.router.scenarios.policy_files import PolicyFiles
+from shared.contracts.policy import LanguageStep, Policy, RampStep
 from shared.contracts.queue_policy import BusinessHours, OrderBy, Overflow, Preferred, RateLimit, Step, Strategy
 from shared.contracts.slo_policy import Slo
 
@@ -156,14 +166,39 @@ class GlobalSetup(_Strict):
 
 
 class Setup(_Strict):
+    """The centre at second 0: its rules are a policy's file, or what the setup itself says."""
+
+    policy: Policy | None = None
     auto_accept: bool = False
     limits: GlobalSetup = Field(GlobalSetup(), alias="global")
+    ramp: list[RampStep] = []
     clock: ClockSetup | None = None
-    queues: list[QueueSetup] = Field(min_length=1)
+    queues: list[QueueSetup] = []
     agents: list[AgentSetup] = []
     workflows: list[FlowSetup] = []
     language_fallback: dict[str, list[LanguageStep]] = {}
     slo: Slo = Slo()
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _policy_of_a_file(cls, value: Any, info: ValidationInfo) -> Policy:
+        if not isinstance(value, str):
+            raise ValueError("the name of a file, from the folder of this one")
+        assert isinstance(info.context, PolicyFiles), "scenarios are validated by `read`"
+        return info.context.read(value)
+
+    @field_validator("auto_accept", "limits", "ramp", "queues", "workflows", "language_fallback", "slo", mode="before")
+    @classmethod
+    def _not_beside_a_policy(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.data.get("policy") is not None:
+            raise ValueError("the policy's file says it; leave one of the two out")
+        return value
+
+    @model_validator(mode="after")
+    def _has_queues(self) -> Self:
+        if self.policy is None and not self.queues:
+            raise ValueError("queues: at least one, or the file of a policy")
+        return self
 
 
 class _Action(_Strict):
@@ -177,6 +212,7 @@ class Arrive(_Action):
     queue: str | list[str] | None = None
     workflow: str | None = None
     channel: str = "chat"
+    account: str | None = None
     language: str | None = None
     language_min: int = 1
     skills: Levels = {}
@@ -282,6 +318,7 @@ class FreezeQueue(_Action):
 class ChannelDown(_Action):
     do: Literal["channel_down", "channel_up"]
     channel: str
+    account: str | None = None
 
 
 Action = Annotated[
@@ -356,9 +393,12 @@ def read(path: Path) -> list[Scenario]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UnreadableScenarios(f"{path}: {error}") from None
     try:
-        return _scenarios.validate_python(document)
+        return _scenarios.validate_python(document, context=PolicyFiles(path.parent))
     except ValidationError as error:
-        lines = [f"{path}: {_place(document, each['loc'])}: {each['msg']}" for each in error.errors()]
+        lines = [
+            f"{path}: {_place(document, each['loc'])}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors()
+        ]
         raise UnreadableScenarios("\n".join(lines)) from None
 
 

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from services.router.adoptions import Adoption, Adoptions
 from services.router.bystanders import CannotExplain, agents_at, agents_now
 from services.router.journals import Journals
+from shared.contracts.commands import AdoptPolicy
+from shared.contracts.events import PolicyAdopted
 from shared.log.memory import MemoryLog
 from tests import journaled
 from tests.builders import Centre, agent, policy, queue
@@ -34,11 +37,22 @@ async def explaining(centre: Centre, **changes: Any) -> AsyncIterator[tuple[Worl
 
     contact = centre.contact()
     journals = Journals(log.journal, lambda _: 0)
-    async with world(**{"history": journals.history, "bystanders": bystanders, **changes}) as api:
+    ways = {"history": journals.history, "adoptions": journals.adoptions, "bystanders": bystanders}
+    async with world(**{**ways, **changes}) as api:
         document = contact_doc(contact.id, state=contact.state.value, _seqs=list(contact.seqs))
-        version = {"version": centre.ws.policy_version, "policy": centre.ws.policy_document, "seq": 2}
+        version = {"version": centre.ws.policy_version, "policy": centre.ws.policy_document, "seq": policy_seq(centre)}
         await api.router.publish(WORKSPACE, [("contact", contact.id, document), ("policy", "current", version)])
         yield api, f"/v1/contacts/{contact.id}/explain"
+
+
+def policy_seq(centre: Centre) -> int:
+    """The entry that put the policy in force."""
+    return max(
+        played.seq
+        for played in centre.history
+        for decided in played.decided
+        if any(isinstance(event, PolicyAdopted) for event in decided.events)
+    )
 
 
 def declined_once() -> Centre:
@@ -129,6 +143,69 @@ async def test_what_cannot_be_found_out_is_said_in_words() -> None:
         assert plain.status_code == 200
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/cannot-explain")
         assert words in answer.json()["detail"]
+
+
+def under_two_policies() -> Centre:
+    """A step and a decision under one policy, another decision under the next, where both say something else."""
+    centre = centre_of(strategy="least_active", steps=[{"after_s": 20, "drop_language": True}], retry_delay_s=60)
+    centre.staff(agent("ana"), agent("ben", languages={"en": 5}))
+    centre.write(language="de")
+    centre.wait(30)
+    centre.decline("ana")
+    later = queue("billing", strategy="best_skill", steps=[{"after_s": 5, "any_agent": True}])
+    centre.do(AdoptPolicy(policy=policy([later])))
+    centre.wait(60)
+    return centre
+
+
+async def test_names_are_those_of_the_policy_that_ruled_at_the_decision() -> None:
+    async with explaining(under_two_policies()) as (api, path):
+        answer = await api.client.get(path, headers=api.as_("supervisor"))
+
+    first, second = answer.json()["decisions"]
+    assert [first["policy_version"], second["policy_version"]] == [1, 2]
+    assert [each["by"] for each in first["considered"][0]["score"]][2:] == [
+        "least_active",
+        "longest_idle",
+        "fixed_order",
+    ]
+    assert [change["what"] for change in first["before"]][1] == "step 1 of billing, after 20 s: any language will do"
+    assert [each["by"] for each in second["considered"][0]["score"]][2:] == [
+        "best_skill",
+        "longest_idle",
+        "fixed_order",
+    ]
+
+
+async def test_of_a_policy_that_the_journal_has_forgotten_the_numbers_are_told_without_names() -> None:
+    centre = under_two_policies()
+
+    class Forgetful(Adoptions):
+        async def of(self, workspace: str) -> list[Adoption]:
+            return [each for each in await super().of(workspace) if each.version > 1]
+
+    forgetful = Forgetful(MemoryLog(journaled.store_of(centre)).journal, 0)
+    async with explaining(centre, adoptions=lambda _: forgetful) as (api, path):
+        answer = await api.client.get(path, headers=api.as_("supervisor"))
+
+    first, second = answer.json()["decisions"]
+    assert [each["by"] for each in first["considered"][0]["score"]] == ["declines", None, None, None, None]
+    assert [change["what"] for change in first["before"]][1] == "step 1 of billing holds"
+    assert second["considered"][0]["score"][2]["by"] == "best_skill"
+
+
+async def test_the_journal_is_not_read_for_what_happened_under_the_policy_in_force() -> None:
+    def unasked(_: str) -> Adoptions:
+        class Unread(Adoptions):
+            async def of(self, workspace: str) -> list[Adoption]:
+                raise AssertionError("nothing happened before this policy")
+
+        return Unread(MemoryLog().journal, 0)
+
+    async with explaining(declined_once(), adoptions=unasked) as (api, path):
+        answer = await api.client.get(path, headers=api.as_("supervisor"))
+
+    assert answer.json()["decisions"][0]["considered"][0]["score"][2]["by"] == "longest_idle"
 
 
 async def test_nobody_elses_contact_is_explained() -> None:

@@ -47,6 +47,31 @@ def test_requirements_that_nobody_waits_under_do_not_pile_up(monkeypatch: pytest
     assert centre.holds("ben") == ["stays"]
 
 
+def test_requirements_that_all_have_somebody_waiting_are_not_looked_through_for_each_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(indexing, "MAX_IDLE_REQUIREMENTS", 5)
+    looked: list[int] = []
+    forget = indexing.Index._forget_idle_requirements
+
+    def counted(index: indexing.Index) -> None:
+        looked.append(len(index.requirements))
+        forget(index)
+
+    monkeypatch.setattr(indexing.Index, "_forget_idle_requirements", counted)
+    centre = Centre(checked=False)
+    for n in range(100):
+        centre.write(f"c{n}", skills={f"s{n}": 1})
+    assert looked == [5, 10, 20, 40, 80]
+    for n in range(100):
+        centre.do(cmd.CancelContact(contact=centre.id_of(f"c{n}")))
+    for n in range(70):
+        centre.write(f"d{n}", skills={f"t{n}": 1})
+    # At 160 the first hundred are forgotten, and the bound comes down with what is left.
+    assert looked == [5, 10, 20, 40, 80, 160]
+    assert len(centre.engine.world.indexes["w"].requirements) <= 2 * 70
+
+
 def test_requirement_that_came_back_is_served_like_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexing, "MAX_IDLE_REQUIREMENTS", 2)
     centre = Centre()

@@ -44,11 +44,25 @@ def station(**fields: Any) -> Document:
     return {"queue": "help", **fields}
 
 
+def ramp(*most: int) -> list[Document]:
+    return [{"until_s": 60 * number, "max_open": each} for number, each in enumerate(most, start=1)]
+
+
 VIP = {"match": {"tier": "vip"}, "steps": [station()]}
 VIP_ID = {"match": {"tier": "vip", "country": "id"}, "steps": [station()]}
 EVERYBODY = {"steps": [station()]}
 
 CASES: Mapping[str, tuple[Document, str, Document]] = {
+    "ramp-step-never-binds": (
+        policy(queue(), max_per_agent=3, ramp=ramp(1, 3)),
+        "ramp.1.max_open",
+        policy(queue(), max_per_agent=3, ramp=ramp(1, 2)),
+    ),
+    "ramp-goes-down": (
+        policy(queue(), ramp=ramp(2, 1)),
+        "ramp.1.max_open",
+        policy(queue(), ramp=ramp(2, 2)),
+    ),
     "queue-unreachable": (
         policy(queue(), queue("vault")),
         "queues.1",
