@@ -22,6 +22,7 @@ from shared.vocabulary import (
     Delivery,
     MessageId,
     OfferId,
+    OutboundId,
     QueueName,
     Role,
     ThreadKey,
@@ -71,7 +72,7 @@ class Contact(Record):
     `steps`: how many steps of the queue hold; `stepped`: of the queues it was in before. `delay`: what it has waited
     out of agents' delays (ms). `widened`: how many languages of its fallback will do.
     `excluded`: who handed it on and does not get it back. `active` False: its customer is
-    silent, it takes no capacity.
+    silent, it takes no capacity. `outbounds`: messages to its customer that are still under way; it is kept for them.
     """
 
     MUTABLE: ClassVar[tuple[str, ...]] = (
@@ -112,6 +113,7 @@ class Contact(Record):
         "answered_at",
         "last_message_at",
         "threads",
+        "outbounds",
     )
 
     id: ContactId
@@ -165,6 +167,7 @@ class Contact(Record):
     answered_at: int | None = None
     last_message_at: int | None = None
     threads: tuple[ThreadKey, ...] = ()
+    outbounds: tuple[OutboundId, ...] = ()
     all_offers: list[OfferId] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     seqs: list[int] = field(default_factory=list)
@@ -375,4 +378,6 @@ class Answer:
     actor: str = ""
 
 
-FINAL_DELIVERIES = frozenset({Delivery.DELIVERED.value, Delivery.READ.value, Delivery.FAILED.value})
+FINAL_DELIVERIES = frozenset(
+    {Delivery.DELIVERED.value, Delivery.READ.value, Delivery.FAILED.value, Delivery.REJECTED.value}
+)

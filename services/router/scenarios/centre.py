@@ -11,6 +11,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from services.router.engine.engine import Decided, Engine
+from services.router.engine.outbound_records import Outbound
 from services.router.engine.records import UNIT
 from services.router.engine.state import Workspace
 from services.router.scenarios import file as words
@@ -25,7 +26,9 @@ from shared.vocabulary import (
     ChannelKind,
     ContactId,
     ContactState,
+    Delivery,
     OfferId,
+    OutboundId,
     Presence,
     Role,
     ThreadKey,
@@ -48,6 +51,7 @@ class Centre:
         self.now = self.start - LONG_AGO_MS
         self.engine = Engine()
         self.contacts: dict[str, ContactId] = {}
+        self.messages: dict[str, OutboundId] = {}
         self.refused: dict[str, bool] = {}
         self.decisions: dict[ContactId, ev.DecisionRecord] = {}
         """Of each contact the newest decision to offer it."""
@@ -113,6 +117,11 @@ class Centre:
                 if answer.refused is not None or answer.subject is None:
                     raise words.UnreadableScenarios(f"contact {action.id!r}: {answer.refused}")
                 self.contacts[action.id] = ContactId(answer.subject)
+            elif isinstance(action, words.Send):
+                if answer.subject is not None:
+                    self.messages[action.id] = OutboundId(answer.subject)
+                elif action.ref is None:
+                    raise words.UnreadableScenarios(f"message {action.id!r}: {answer.refused}")
         if action.ref is not None:
             self.refused[action.ref] = refused
 
@@ -167,10 +176,14 @@ class Centre:
                 state = ChannelHealth.DOWN if action.do == "channel_down" else ChannelHealth.HEALTHY
                 report = cmd.ReportChannelHealth(channel=action.channel, account=ACCOUNT, state=state)
                 return report, OPERATOR
+            case words.Send():
+                return self._send(action), OPERATOR
+            case words.Deliver():
+                return self._report(action), OPERATOR
         raise AssertionError(f"an action of unknown kind {action!r}")
 
     def _arrive(self, action: words.Arrive) -> cmd.Command:
-        if action.thread is not None:
+        if action.thread is not None or action.reach:
             return self._write(action)
         later = action.scheduled_at_s
         return cmd.CreateContact(
@@ -182,13 +195,57 @@ class Centre:
 
     def _write(self, action: words.Arrive) -> cmd.Command:
         """A message on a thread: whether it is a contact of its own, the engine decides."""
-        sender = AddressKey(f"a-{action.customer or action.thread}")
+        customer, thread = action.customer or action.thread or action.id, action.thread or action.id
         return cmd.ReceiveMessage(
-            thread=ThreadKey(f"t-{action.channel}-{action.customer}-{action.thread}"),
-            sender=sender,
+            thread=ThreadKey(f"t-{action.channel}-{action.customer}-{thread}"),
+            sender=AddressKey(f"a-{customer}"),
             content_ref=f"m:{action.id}",
+            reach=tuple(
+                cmd.Reach(
+                    channel=way.channel,
+                    account=ACCOUNT,
+                    key=AddressKey(f"a-{customer}-{way.channel}"),
+                    verified=way.verified,
+                    consent=way.consent,
+                )
+                for way in action.reach
+            ),
             **_asks(action),
         )
+
+    def _send(self, action: words.Send) -> cmd.Command:
+        """To a contact by the addresses that are known of it; to nobody in particular by addresses that are there."""
+        address = AddressKey(f"a-{action.id}") if action.contact is None else None
+        return cmd.SendOutbound(
+            source_key=action.id,
+            content_ref=f"o:{action.id}",
+            contact=self._id(action.contact) if action.contact is not None else None,
+            route=tuple(
+                cmd.DeliveryStep(
+                    channel=step.channel,
+                    account=ACCOUNT,
+                    address=address,
+                    until=Delivery(step.until),
+                    within=round(step.within_s * 1000) if step.within_s is not None else None,
+                )
+                for step in action.route
+            ),
+            deadline=round(action.deadline_s * 1000) if action.deadline_s is not None else None,
+        )
+
+    def _report(self, action: words.Deliver) -> cmd.Command | None:
+        """A report about the attempt on this channel; None if nothing was sent there."""
+        for attempt in self.outbound(action.message).attempts:
+            if attempt.channel == action.channel and attempt.id is not None:
+                return cmd.ReportDelivery(message=attempt.id, status=Delivery(action.status))
+        return None
+
+    def outbound(self, name: str) -> Outbound:
+        """The outbound message of this name. Raises `UnreadableScenarios`."""
+        try:
+            return self.workspace.outbounds[self.messages[name]]
+        except KeyError:
+            raise words.UnreadableScenarios(f"there is no message {name!r} yet") from None
 
     def _answer(self, action: words.Accept | words.Reject) -> cmd.Command | None:
         """The newest offer of this contact to this agent; None if there never was one."""
@@ -394,6 +451,10 @@ def _kinds_of(scenario: words.Scenario) -> set[str]:
         kind = getattr(action, "channel", None)
         if kind is not None:
             kinds.add(kind)
+        if isinstance(action, words.Send):
+            kinds.update(step.channel for step in action.route)
+        if isinstance(action, words.Arrive):
+            kinds.update(way.channel for way in action.reach)
     return kinds
 
 

@@ -6,10 +6,10 @@ Times are seconds from the start of the scenario; fractions are allowed to the m
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from shared.contracts.policy import LanguageStep
 from shared.contracts.queue_policy import BusinessHours, OrderBy, Overflow, Preferred, RateLimit, Step, Strategy
@@ -155,11 +155,17 @@ class GlobalSetup(_Strict):
     max_per_agent: int | None = None
 
 
+class ReachSetup(_Strict):
+    channel: str
+    verified: bool = True
+    consent: bool = True
+
+
 class Setup(_Strict):
     auto_accept: bool = False
     limits: GlobalSetup = Field(GlobalSetup(), alias="global")
     clock: ClockSetup | None = None
-    queues: list[QueueSetup] = Field(min_length=1)
+    queues: list[QueueSetup] = Field([QueueSetup(name="general")], min_length=1)
     agents: list[AgentSetup] = []
     workflows: list[FlowSetup] = []
     language_fallback: dict[str, list[LanguageStep]] = {}
@@ -183,12 +189,19 @@ class Arrive(_Action):
     priority: int = 0
     customer: str | None = None
     thread: str | None = None
+    reach: list[ReachSetup] = []
     preferred_agents: list[str] = []
     attributes: dict[str, Any] = {}
     capacity_profiles: list[str] = []
     waited_s: Seconds = 0
     scheduled_at_s: Seconds | None = None
     scheduled_priority: int | None = None
+
+    @model_validator(mode="after")
+    def _a_message_comes_now(self) -> Self:
+        if self.reach and (self.waited_s or self.scheduled_at_s is not None):
+            raise ValueError("reach: it comes with a message, which has neither waited nor is scheduled")
+        return self
 
 
 class SetAgentPresence(_Action):
@@ -284,6 +297,27 @@ class ChannelDown(_Action):
     channel: str
 
 
+class SendStep(_Strict):
+    channel: str
+    until: Literal["delivered", "read"] = "delivered"
+    within_s: Seconds | None = None
+
+
+class Send(_Action):
+    do: Literal["send"]
+    id: str
+    route: list[SendStep]
+    contact: str | None = None
+    deadline_s: Seconds | None = None
+
+
+class Deliver(_Action):
+    do: Literal["delivery"]
+    message: str
+    channel: str
+    status: Literal["accepted", "delivered", "read", "failed", "rejected"]
+
+
 Action = Annotated[
     Arrive
     | SetAgentPresence
@@ -300,19 +334,27 @@ Action = Annotated[
     | AdjustAge
     | SetLimit
     | FreezeQueue
-    | ChannelDown,
+    | ChannelDown
+    | Send
+    | Deliver,
     Field(discriminator="do"),
 ]
 
 
+ContactWord = Literal["waiting", "offered", "assigned", "completed", "canceled", "refused", "scheduled"]
+MessageWord = Literal["pending", "succeeded", "failed"]
+
+
 class Expectation(_Strict):
-    """What must be true at a moment of one contact, one agent or one action of the timeline."""
+    """What must be true at a moment of one contact, agent or message, or of one action of the timeline."""
 
     at: Seconds
     contact: str | None = None
     agent: str | None = None
+    message: str | None = None
     op: str | None = None
-    state: Literal["waiting", "offered", "assigned", "completed", "canceled", "refused", "scheduled"] | None = None
+    state: ContactWord | MessageWord | None = None
+    attempts: list[str] | None = None
     queue: str | None = None
     channel: str | None = None
     offered_to: list[str] | None = None
@@ -323,7 +365,7 @@ class Expectation(_Strict):
     open: int | None = None
     refused: bool | None = None
 
-    @field_validator("offered_to", "not_offered_to", mode="before")
+    @field_validator("offered_to", "not_offered_to", "attempts", mode="before")
     @classmethod
     def _one_name_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -331,7 +373,7 @@ class Expectation(_Strict):
     @property
     def subject(self) -> str:
         """What it is about."""
-        return self.contact or self.agent or self.op or ""
+        return self.contact or self.agent or self.message or self.op or ""
 
 
 class Scenario(BaseModel):
