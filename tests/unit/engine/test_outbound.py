@@ -373,6 +373,19 @@ def test_the_same_source_key_is_the_same_message_also_when_it_is_forgotten(centr
     assert centre.write("m1").source_key == "m1"
 
 
+def test_a_command_that_comes_again_after_days_takes_no_attempts_id(centre: Centre) -> None:
+    """Its answer is forgotten by then, and so is not what it made."""
+    first = sending(step("telegram", within_s=None), step("email"))
+    centre.do(first, by=ADAPTER, id="k")
+    centre.wait(3 * 86_400)
+
+    centre.do(sending(step("chat"), step("email"), name="m2"), by=ADAPTER, id="k")
+
+    assert len(centre.ws.outbounds) == 2
+    assert len(centre.ws.attempts) == 2
+    assert not set(centre.ws.outbounds) & set(centre.ws.attempts)
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
