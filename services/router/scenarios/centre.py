@@ -15,6 +15,7 @@ from services.router.engine.outbound_records import Outbound
 from services.router.engine.records import UNIT
 from services.router.engine.state import Workspace
 from services.router.scenarios import file as words
+from services.router.scenarios import messages
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.contracts.opening import with_opening
@@ -26,7 +27,6 @@ from shared.vocabulary import (
     ChannelKind,
     ContactId,
     ContactState,
-    Delivery,
     OfferId,
     OutboundId,
     Presence,
@@ -177,9 +177,10 @@ class Centre:
                 report = cmd.ReportChannelHealth(channel=action.channel, account=ACCOUNT, state=state)
                 return report, OPERATOR
             case words.Send():
-                return self._send(action), OPERATOR
+                contact = self._id(action.contact) if action.contact is not None else None
+                return messages.sending(action, contact, ACCOUNT), OPERATOR
             case words.Deliver():
-                return self._report(action), OPERATOR
+                return messages.report(action, self.outbound(action.message)), OPERATOR
         raise AssertionError(f"an action of unknown kind {action!r}")
 
     def _arrive(self, action: words.Arrive) -> cmd.Command:
@@ -212,33 +213,6 @@ class Centre:
             ),
             **_asks(action),
         )
-
-    def _send(self, action: words.Send) -> cmd.Command:
-        """To a contact by the addresses that are known of it; to nobody in particular by addresses that are there."""
-        address = AddressKey(f"a-{action.id}") if action.contact is None else None
-        return cmd.SendOutbound(
-            source_key=action.id,
-            content_ref=f"o:{action.id}",
-            contact=self._id(action.contact) if action.contact is not None else None,
-            route=tuple(
-                cmd.DeliveryStep(
-                    channel=step.channel,
-                    account=ACCOUNT,
-                    address=address,
-                    until=Delivery(step.until),
-                    within=round(step.within_s * 1000) if step.within_s is not None else None,
-                )
-                for step in action.route
-            ),
-            deadline=round(action.deadline_s * 1000) if action.deadline_s is not None else None,
-        )
-
-    def _report(self, action: words.Deliver) -> cmd.Command | None:
-        """A report about the attempt on this channel; None if nothing was sent there."""
-        for attempt in self.outbound(action.message).attempts:
-            if attempt.channel == action.channel and attempt.id is not None:
-                return cmd.ReportDelivery(message=attempt.id, status=Delivery(action.status))
-        return None
 
     def outbound(self, name: str) -> Outbound:
         """The outbound message of this name. Raises `UnreadableScenarios`."""

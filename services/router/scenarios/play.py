@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from services.router.engine.demand import order_of
-from services.router.engine.outbound_records import Outbound
 from services.router.engine.records import Contact
 from services.router.scenarios import file as words
 from services.router.scenarios.centre import NAME, OPEN, Centre
+from services.router.scenarios.messages import message_facts, trail
 from shared.vocabulary import AgentId, ContactState
 
 
@@ -82,7 +82,7 @@ def _check(centre: Centre, wanted: words.Expectation) -> Iterator[Failure]:
         got, reasons = _agent_facts(centre, wanted.agent), []
     elif wanted.message is not None:
         outbound = centre.outbound(wanted.message)
-        got, reasons = _message_facts(outbound), list(_trail(outbound))
+        got, reasons = message_facts(outbound), list(trail(outbound))
     else:
         contact = centre.workspace.contacts[centre._id(wanted.contact or "")]
         got, reasons = _contact_facts(centre, contact), list(_reasons(centre, contact))
@@ -108,20 +108,6 @@ def _agent_facts(centre: Centre, name: str) -> dict[str, Any]:
         "presence": agent.presence,
         "open": sum(1 for held in agent.held if contacts[held].agent == agent.id),
     }
-
-
-def _message_facts(outbound: Outbound) -> dict[str, Any]:
-    return {"state": outbound.state.value, "attempts": [attempt.channel for attempt in outbound.attempts]}
-
-
-def _trail(outbound: Outbound) -> Iterator[str]:
-    """What became of each step so far."""
-    for step, reason in outbound.skipped:
-        yield f"{outbound.route[step].channel}: passed over, {reason}"
-    for attempt in outbound.attempts:
-        yield f"{attempt.channel}: {attempt.status}" + (f", given up: {attempt.given_up}" if attempt.given_up else "")
-    if outbound.reason:
-        yield f"ended: {outbound.reason}"
 
 
 _STATES = {
