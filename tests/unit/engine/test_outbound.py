@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.router.documents import delivery_doc, outbound_doc
 from services.router.engine.outbound import LONGEST, MOST_STEPS
@@ -12,7 +14,16 @@ from services.router.engine.outbound_records import Attempt, Outbound
 from services.router.snapshot import dump, load, state_hash
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
-from shared.vocabulary import AddressKey, AutoClass, ContactId, Delivery, MessageId, OutboundId, OutboundState
+from shared.vocabulary import (
+    AddressKey,
+    AutoClass,
+    ChannelHealth,
+    ContactId,
+    Delivery,
+    MessageId,
+    OutboundId,
+    OutboundState,
+)
 from tests.builders import ADAPTER, Centre, account_of, agent, channel, contact, fallback, kinds, policy, reach
 from tests.derived import derived, nothing_left, recomputed, residue
 
@@ -443,3 +454,98 @@ def test_the_document_tells_what_was_tried(centre: Centre) -> None:
         "delivered",
         None,
     )
+
+
+# Any life
+
+KINDS = ("chat", "email", "telegram")
+happenings = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.sampled_from([0.0, 1.0, 5.0, 20.0, 61.0])),
+        st.tuples(st.sampled_from(["down", "up"]), st.sampled_from(KINDS)),
+        st.tuples(
+            st.just("report"),
+            st.tuples(st.integers(0, 20), st.sampled_from([s for s in Delivery if s is not Delivery.QUEUED])),
+        ),
+        st.tuples(st.just("write"), st.none()),
+        st.tuples(
+            st.just("send"),
+            st.tuples(
+                st.booleans(),
+                st.lists(
+                    st.tuples(
+                        st.sampled_from(KINDS), st.sampled_from(["delivered", "read"]), st.sampled_from([None, 5])
+                    ),
+                    min_size=1,
+                    max_size=3,
+                    unique_by=lambda way: way[0],
+                ),
+                st.sampled_from([None, 12, 40]),
+            ),
+        ),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(happenings)
+def test_in_any_life_one_attempt_at_a_time_and_an_end_that_stays(life: list[tuple[str, Any]]) -> None:
+    centre = Centre(POLICY)
+    found = centre.write("c1", channel="chat", customer="jane", reach=(reach("email", "jane"),))
+    for number, (what, how) in enumerate(life):
+        ended = {o.id: (o.state, o.reason, o.ended_at) for o in centre.ws.outbounds.values() if o.ended_at is not None}
+        tries = {o.id: len(o.attempts) for o in centre.ws.outbounds.values()}
+        happen(centre, number, what, how)
+        for outbound in centre.ws.outbounds.values():
+            hold_to_the_rule(outbound)
+            if outbound.id in ended:
+                assert (outbound.state, outbound.reason, outbound.ended_at) == ended[outbound.id]
+                assert len(outbound.attempts) == tries[outbound.id], "nothing more is sent"
+            for name in (attempt.channel for attempt in [outbound.under_way] if attempt is not None):
+                assert centre.ws.channels[f"{name}:{account_of(name)}"].state is not ChannelHealth.DOWN
+        pending = [o.id for o in centre.ws.outbounds.values() if o.contact and o.state is OutboundState.PENDING]
+        assert sorted(found.outbounds) == sorted(pending)
+
+
+def happen(centre: Centre, number: int, what: str, how: Any) -> None:
+    match what:
+        case "wait":
+            centre.wait(how)
+        case "down":
+            centre.down(how)
+        case "up":
+            centre.up(how)
+        case "write":
+            centre.write_again(f"more{number}", "c1", channel="chat", account=account_of("chat"))
+        case "report":
+            attempts = sorted(centre.ws.attempts)
+            if attempts:
+                centre.delivered(attempts[how[0] % len(attempts)], how[1])
+        case "send":
+            to_contact, ways, deadline_s = how
+            to = centre.id_of("c1") if to_contact else None
+            route = [step(k, to=None if to else "joe", until=u, within_s=w) for k, u, w in ways]
+            send(centre, *route, name=f"m{number}", to=to, deadline_s=deadline_s)
+
+
+def hold_to_the_rule(outbound: Outbound) -> None:
+    """What is true of an outbound message at any time, said anew from what it was asked for."""
+    steps = sorted([*(attempt.step for attempt in outbound.attempts), *(number for number, _ in outbound.skipped)])
+    assert steps == list(range(len(steps))), "no step is left out and none comes twice"
+    open_attempts = [attempt for attempt in outbound.attempts if not attempt.given_up]
+    met = [
+        attempt
+        for attempt in outbound.attempts
+        if attempt.status == "read"
+        or (attempt.status == "delivered" and outbound.route[attempt.step].until is Delivery.DELIVERED)
+    ]
+    if outbound.state is OutboundState.PENDING:
+        assert open_attempts == outbound.attempts[-1:], "one is waited for, the newest"
+        assert open_attempts[0].status not in ("failed", "rejected")
+        assert not met
+    elif outbound.state is OutboundState.SUCCEEDED:
+        assert met or outbound.reason == "answered"
+    elif outbound.reason == "exhausted":
+        assert not open_attempts
+        assert len(steps) == len(outbound.route)
