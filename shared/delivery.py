@@ -1,4 +1,4 @@
-"""Carrying agents' replies out: follows the `delivery` documents, hands each reply to a carrier, reports.
+"""Carrying replies and outbound messages out: follows the `delivery` documents, hands each to a carrier, reports.
 
 At least once: after a restart everything that has no final status is carried again, so a carrier must make a repeat
 harmless (the message id names the mail, the file, the request). Retryable trouble is retried with back-off until the
@@ -32,7 +32,8 @@ _PAGE: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """All that a carrier needs. `native` are the facts of the customer's last message on this thread."""
+    """All that a carrier needs. `native` are the facts of the customer's last message on this thread, `subject` is what
+    that was called; `title` what an outbound message is called itself. `contact` is empty where there is none."""
 
     workspace: str
     message: str
@@ -47,6 +48,7 @@ class Reply:
     native: Mapping[str, str]
     subject: str | None
     queued_at: int | None
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +276,7 @@ class DeliveryDesk:
         return Reply(
             workspace=workspace,
             message=str(document["message"]),
-            contact=str(document["contact"]),
+            contact=str(document["contact"] or ""),
             channel=str(document["channel"]),
             account=str(document["account"]),
             thread=str(document["thread"]),
@@ -285,10 +287,13 @@ class DeliveryDesk:
             native=native,
             subject=asked.get("subject"),
             queued_at=document.get("queued_at"),
+            title=body.get("subject"),
         )
 
     async def _last_customer_ref(self, workspace: str, document: Mapping[str, Any]) -> str:
         """Where the customer's last message on this thread lies: the address knows only their last one anywhere."""
+        if document["contact"] is None:
+            return ""
         transcript = await self.views.get(workspace, "messages", str(document["contact"]))
         for message in reversed((transcript or {}).get("messages", ())):
             if message.get("direction") == "customer" and message.get("thread") == document["thread"]:

@@ -13,6 +13,7 @@ ContactId = NewType("ContactId", str)
 AgentId = NewType("AgentId", str)
 OfferId = NewType("OfferId", str)
 MessageId = NewType("MessageId", str)
+OutboundId = NewType("OutboundId", str)
 CommandId = NewType("CommandId", str)
 QueueName = NewType("QueueName", str)
 CustomerId = NewType("CustomerId", str)
@@ -115,12 +116,21 @@ class AutoClass(StrEnum):
 
 
 class Delivery(StrEnum):
-    """How far a reply got on its way to the customer."""
+    """How far a reply or an attempt got on its way to the customer. What is read has been delivered."""
 
     QUEUED = "queued"
     ACCEPTED = "accepted"
     DELIVERED = "delivered"
     READ = "read"
+    FAILED = "failed"
+    REJECTED = "rejected"
+
+
+class OutboundState(StrEnum):
+    """What became of an outbound message."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
     FAILED = "failed"
 
 

@@ -29,6 +29,8 @@ def residue(world: World) -> dict[str, Any]:
             "customers": dict(ws.customers),
             "identities": dict(ws.identities),
             "messages": dict(ws.messages),
+            "outbounds": dict(ws.outbounds),
+            "attempts": dict(ws.attempts),
             "held": [agent.id for agent in ws.agents.values() if agent.held or agent.offers],
             "index": [index._contacts, index._offer_timers, index._agent_timers, index.fresh_contacts],
             "waiting": [list(r.waiting) for r in index.requirements.values() if r.waiting],

@@ -1,4 +1,4 @@
-"""Agents' replies as mails: built with `EmailMessage`, sent by a relay, or laid into the outbox."""
+"""Agents' replies and outbound messages as mails: built with `EmailMessage`, sent by a relay or put into the outbox."""
 
 from __future__ import annotations
 
@@ -57,8 +57,7 @@ class MailCarrier:
         mail = EmailMessage(policy=SMTP_POLICY)
         mail["From"] = _with_name(self._settings.sender_name, reply.account)
         mail["To"] = to
-        subject = _one_line(reply.subject or reply.native.get("subject") or "")
-        mail["Subject"] = f"Re: {_REPLY_PREFIX.sub('', subject)}".strip()
+        mail["Subject"] = _subject_of(reply)
         mail["Date"] = format_datetime(datetime.fromtimestamp((reply.queued_at or self._clock.now_ms()) / 1000, UTC))
         mail["Message-ID"] = f"<{self._ids.make(reply.workspace, reply.message, reply.thread, domain)}>"
         answered = _one_line(reply.native.get("message_id", ""))
@@ -93,6 +92,13 @@ class MailCarrier:
         except (aiosmtplib.SMTPException, OSError) as error:
             return TryAgain(type(error).__name__)
         return Delivered("relay")
+
+
+def _subject_of(reply: Reply) -> str:
+    if reply.title:
+        return _one_line(reply.title)
+    subject = _one_line(reply.subject or reply.native.get("subject") or "")
+    return f"Re: {_REPLY_PREFIX.sub('', subject)}".strip()
 
 
 def _refused(code: int) -> Outcome:

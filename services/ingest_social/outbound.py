@@ -1,4 +1,5 @@
-"""Agents' replies over social channels: by the provider's API, or as a file in the outbox where we have no token."""
+"""Agents' replies and outbound messages over social channels: by the provider's API, or as a file in the outbox where
+we have no token."""
 
 from __future__ import annotations
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from services.router.engine.index import Index
+from services.router.engine.outbound_records import Outbound
 from services.router.engine.records import FINAL_DELIVERIES, Agent, Answer, Contact, Key, Message, Thread
 from services.router.engine.state import Workspace
 from shared.times import rfc3339
-from shared.vocabulary import ContactState, MessageId, ThreadKey
+from shared.vocabulary import ContactState, MessageId, ThreadKey, channel_name
 
 Doc = dict[str, Any]
 UNITS = 1000
@@ -220,7 +221,10 @@ def _lines(ws: Workspace, key: ThreadKey) -> list[Message]:
 
 
 def delivery_doc(ws: Workspace, message_id: MessageId) -> Doc | None:
-    """A reply on its way; None once its fate is known."""
+    """A reply or an attempt on its way; None once its fate is known, or nobody waits for it any more."""
+    outbound_id = ws.attempts.get(message_id)
+    if outbound_id is not None:
+        return _attempt_delivery(ws.outbounds[outbound_id], message_id)
     known = ws.messages.get(message_id)
     if known is None or known[1].status in FINAL_DELIVERIES:
         return None
@@ -236,6 +240,58 @@ def delivery_doc(ws: Workspace, message_id: MessageId) -> Doc | None:
         "agent": message.author,
         "queued_at": message.at,
         "status": message.status,
+    }
+
+
+def _attempt_delivery(outbound: Outbound, message_id: MessageId) -> Doc | None:
+    """An attempt as an adapter delivers it: like a reply that no agent wrote."""
+    attempt = outbound.under_way
+    if attempt is None or attempt.id != message_id or attempt.status in FINAL_DELIVERIES:
+        return None
+    return {
+        "message": attempt.id,
+        "contact": outbound.contact,
+        "channel": attempt.channel,
+        "account": attempt.account,
+        "thread": attempt.thread,
+        "address": attempt.address,
+        "ref": outbound.content_ref,
+        "agent": "",
+        "queued_at": attempt.at,
+        "status": attempt.status,
+    }
+
+
+def outbound_doc(outbound: Outbound) -> Doc:
+    """What became of an outbound message so far."""
+    route = outbound.route
+    return {
+        "id": outbound.id,
+        "source_key": outbound.source_key,
+        "contact_id": outbound.contact,
+        "state": outbound.state.value,
+        "reason": outbound.reason or None,
+        "created_at": rfc3339(outbound.created_at),
+        "deadline": rfc3339(outbound.deadline),
+        "ended_at": _time(outbound.ended_at),
+        "attempts": [
+            {
+                "id": attempt.id,
+                "step": attempt.step,
+                "channel": channel_name(attempt.channel, attempt.account),
+                "until": route[attempt.step].until.value,
+                "status": attempt.status,
+                "at": rfc3339(attempt.at),
+                "status_at": rfc3339(attempt.status_at),
+                "given_up": attempt.given_up or None,
+                "duplicate_delivered": attempt.duplicate_delivered,
+            }
+            for attempt in outbound.attempts
+        ],
+        "skipped": [
+            {"step": step, "channel": channel_name(route[step].channel, route[step].account), "reason": reason}
+            for step, reason in outbound.skipped
+        ],
     }
 
 

@@ -48,8 +48,24 @@ _WITHDRAWN: Final = frozenset(
 _QUEUED: Final = frozenset({"received", "due", "declined", "expired", "withdrawn", "requeued", "agent_lost"})
 _REQUEUED: Final = frozenset({"agent", "supervisor", "agent_lost"})
 _IGNORED: Final = frozenset({"refers_to_nothing", *(auto.value for auto in AutoClass)})
+_OUTBOUND_OUTCOMES: Final = frozenset(
+    {
+        "made",
+        "succeeded",
+        "failed",
+        "rejected",
+        "no_status",
+        "channel_down",
+        "unknown_channel",
+        "no_address",
+        "not_verified",
+        "no_consent",
+    }
+)
+_OUTBOUND_ENDS: Final = frozenset({"delivered", "read", "answered", "exhausted", "deadline"})
 _REFUSED: Final = frozenset(
     {
+        "invalid_route",
         "unknown_workspace",
         "unknown_agent",
         "unknown_contact",
@@ -163,7 +179,15 @@ class RouterMetrics:
         )
         self.replies = self._names.counter("switchdesk_replies_total", "Replies that agents sent.", ("channel",))
         self.deliveries = self._names.counter(
-            "switchdesk_deliveries_total", "Reports about replies on their way, by status.", ("status",)
+            "switchdesk_deliveries_total", "Reports about replies and attempts on their way, by status.", ("status",)
+        )
+        self.outbound_attempts = self._names.counter(
+            "switchdesk_outbound_attempts_total",
+            "Steps of outbound messages: made, succeeded, or why they came to nothing.",
+            ("channel", "outcome"),
+        )
+        self.outbound_ended = self._names.counter(
+            "switchdesk_outbound_ended_total", "Outbound messages that ended, by outcome and why.", ("state", "reason")
         )
 
     def _define_agents(self) -> None:
@@ -346,6 +370,14 @@ class RouterMetrics:
                 self.replies.labels(closed(event.channel, _CHANNELS)).inc()
             case ev.DeliveryReported():
                 self.deliveries.labels(closed(event.status, frozenset(Delivery))).inc()
+            case ev.OutboundAttempted():
+                self._outbound(event.channel, "made")
+            case ev.OutboundSkipped() | ev.OutboundAdvanced():
+                self._outbound(event.channel, event.reason)
+            case ev.OutboundEnded():
+                self.outbound_ended.labels(event.state.value, closed(event.reason, _OUTBOUND_ENDS)).inc()
+                if event.channel is not None:
+                    self._outbound(event.channel, "succeeded")
             case ev.AgentLost():
                 self.leases.labels("lost").inc()
             case ev.AgentRegained():
@@ -362,6 +394,9 @@ class RouterMetrics:
                 self.rejected.inc()
             case _:
                 pass
+
+    def _outbound(self, channel: str, outcome: str) -> None:
+        self.outbound_attempts.labels(closed(channel, _CHANNELS), closed(outcome, _OUTBOUND_OUTCOMES)).inc()
 
     def _ended(self, channel: str, queue: str, outcome: str) -> None:
         self.contacts_ended.labels(channel, queue, outcome).inc()

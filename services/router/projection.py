@@ -12,9 +12,16 @@ from services.router.engine.world import Touched, World
 from shared.contracts import events as ev
 from shared.contracts.opening import without_opening
 from shared.views.port import Change
-from shared.vocabulary import AgentId, ContactId, MessageId, ThreadKey
+from shared.vocabulary import AgentId, ContactId, MessageId, OutboundId, ThreadKey
 
-_TRANSCRIPT = (ev.MessageReceived, ev.ReplyQueued, ev.DeliveryReported, ev.ContactForgotten, ev.ContactCreated)
+_TRANSCRIPT = (
+    ev.MessageReceived,
+    ev.ReplyQueued,
+    ev.OutboundAttempted,
+    ev.DeliveryReported,
+    ev.ContactForgotten,
+    ev.ContactCreated,
+)
 _STAFFING = (
     ev.AgentPresenceChanged,
     ev.AgentLost,
@@ -64,6 +71,8 @@ class Projection:
             yield from ((kind, ws.name, id) for id in list(ws.contacts) for kind in ("contact", "messages"))
             yield from (("thread", ws.name, key) for key in list(ws.threads))
             yield from (("delivery", ws.name, message) for message in list(ws.messages))
+            yield from (("delivery", ws.name, attempt) for attempt in list(ws.attempts))
+            yield from (("outbound", ws.name, id) for id in list(ws.outbounds))
         for answers in list(self._answers.values()):
             yield from list(answers)
 
@@ -77,7 +86,7 @@ class Projection:
     def _from_events(self, state: State, decision: Decision, wanted: dict[Key, None]) -> None:
         workspace = decision.workspace
         for event in decision.events:
-            if isinstance(event, _TRANSCRIPT):
+            if isinstance(event, _TRANSCRIPT) and event.contact is not None:
                 wanted["messages", workspace, event.contact] = None
             if isinstance(event, _STAFFING):
                 ws = state.workspaces[workspace]
@@ -107,7 +116,7 @@ def _from_touched(ws: Workspace, kind: str, id: str, wanted: dict[Key, None]) ->
         wanted["work", ws.name, id] = None
     elif kind == "message":
         wanted["delivery", ws.name, id] = None
-    elif kind in ("thread", "channel", "key", "queue"):
+    elif kind in ("thread", "channel", "key", "queue", "outbound"):
         wanted[kind, ws.name, id] = None
     elif kind in ("policy", "workspace"):
         _want_setup(ws, wanted)
@@ -154,6 +163,9 @@ def _document(world: World, ws: Workspace, kind: str, id: str) -> dict[str, Any]
             return documents.thread_doc(ws, thread) if thread else None
         case "delivery":
             return documents.delivery_doc(ws, MessageId(id))
+        case "outbound":
+            outbound = ws.outbounds.get(OutboundId(id))
+            return documents.outbound_doc(outbound) if outbound else None
         case "queue":
             known = id in ws.policy.queues
             return documents.queue_doc(ws, world.indexes[ws.name], id) if known else None

@@ -1,6 +1,6 @@
 """A state to bytes and back, and its hash.
 
-Facts only: what is derived is derived again. Format 3: zlib over msgspec's JSON of the records as they are.
+Facts only: what is derived is derived again. Format 5: zlib over msgspec's JSON of the records as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from services.router.engine.outbound_records import Outbound
 from services.router.engine.records import (
     Agent,
     Answer,
@@ -27,7 +28,7 @@ from services.router.engine.state import State, Workspace
 from shared.log.port import LogCorrupt, Snapshot
 from shared.vocabulary import AddressKey, CustomerId, MessageId
 
-FORMAT = 3
+FORMAT = 5
 
 
 class _WorkspaceWire(msgspec.Struct):
@@ -52,6 +53,7 @@ class _WorkspaceWire(msgspec.Struct):
     identities: dict[str, str]
     channels: list[ChannelState]
     replies: list[str]
+    outbounds: list[Outbound]
 
 
 class _StateWire(msgspec.Struct):
@@ -96,6 +98,7 @@ def _wire(state: State) -> _StateWire:
                 identities={str(key): str(customer) for key, customer in sorted(ws.identities.items())},
                 channels=_by(ws.channels),
                 replies=sorted(ws.messages),
+                outbounds=_by(ws.outbounds),
             )
             for ws in _by(state.workspaces)
         ],
@@ -150,6 +153,9 @@ def _workspace(wire: _WorkspaceWire) -> Workspace:
         for message in contact.messages:
             if message.id in replies:
                 ws.messages[MessageId(message.id)] = (contact.id, message)
+    ws.outbounds = {outbound.id: outbound for outbound in wire.outbounds}
+    for outbound in wire.outbounds:
+        ws.attempts.update({attempt.id: outbound.id for attempt in outbound.attempts if attempt.id is not None})
     return ws
 
 

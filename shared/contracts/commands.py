@@ -358,8 +358,33 @@ class SendReply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryStep:
+    """One way of an outbound message's route. `until`: what has to be reported, `delivered` or `read`. `within`: how
+    long that may take (ms), from the attempt and anew from the channel's acceptance; None: as long as the deadline
+    allows. `address` None: where the contact can be reached on this channel."""
+
+    channel: str
+    account: str
+    address: AddressKey | None = None
+    until: Delivery = Delivery.DELIVERED
+    within: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOutbound:
+    """Reach a customer by the first way of the route that works. The text lies under `content_ref`; `deadline` in ms
+    from now, a week if None. The same `source_key` again is the same message."""
+
+    source_key: str
+    content_ref: str
+    route: tuple[DeliveryStep, ...]
+    contact: ContactId | None = None
+    deadline: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportDelivery:
-    """A channel adapter tells how far a reply got."""
+    """A channel adapter tells how far a reply or an attempt got."""
 
     message: MessageId
     status: Delivery
@@ -406,6 +431,7 @@ Command = (
     | ExtendWrapUp
     | FinishWrapUp
     | SendReply
+    | SendOutbound
     | ReportDelivery
     | ReportChannelHealth
 )

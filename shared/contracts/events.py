@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.contracts.commands import LanguageCandidate, Membership, Reach
+from shared.contracts.commands import DeliveryStep, LanguageCandidate, Membership, Reach
 from shared.vocabulary import (
     AddressKey,
     AgentId,
@@ -21,6 +21,8 @@ from shared.vocabulary import (
     MessageId,
     MessageKind,
     OfferId,
+    OutboundId,
+    OutboundState,
     QueueName,
     Role,
     ThreadKey,
@@ -524,10 +526,89 @@ class ReplyQueued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryReported:
+    """How far a reply or an attempt of an outbound message got. `duplicate_delivered`: the attempt had been given up
+    and another one made, so that the customer may have the message twice."""
+
     message: MessageId
-    contact: ContactId
+    contact: ContactId | None
     status: Delivery
     detail: str = ""
+    outbound: OutboundId | None = None
+    duplicate_delivered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundCreated:
+    """A message to a customer is to be delivered by the first way of its route that works, before `deadline`."""
+
+    outbound: OutboundId
+    source_key: str
+    content_ref: str
+    route: tuple[DeliveryStep, ...]
+    deadline: int
+    contact: ContactId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundAttempted:
+    """Step `step` (from 0) of the route is tried: an adapter sends it and reports, as it does with a reply."""
+
+    outbound: OutboundId
+    message: MessageId
+    step: int
+    channel: str
+    account: str
+    thread: ThreadKey
+    address: AddressKey
+    content_ref: str
+    contact: ContactId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundSkipped:
+    """Nothing is sent by step `step`. `reason`: `channel_down` is an attempt that failed at once; `no_address`,
+    `not_verified`, `no_consent` and `unknown_channel` are none."""
+
+    outbound: OutboundId
+    step: int
+    channel: str
+    account: str
+    reason: str
+    contact: ContactId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundAdvanced:
+    """The attempt under way is given up. `reason`: `failed`, `rejected`, `no_status`, `channel_down`."""
+
+    outbound: OutboundId
+    message: MessageId
+    step: int
+    channel: str
+    account: str
+    reason: str
+    contact: ContactId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundEnded:
+    """Nothing more is sent. `reason`: `delivered`, `read`, `answered`; `exhausted`, `deadline`. `channel` and `message`
+    name the attempt that succeeded, if one did."""
+
+    outbound: OutboundId
+    state: OutboundState
+    reason: str
+    channel: str | None = None
+    message: MessageId | None = None
+    contact: ContactId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundForgotten:
+    """Ended long enough ago: leaves the state, stays in the journal."""
+
+    outbound: OutboundId
+    contact: ContactId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -631,6 +712,12 @@ Event = (
     | WrapUpEnded
     | ReplyQueued
     | DeliveryReported
+    | OutboundCreated
+    | OutboundAttempted
+    | OutboundSkipped
+    | OutboundAdvanced
+    | OutboundEnded
+    | OutboundForgotten
     | ChannelHealthChanged
     | ContactRedirected
     | RedirectRefused

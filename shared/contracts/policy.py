@@ -157,7 +157,9 @@ class Policy(Strict):
         "speaks an earlier one of the chain is asked first.",
     )
     keep_ended_s: Annotated[int, Field(ge=60, le=31 * 86_400)] = Field(
-        86_400, description="How long an ended contact stays readable in the views; the journal keeps it for good."
+        86_400,
+        description="How long an ended contact or outbound message stays readable in the views; the journal keeps it "
+        "for good. A contact stays as long as a message to it is under way.",
     )
 
     @model_validator(mode="after")

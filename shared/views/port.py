@@ -14,8 +14,10 @@ Kinds and their documents (ids in brackets; every document carries `seq`, the en
   offer and assignment carries a summary of its contact.
 - `thread` [thread key]: what the customer may know: `{thread, contact, state, queue, agent_name, language,
   redirected_to, wait_range_s, next_seq, messages: [{seq, id, direction, ref, at, kind, status, source_key}]}`.
-- `delivery` [message id]: a reply that has no final status yet: `{message, contact, channel, account, thread, address,
-  ref, agent, queued_at (ms), status}`; deleted when it has one.
+- `delivery` [message id]: a reply, or an outbound message's attempt, that has no final status yet: `{message, contact,
+  channel, account, thread, address, ref, agent, queued_at (ms), status}`; deleted when it has one, or when an attempt
+  was given up. `contact` may be null and `agent` empty for attempts.
+- `outbound` [outbound id]: the shape of `GET /v1/outbound/{id}` in `docs/api.md`.
 - `queue` [name]: `{name, waiting, offered, assigned, oldest_enqueued_at, staffed, available}`.
 - `channel` [kind:account]: `{channel, kind, account, state, evidence, since, maintenance}`.
 - `policy` [`current`]: `{version, policy}`.

@@ -61,6 +61,57 @@ def test_what_differs_is_shown_with_the_decisions_reasons(tmp_path: Path, capsys
     assert "last decision: longest_idle" in told
 
 
+MESSAGE = """\
+- id: one-message
+  intent: A mail goes where the chat does not.
+  setup: {}
+  timeline:
+    - {at: 0, do: contact, id: c1, reach: [{channel: email}, {channel: sms, consent: false}]}
+    - {at: 0, do: send, id: m1, contact: c1, route: [{channel: sms}, {channel: chat, within_s: 9}, {channel: email}]}
+  expect:
+    - {at: 9, message: m1, state: pending, attempts: [chat, email]}
+"""
+
+
+def test_of_a_message_each_step_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "message.yaml"
+    file.write_text(MESSAGE)
+    assert main(["scenarios", str(file)]) == 0
+    file.write_text(MESSAGE.replace("pending, attempts: [chat, email]", "failed, attempts: email"))
+
+    assert main(["scenarios", str(file)]) == 1
+
+    told = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert told[-6:-1] == [
+        "state: expected failed, got pending",
+        "attempts: expected email, got chat, email",
+        "sms: passed over, no_consent",
+        "chat: queued, given up: no_status",
+        "email: queued",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "place"),
+    [
+        ("route: [{channel: sms}", "route: [{channel: sms, wait_s: 5}", "timeline.1.send.route.0.wait_s"),
+        ("message: m1", "message: m2", "there is no message 'm2' yet"),
+        ("route: [{channel: sms}", "route: [{channel: chat}", "message 'm1': ('invalid_route'"),
+        ("id: c1, reach", "id: c1, waited_s: 5, reach", "reach: it comes with a message"),
+    ],
+)
+def test_what_a_message_cannot_be_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str, right: str, place: str
+) -> None:
+    file = tmp_path / "message.yaml"
+    assert wrong in MESSAGE
+    file.write_text(MESSAGE.replace(wrong, right))
+
+    assert main(["scenarios", str(file)]) == 2
+
+    assert place in capsys.readouterr().err
+
+
 def test_as_json_each_scenario_is_an_object_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "small.yaml"
     other = SMALL.replace("one-offer", "other").replace("state: offered", "state: waiting")

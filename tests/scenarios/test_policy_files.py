@@ -133,7 +133,7 @@ def test_a_fault_in_the_policy_is_told_with_its_file_line_and_field(
         ("policy: rules/policy.yaml", "policy: rules/none.yaml", "as-adopted.setup.policy: "),
         ("policy: rules/policy.yaml", "policy: [rules]", "as-adopted.setup.policy: "),
         ("policy: rules/policy.yaml", "policy: scenario.yaml", "as-adopted.setup.policy: "),
-        ("    policy: rules/policy.yaml\n", "", "as-adopted.setup: queues: at least one"),
+        ("    policy: rules/policy.yaml\n", "", "as-adopted: setup: agent 'ana': there is no queue 'help'"),
         ("queues: [help]", "queues: [hlep]", "as-adopted: setup: agent 'ana': there is no queue 'hlep'"),
         ("presence: lunch", "presence: lnuch", "as-adopted: there is no presence 'lnuch' in the policy"),
         ("presence: available", "presence: avialable", "as-adopted: there is no presence 'avialable' in the policy"),

@@ -48,6 +48,12 @@ NOT_PLAYED = frozenset(
         "HoursExtended",
         "LanguageWidened",
         "LimitSet",
+        "OutboundAdvanced",
+        "OutboundAttempted",
+        "OutboundCreated",
+        "OutboundEnded",
+        "OutboundForgotten",
+        "OutboundSkipped",
         "PreferenceEnded",
         "QueueFrozen",
         "QueueHours",
@@ -55,7 +61,8 @@ NOT_PLAYED = frozenset(
     }
 )
 """Events of rules that the ledger does not know, so worlds do not play them: a gap. These rules are judged by the slow
-matcher of `tests/oracle` and by scenarios, without crashes in between."""
+matcher of `tests/oracle` and by scenarios, without crashes in between. Outbound messages are played by scenarios and by
+`tests/unit/engine/test_outbound.py`."""
 
 
 @pytest.mark.timeout(1800)

@@ -18,10 +18,12 @@ class Carrier:
     def __init__(self, **answers: list[Outcome | Exception]) -> None:
         self.answers = answers
         self.carried: list[str] = []
+        self.replies: list[Reply] = []
         self.gate: asyncio.Event | None = None
 
     async def carry(self, reply: Reply) -> Outcome:
         self.carried.append(reply.message)
+        self.replies.append(reply)
         if self.gate is not None and reply.message == "slow":
             await self.gate.wait()
         answers = self.answers.get(reply.message)
@@ -121,3 +123,13 @@ async def test_what_was_erased_is_failed_and_others_channels_are_left() -> None:
         await reply(world, "mine", thread="t3")
         await eventually(lambda: set(world.reports()) == {("erased", "failed"), ("mine", "delivered")})
     assert carrier.carried == ["mine"]
+
+
+async def test_an_outbound_message_goes_the_same_road_without_a_contact() -> None:
+    world, carrier = World(), Carrier()
+    async with running(desk(world, carrier)):
+        await reply(world, "o1", contact=None, subject="Parcel")
+        await eventually(lambda: world.reports() == [("o1", "delivered")])
+    (carried,) = carrier.replies
+    assert (carried.contact, carried.title, carried.subject, carried.text) == ("", "Parcel", None, "secret")
+    assert carried.address == "c@d.example"

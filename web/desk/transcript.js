@@ -110,7 +110,7 @@ export class Transcript {
     if (element.dataset.state === signature) return;
     element.dataset.state = signature;
     fill(find("meta"), ...this.meta(message));
-    element.classList.toggle("failed", message.status === "failed");
+    element.classList.toggle("failed", message.status === "failed" || message.status === "rejected");
   }
 
   /** @param {any} message */

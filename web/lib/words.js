@@ -67,6 +67,7 @@ export const DELIVERY = {
   delivered: { word: "Delivered", icon: "checks" },
   read: { word: "Read", icon: "checks" },
   failed: { word: "Not delivered", icon: "alert" },
+  rejected: { word: "Not taken", icon: "alert" },
 };
 
 /** `billing_disputes` as a reader would like it: `Billing disputes`. @param {string} name */

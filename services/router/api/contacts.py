@@ -161,7 +161,7 @@ async def change(call: Call, contact: str, command: Command) -> Response:
 async def _contact_command(call: Call, body: ContactIn, command_id: str) -> CreateContact:
     """The command; what the customer is called, and the text, lie in the content store first."""
     workspace, channel = call.workspace, body.channel.value
-    account = body.account or await _first_account(call, channel)
+    account = body.account or await first_account(call, channel)
     source_key = body.source_key or f"api:{command_id}"
     customer: AddressKey | None = None
     if body.customer is not None:
@@ -200,7 +200,7 @@ async def _contact_command(call: Call, body: ContactIn, command_id: str) -> Crea
     )
 
 
-async def _first_account(call: Call, kind: str) -> str:
+async def first_account(call: Call, kind: str) -> str:
     """The policy's first account of a kind; empty if there is none, which the engine then refuses by name."""
     document = await call.views.get(call.workspace, "policy", "current")
     channels = document["policy"]["channels"] if document is not None else ()

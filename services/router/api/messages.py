@@ -1,4 +1,4 @@
-"""Messages in from adapters, and what adapters report about replies."""
+"""Messages in from adapters, and what adapters report about replies and attempts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def receive_message(
 async def report_delivery(
     message: str, call: Annotated[Call, allow(Role.ADAPTER)], body: Annotated[DeliveryIn, json_body(DeliveryIn)]
 ) -> Response:
-    """Tell how far a reply got on its way to the customer."""
+    """Tell how far a reply, or an attempt of an outbound message, got on its way to the customer."""
     command = ReportDelivery(message=MessageId(message), status=body.status, detail=body.detail)
     answer = await call.submit(command)
     return json_answer({"id": message, "status": body.status, "seq": answer.seq})

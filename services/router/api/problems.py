@@ -104,6 +104,10 @@ class UnknownMessage(Problem):
     status, slug, title = 404, "unknown-message", "There is no such message"
 
 
+class UnknownOutbound(Problem):
+    status, slug, title = 404, "unknown-outbound", "There is no such outbound message"
+
+
 class UnknownKey(Problem):
     status, slug, title = 404, "unknown-key", "There is no such key"
 
@@ -264,7 +268,9 @@ _REFUSALS: dict[str, type[Problem]] = {
 }
 
 
-_OF_THE_BODY = frozenset({"unknown_queue", "unknown_flow", "unknown_channel", "unknown_presence"})
+_OF_THE_BODY = frozenset({"unknown_queue", "unknown_flow", "unknown_channel", "unknown_presence", "invalid_route"})
+_BODY_FIELDS = frozenset({"contact_id"})
+"""Fields that no address has: what they name is the body's fault, whatever it is."""
 
 
 def refusal(reason: str, detail: str, field: str | None) -> Problem:
@@ -277,7 +283,7 @@ def refusal(reason: str, detail: str, field: str | None) -> Problem:
         return KeyReused(detail)
     if reason == "policy_invalid":
         return InvalidPolicy([{"field": field or "", "detail": detail}], reason=reason)
-    if field is not None and reason in _OF_THE_BODY:
+    if field is not None and (reason in _OF_THE_BODY or field in _BODY_FIELDS):
         return Invalid([{"field": field, "detail": detail or reason.replace("_", " ")}], reason=reason)
     members: dict[str, Any] = {"reason": reason}
     if field is not None:

@@ -19,7 +19,8 @@ Units = Annotated[float, Field(ge=0, le=10_000)]
 Reason = Annotated[Line, Field(max_length=200)]
 
 
-def _example(value: dict[str, Any]) -> ConfigDict:
+def example(value: dict[str, Any]) -> ConfigDict:
+    """A model's example, which the OpenAPI document shows."""
     return ConfigDict(json_schema_extra={"examples": [value]})
 
 
@@ -33,7 +34,7 @@ class Customer(Strict):
 class ContactIn(Strict):
     """Work without a message."""
 
-    model_config = _example(
+    model_config = example(
         {"channel": "callback", "queue": "billing", "language": "id", "customer": {"id": "+6215550100"}}
     )
 
@@ -101,7 +102,7 @@ class Member(Strict):
 class AgentIn(Strict):
     """An agent's whole profile; what is left out gets its default."""
 
-    model_config = _example(
+    model_config = example(
         {
             "name": "Ana",
             "languages": {"en": 5, "id": 4},
@@ -132,7 +133,7 @@ class AgentIn(Strict):
 class PresenceIn(Strict):
     """What the agent says."""
 
-    model_config = _example({"presence": "available"})
+    model_config = example({"presence": "available"})
 
     presence: Name
     channels: dict[ChannelKind, bool] = Field(default_factory=dict, description="Switches single kinds off and on.")
@@ -142,7 +143,7 @@ class PresenceIn(Strict):
 class RejectIn(Strict):
     """Declining an offer; nothing has to be said."""
 
-    model_config = _example({"reason": "busy"})
+    model_config = example({"reason": "busy"})
 
     reason: Reason = ""
     retry_after_s: Annotated[int, Field(ge=0, le=86_400)] | None = None
@@ -151,7 +152,7 @@ class RejectIn(Strict):
 class CompleteIn(Strict):
     """Ending a contact; nothing has to be said."""
 
-    model_config = _example({"wrap_up_code": "solved"})
+    model_config = example({"wrap_up_code": "solved"})
 
     wrap_up_code: Annotated[Line, Field(max_length=64)] | None = None
     note: Text | None = None
@@ -160,7 +161,7 @@ class CompleteIn(Strict):
 class ReasonIn(Strict):
     """Why; never a customer's words."""
 
-    model_config = _example({"reason": "needs somebody else"})
+    model_config = example({"reason": "needs somebody else"})
 
     reason: Reason = ""
 
@@ -168,7 +169,7 @@ class ReasonIn(Strict):
 class AssignIn(Strict):
     """To whom, and why."""
 
-    model_config = _example({"agent": "ana", "reason": "knows the case"})
+    model_config = example({"agent": "ana", "reason": "knows the case"})
 
     agent: Name
     reason: Reason = ""
@@ -177,7 +178,7 @@ class AssignIn(Strict):
 class TransferIn(Strict):
     """To a queue or to an agent, one of the two."""
 
-    model_config = _example({"to_queue": "disputes"})
+    model_config = example({"to_queue": "disputes"})
 
     to_queue: Name | None = None
     to_agent: Name | None = None
@@ -195,7 +196,7 @@ class TransferIn(Strict):
 class PriorityIn(Strict):
     """Higher is sooner."""
 
-    model_config = _example({"priority": 10})
+    model_config = example({"priority": 10})
 
     priority: Annotated[int, Field(ge=-1000, le=1000)]
 
@@ -203,7 +204,7 @@ class PriorityIn(Strict):
 class AgeIn(Strict):
     """How much older the contact is to count."""
 
-    model_config = _example({"add_s": 300})
+    model_config = example({"add_s": 300})
 
     add_s: Annotated[int, Field(ge=-31 * 86_400, le=31 * 86_400)]
 
@@ -211,7 +212,7 @@ class AgeIn(Strict):
 class LimitIn(Strict):
     """Of an agent, of a queue, or (with neither) of every agent without a limit of their own. No `max`: no limit."""
 
-    model_config = _example({"queue": "billing", "max": 2})
+    model_config = example({"queue": "billing", "max": 2})
 
     agent: Name | None = None
     queue: Name | None = None
@@ -227,7 +228,7 @@ class LimitIn(Strict):
 class WrapUpIn(Strict):
     """Either more time or an end."""
 
-    model_config = _example({"finish": True})
+    model_config = example({"finish": True})
 
     extend_s: Annotated[int, Field(ge=1, le=3600)] | None = None
     finish: bool = False
@@ -243,7 +244,7 @@ class WrapUpIn(Strict):
 class TokenIn(Strict):
     """How long an agent's token shall be valid; the workspace's usual time if absent."""
 
-    model_config = _example({"ttl_s": 3600})
+    model_config = example({"ttl_s": 3600})
 
     ttl_s: Annotated[int, Field(ge=1)] | None = None
 
@@ -251,7 +252,7 @@ class TokenIn(Strict):
 class ReplyIn(Strict):
     """What the agent writes to the customer."""
 
-    model_config = _example({"text": "Your refund is on its way."})
+    model_config = example({"text": "Your refund is on its way."})
 
     text: Annotated[Text, Field(min_length=1)]
 
@@ -259,25 +260,25 @@ class ReplyIn(Strict):
 class HealthIn(Strict):
     """What is known of a channel; `evidence` is a machine's short text."""
 
-    model_config = _example({"state": "healthy", "evidence": "probe answered"})
+    model_config = example({"state": "healthy", "evidence": "probe answered"})
 
     state: ChannelHealth
     evidence: Reason = ""
 
 
 class DeliveryIn(Strict):
-    """How far a reply got."""
+    """How far a reply or an attempt got."""
 
-    model_config = _example({"status": "delivered"})
+    model_config = example({"status": "delivered"})
 
-    status: Literal[Delivery.ACCEPTED, Delivery.DELIVERED, Delivery.READ, Delivery.FAILED]
+    status: Literal[Delivery.ACCEPTED, Delivery.DELIVERED, Delivery.READ, Delivery.FAILED, Delivery.REJECTED]
     detail: Reason = ""
 
 
 class KeyIn(Strict):
     """Whom a new key lets in."""
 
-    model_config = _example({"role": "adapter", "label": "mail gateway"})
+    model_config = example({"role": "adapter", "label": "mail gateway"})
 
     role: Role
     agent: Name | None = Field(None, description="For the role `agent`: which one.")

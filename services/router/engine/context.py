@@ -41,7 +41,8 @@ class Context:
             made = f"{self.command_id}.{self._ids}"
             self._ids += 1
             ws = self.workspace
-            if made not in ws.contacts and made not in ws.offers and made not in ws.messages:
+            known = (ws.contacts, ws.offers, ws.messages, ws.outbounds, ws.attempts)
+            if not any(made in table for table in known):
                 return made
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.router.engine.admission import arrive, first_queue
 from services.router.engine.context import Context, Refused
+from services.router.engine.outbound import answered
 from services.router.engine.policy import ChannelPolicy, base_language
 from services.router.engine.records import Contact
 from shared.contracts import commands as cmd
@@ -15,7 +16,6 @@ from shared.vocabulary import (
     ContactId,
     ContactState,
     CustomerId,
-    Delivery,
     MessageId,
     MessageKind,
     QueueName,
@@ -24,13 +24,6 @@ from shared.vocabulary import (
 )
 
 JOINING_AUTO = (AutoClass.AUTO_REPLY, AutoClass.OUT_OF_OFFICE)
-_PROGRESS = {
-    Delivery.QUEUED.value: 0,
-    Delivery.ACCEPTED.value: 1,
-    Delivery.FAILED.value: 2,
-    Delivery.DELIVERED.value: 3,
-    Delivery.READ.value: 4,
-}
 
 
 def receive_message(ctx: Context, command: cmd.ReceiveMessage) -> list[ev.Event]:
@@ -54,8 +47,9 @@ def receive_message(ctx: Context, command: cmd.ReceiveMessage) -> list[ev.Event]
         return [ev.MessageIgnored(source_key=command.source_key, reason=command.auto.value)]
     customer = _customer_of(ctx, command.sender)
     if live is not None:
-        return [_message(ctx, command, live, customer)]
-    return _open(ctx, command, channel, customer)
+        return [_message(ctx, command, live, customer), *answered(ctx, [live.id])]
+    thread = ctx.workspace.threads.get(command.thread)
+    return [*_open(ctx, command, channel, customer), *answered(ctx, thread.contacts if thread else ())]
 
 
 def _channel(ctx: Context, kind: str, account: str) -> ChannelPolicy:
@@ -245,14 +239,3 @@ def send_reply(ctx: Context, command: cmd.SendReply) -> list[ev.Event]:
             content_ref=command.content_ref,
         )
     ]
-
-
-def report_delivery(ctx: Context, command: cmd.ReportDelivery) -> list[ev.Event]:
-    """How far a reply got; a report that tells nothing new is noted and no more."""
-    known = ctx.workspace.messages.get(command.message)
-    if known is None:
-        raise Refused("unknown_message", f"there is no reply {command.message!r}", "message")
-    contact_id, message = known
-    if _PROGRESS[command.status.value] <= _PROGRESS[message.status]:
-        return [ev.CommandNoted(reason="nothing_new", subject=message.id)]
-    return [ev.DeliveryReported(message=message.id, contact=contact_id, status=command.status, detail=command.detail)]

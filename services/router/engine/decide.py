@@ -8,13 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from services.router.engine import conversations, fallback, hours, offers, presence, queueing, setup, supervision
+from services.router.engine import (
+    conversations,
+    fallback,
+    hours,
+    offers,
+    outbound,
+    presence,
+    queueing,
+    setup,
+    supervision,
+)
 from services.router.engine.context import Context, Refused
 from services.router.engine.records import Agent, Contact
 from services.router.engine.waiting import Timer
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
-from shared.vocabulary import AgentId, ContactId, OfferId
+from shared.vocabulary import AgentId, ContactId, OfferId, OutboundId
 
 _DECIDE: dict[type, Callable[[Context, Any], list[ev.Event]]] = {
     cmd.CreateKey: setup.create_key,
@@ -30,7 +40,8 @@ _DECIDE: dict[type, Callable[[Context, Any], list[ev.Event]]] = {
     cmd.ReceiveMessage: conversations.receive_message,
     cmd.CreateContact: conversations.create_contact,
     cmd.SendReply: conversations.send_reply,
-    cmd.ReportDelivery: conversations.report_delivery,
+    cmd.SendOutbound: outbound.send_outbound,
+    cmd.ReportDelivery: outbound.report_delivery,
     cmd.AcceptOffer: offers.accept_offer,
     cmd.RejectOffer: offers.reject_offer,
     cmd.CompleteContact: offers.complete_contact,
@@ -72,6 +83,8 @@ def decide_due(ctx: Context, timer: Timer) -> list[ev.Event]:
         return queueing.reserve_due(ctx)
     if kind == "hours":
         return queueing.hours_due(ctx, id)
+    if kind == "outbound":
+        return outbound.outbound_due(ctx, workspace.outbounds[OutboundId(id)])
     raise AssertionError(f"a timer of unknown kind {kind!r}")
 
 

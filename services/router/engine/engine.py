@@ -303,6 +303,8 @@ def _subject(events: Sequence[ev.Event]) -> str | None:
     first = events[0]
     if isinstance(first, ev.ContactCreated | ev.MessageReceived):
         return first.contact
+    if isinstance(first, ev.OutboundCreated):
+        return first.outbound
     for name in ("message", "contact", "key_id", "agent", "name"):
         value = getattr(first, name, None)
         if isinstance(value, str):

@@ -6,7 +6,7 @@ so that every later release folds what an earlier one decided.
 
 from __future__ import annotations
 
-from services.router.engine import evolve_contacts, evolve_offers, evolve_setup, evolve_waiting
+from services.router.engine import evolve_contacts, evolve_offers, evolve_outbound, evolve_setup, evolve_waiting
 from services.router.engine.state import ANSWER_DAYS, DEDUPE_DAYS, Workspace
 from services.router.engine.truth import Evolve
 from services.router.engine.world import World
@@ -60,6 +60,7 @@ def _resumed(world: World, event: ev.Resumed) -> None:
         for agent in ws.agents.values():
             if agent.grace_until is not None:
                 world.change_agent(ws, agent.id).grace_until = agent.grace_until + event.gap
+        evolve_outbound.shift_waits(world, ws, event.gap)
 
 
 def _day_turned(world: World, event: ev.DayTurned) -> None:
@@ -82,6 +83,7 @@ _EVOLVE: dict[type, Evolve] = {
     ev.CommandNoted: _nothing,
     **evolve_setup.EVOLVE,
     **evolve_contacts.EVOLVE,
+    **evolve_outbound.EVOLVE,
     **evolve_waiting.EVOLVE,
     **evolve_offers.EVOLVE,
 }

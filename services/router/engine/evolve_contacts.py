@@ -54,7 +54,7 @@ def _contact_created(world: World, ws: Workspace, event: ev.ContactCreated, at: 
     )
     world.state.undo.put(ws.contacts, event.contact, contact)
     world.touched.append(("contact", ws.name, event.contact))
-    _join_thread(world, ws, event.thread, event.contact)
+    join_thread(world, ws, event.thread, event.contact)
     customer = ws.customers.get(event.customer)
     if customer is None:
         customer = Customer(id=event.customer)
@@ -70,7 +70,8 @@ def _contact_created(world: World, ws: Workspace, event: ev.ContactCreated, at: 
         note_arrival(world, ws, contact, at)
 
 
-def _join_thread(world: World, ws: Workspace, key: ThreadKey, contact: ContactId) -> None:
+def join_thread(world: World, ws: Workspace, key: ThreadKey, contact: ContactId) -> None:
+    """The contact is part of the conversation from now on: what is written there belongs to it."""
     thread = ws.threads.get(key)
     if thread is None:
         thread = Thread(key=key)
@@ -101,7 +102,7 @@ def _identify(world: World, ws: Workspace, customer_id: CustomerId, key: Address
 
 def _message_received(world: World, ws: Workspace, event: ev.MessageReceived, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
-    _join_thread(world, ws, event.thread, event.contact)
+    join_thread(world, ws, event.thread, event.contact)
     thread = ws.threads[event.thread]
     message = Message(
         id=event.message,
@@ -172,7 +173,7 @@ def _contact_redirected(world: World, ws: Workspace, event: ev.ContactRedirected
     contact.thread = event.thread
     contact.sender = event.address
     contact.considered = ws.health_version
-    _join_thread(world, ws, event.thread, event.contact)
+    join_thread(world, ws, event.thread, event.contact)
     _identify(world, ws, contact.customer, event.address)
 
 
@@ -207,30 +208,43 @@ def _contact_forgotten(world: World, ws: Workspace, event: ev.ContactForgotten, 
 
 
 def _reply_queued(world: World, ws: Workspace, event: ev.ReplyQueued, at: int) -> None:
-    contact = world.change_contact(ws, event.contact)
-    thread = ws.threads[event.thread]
+    write_line(world, ws, event.contact, event, event.agent, at)
+
+
+def write_line(
+    world: World,
+    ws: Workspace,
+    contact_id: ContactId,
+    sent: ev.ReplyQueued | ev.OutboundAttempted,
+    author: str,
+    at: int,
+) -> None:
+    """What goes out to the customer becomes a line of the contact's conversation."""
+    contact = world.change_contact(ws, contact_id)
+    thread = ws.threads[sent.thread]
     message = Message(
-        id=event.message,
+        id=sent.message,
         direction="agent",
         kind=MessageKind.MESSAGE.value,
-        ref=event.content_ref,
+        ref=sent.content_ref,
         at=at,
-        channel=event.channel,
-        account=event.account,
-        thread=event.thread,
+        channel=sent.channel,
+        account=sent.account,
+        thread=sent.thread,
         thread_seq=thread.next_seq,
-        author=event.agent,
+        author=author,
         status=Delivery.QUEUED.value,
     )
     world.state.undo.save(thread)
     thread.next_seq += 1
     world.state.undo.append(contact.messages, message)
-    world.state.undo.put(ws.messages, event.message, (event.contact, message))
-    world.touched.append(("thread", ws.name, event.thread))
-    world.touched.append(("message", ws.name, event.message))
+    world.state.undo.put(ws.messages, sent.message, (contact_id, message))
+    world.touched.append(("thread", ws.name, sent.thread))
+    world.touched.append(("message", ws.name, sent.message))
 
 
-def _delivery_reported(world: World, ws: Workspace, event: ev.DeliveryReported, at: int) -> None:
+def report_line(world: World, ws: Workspace, event: ev.DeliveryReported) -> None:
+    """How far a line of a conversation got."""
     contact_id, message = ws.messages[event.message]
     world.change_contact(ws, contact_id)
     world.state.undo.save(message)
@@ -245,7 +259,6 @@ EVOLVE: dict[type, Evolve] = {
     ev.MessageIgnored: _message_ignored,
     ev.ContactForgotten: _contact_forgotten,
     ev.ReplyQueued: _reply_queued,
-    ev.DeliveryReported: _delivery_reported,
     ev.ContactRedirected: _contact_redirected,
     ev.RedirectRefused: _redirect_refused,
 }

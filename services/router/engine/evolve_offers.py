@@ -53,6 +53,7 @@ def _offer_accepted(world: World, ws: Workspace, event: ev.OfferAccepted, at: in
     contact.state = ContactState.ASSIGNED
     contact.state_since = at
     contact.agent = agent.id
+    contact.retry_at = None
     if contact.answered_at is None:
         contact.answered_at = at
     agent.missed = 0
@@ -63,9 +64,12 @@ def _offer_accepted(world: World, ws: Workspace, event: ev.OfferAccepted, at: in
 
 
 def _back_to_waiting(contact: Contact, agent: Agent, at: int, retry_at: int | None = None) -> None:
+    """A pause that a decline began goes on whatever becomes of the contact's other offers."""
     agent.held = {held: kind for held, kind in agent.held.items() if held != contact.id}
+    if retry_at is not None:
+        contact.retry_at = max(retry_at, contact.retry_at or 0)
     if not contact.offers:
-        wait(contact, at, retry_at)
+        wait(contact, at, contact.retry_at)
 
 
 def _offer_declined(world: World, ws: Workspace, event: ev.OfferDeclined, at: int) -> None:

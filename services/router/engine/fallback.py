@@ -72,6 +72,12 @@ def _why_not(ctx: Context, contact: Contact, kind: str, name: str, visited: set[
         return "visited"
     if ctx.workspace.channels[name].state is ChannelHealth.DOWN:
         return "channel_down"
+    return why_unreachable(contact, kind)
+
+
+def why_unreachable(contact: Contact, kind: str) -> str | None:
+    """Why the customer must not be written to on another kind of channel: only a verified address with consent will
+    do. None if they may."""
     reach = contact.reach.get(kind)
     if reach is None:
         return "no_address"

@@ -19,6 +19,7 @@ from services.router.engine.classes import CapabilityClass, Item, Requirement
 from services.router.engine.deadlines import Spare
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.ordered import OrderedSet
+from services.router.engine.outbound_timers import OutboundTimers
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, accepts, ramp_turns_at
 from services.router.engine.state import Workspace
@@ -156,6 +157,7 @@ class Index:
         self._take_in(workspace.contacts.values())
         for offer in workspace.offers.values():
             self.sync_offer(offer.id)
+        self.outbounds = OutboundTimers(workspace, timers)
         # Whoever is free is fresh now, and that is enough: every pair has a free agent.
         self.fresh_contacts.clear()
 
@@ -217,6 +219,7 @@ class Index:
             self.timers.remove(due)
         if self._review is not None:
             self.timers.remove(self._review)
+        self.outbounds.drop()
 
     # Queues
 
@@ -575,6 +578,7 @@ class Index:
             if channel == name or (state is not None and state.state is ChannelHealth.DOWN):
                 for (contact_id,) in list(pending):
                     self.sync_contact(ContactId(contact_id))
+        self.outbounds.sync_channel(name)
 
     # Agents
 

@@ -22,6 +22,7 @@ from shared.vocabulary import (
     Delivery,
     MessageId,
     OfferId,
+    OutboundId,
     QueueName,
     Role,
     ThreadKey,
@@ -72,7 +73,7 @@ class Contact(Record):
     out of agents' delays (ms). `widened`: how many languages of its fallback will do.
     `asked`: it was offered to somebody since it entered its queue.
     `excluded`: who handed it on and does not get it back. `active` False: its customer is
-    silent, it takes no capacity.
+    silent, it takes no capacity. `outbounds`: messages to its customer that are still under way; it is kept for them.
     """
 
     MUTABLE: ClassVar[tuple[str, ...]] = (
@@ -114,6 +115,7 @@ class Contact(Record):
         "answered_at",
         "last_message_at",
         "threads",
+        "outbounds",
     )
 
     id: ContactId
@@ -168,6 +170,7 @@ class Contact(Record):
     answered_at: int | None = None
     last_message_at: int | None = None
     threads: tuple[ThreadKey, ...] = ()
+    outbounds: tuple[OutboundId, ...] = ()
     all_offers: list[OfferId] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     seqs: list[int] = field(default_factory=list)
@@ -384,4 +387,6 @@ class Answer:
     actor: str = ""
 
 
-FINAL_DELIVERIES = frozenset({Delivery.DELIVERED.value, Delivery.READ.value, Delivery.FAILED.value})
+FINAL_DELIVERIES = frozenset(
+    {Delivery.DELIVERED.value, Delivery.READ.value, Delivery.FAILED.value, Delivery.REJECTED.value}
+)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from services.router.engine.outbound_records import Outbound
 from services.router.engine.policy import NO_POLICY, RoutingPolicy, routing_policy
 from services.router.engine.records import Agent, Answer, ChannelState, Contact, Customer, Key, Message, Offer, Thread
 from services.router.engine.slo import Load
 from services.router.engine.undo import Record, Undo
-from shared.vocabulary import AddressKey, AgentId, ContactId, CustomerId, MessageId, OfferId, ThreadKey
+from shared.vocabulary import AddressKey, AgentId, ContactId, CustomerId, MessageId, OfferId, OutboundId, ThreadKey
 
 DAY = 86_400_000
 ANSWER_DAYS = 2
@@ -66,6 +67,9 @@ class Workspace(Record):
         self.identities: dict[AddressKey, CustomerId] = {}
         self.channels: dict[str, ChannelState] = {}
         self.messages: dict[MessageId, tuple[ContactId, Message]] = {}
+        self.outbounds: dict[OutboundId, Outbound] = {}
+        self.attempts: dict[MessageId, OutboundId] = {}
+        """Of attempts that an adapter may report on: the outbound message that they belong to."""
 
     def set_policy(self, version: int, document: Mapping[str, Any]) -> None:
         """Take a policy document into force (the caller has saved this record)."""

@@ -43,6 +43,7 @@ TIMER_RANK = {
             "overflow",
             "max_wait",
             "redirect",
+            "outbound",
             "forget",
             "reserve",
             "day",
@@ -84,7 +85,9 @@ def _dues(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequenc
     if contact.state is ContactState.SCHEDULED:
         yield "scheduled", contact.scheduled_at or 0
     elif contact.ended_at is not None:
-        yield "forget", contact.ended_at + workspace.policy.keep_ended
+        # A message that is still under way needs the contact's addresses.
+        if not contact.outbounds:
+            yield "forget", contact.ended_at + workspace.policy.keep_ended
     elif contact.state in (ContactState.WAITING, ContactState.OFFERED):
         if down:
             health = workspace.channels[contact.channel_name]

@@ -7,11 +7,11 @@ from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Agent, Contact
 from services.router.engine.state import State, Workspace
 from services.router.engine.waiting import Timer
-from shared.vocabulary import AgentId, ContactId, OfferId
+from shared.vocabulary import AgentId, ContactId, OfferId, OutboundId
 
 Touched = tuple[str, str, str]
-"""(kind, workspace, id): a contact, agent, offer, thread, channel, policy, key, workspace, message or queue; or the
-reserve of a workspace."""
+"""(kind, workspace, id): a contact, agent, offer, thread, channel, policy, key, workspace, message, queue or outbound;
+or the reserve of a workspace."""
 REBUILT = ("policy", "workspace")
 """What is touched with these changes everything that is derived."""
 
@@ -59,6 +59,8 @@ class World:
                 self.rebuild(workspace)
         elif kind == "offer":
             self.indexes[workspace].sync_offer(OfferId(id))
+        elif kind == "outbound":
+            self.indexes[workspace].outbounds.sync(OutboundId(id))
         elif kind == "channel":
             self.indexes[workspace].sync_channels(id)
         elif kind == "queue":

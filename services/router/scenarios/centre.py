@@ -11,9 +11,11 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from services.router.engine.engine import Decided, Engine
+from services.router.engine.outbound_records import Outbound
 from services.router.engine.records import UNIT
 from services.router.engine.state import Workspace
 from services.router.scenarios import file as words
+from services.router.scenarios import messages
 from services.router.scenarios.rules import policy_of, texts
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
@@ -25,6 +27,7 @@ from shared.vocabulary import (
     ContactId,
     ContactState,
     OfferId,
+    OutboundId,
     Role,
     ThreadKey,
     channel_name,
@@ -46,6 +49,7 @@ class Centre:
         self.now = self.start - LONG_AGO_MS
         self.engine = Engine()
         self.contacts: dict[str, ContactId] = {}
+        self.messages: dict[str, OutboundId] = {}
         self.refused: dict[str, bool] = {}
         self.decisions: dict[ContactId, ev.DecisionRecord] = {}
         """Of each contact the newest decision to offer it."""
@@ -110,6 +114,11 @@ class Centre:
                 if answer.refused is not None or answer.subject is None:
                     raise words.UnreadableScenarios(f"contact {action.id!r}: {answer.refused}")
                 self.contacts[action.id] = ContactId(answer.subject)
+            elif isinstance(action, words.Send):
+                if answer.subject is not None:
+                    self.messages[action.id] = OutboundId(answer.subject)
+                elif action.ref is None:
+                    raise words.UnreadableScenarios(f"message {action.id!r}: {answer.refused}")
         if action.ref is not None:
             self.refused[action.ref] = refused
 
@@ -165,10 +174,15 @@ class Centre:
                 account = self._account(action.channel, action.account)
                 report = cmd.ReportChannelHealth(channel=action.channel, account=account, state=state)
                 return report, OPERATOR
+            case words.Send():
+                contact = self._id(action.contact) if action.contact is not None else None
+                return messages.sending(action, contact, self._account), OPERATOR
+            case words.Deliver():
+                return messages.report(action, self.outbound(action.message)), OPERATOR
         raise AssertionError(f"an action of unknown kind {action!r}")
 
     def _arrive(self, action: words.Arrive) -> cmd.Command:
-        if action.thread is not None:
+        if action.thread is not None or action.reach:
             return self._write(action)
         later = action.scheduled_at_s
         return cmd.CreateContact(
@@ -180,13 +194,30 @@ class Centre:
 
     def _write(self, action: words.Arrive) -> cmd.Command:
         """A message on a thread: whether it is a contact of its own, the engine decides."""
-        sender = AddressKey(f"a-{action.customer or action.thread}")
+        customer, thread = action.customer or action.thread or action.id, action.thread or action.id
         return cmd.ReceiveMessage(
-            thread=ThreadKey(f"t-{action.channel}-{action.customer}-{action.thread}"),
-            sender=sender,
+            thread=ThreadKey(f"t-{action.channel}-{action.customer}-{thread}"),
+            sender=AddressKey(f"a-{customer}"),
             content_ref=f"m:{action.id}",
+            reach=tuple(
+                cmd.Reach(
+                    channel=way.channel,
+                    account=self._account(way.channel),
+                    key=AddressKey(f"a-{customer}-{way.channel}"),
+                    verified=way.verified,
+                    consent=way.consent,
+                )
+                for way in action.reach
+            ),
             **_asks(action, self._account(action.channel, action.account)),
         )
+
+    def outbound(self, name: str) -> Outbound:
+        """The outbound message of this name. Raises `UnreadableScenarios`."""
+        try:
+            return self.workspace.outbounds[self.messages[name]]
+        except KeyError:
+            raise words.UnreadableScenarios(f"there is no message {name!r} yet") from None
 
     def _answer(self, action: words.Accept | words.Reject) -> cmd.Command | None:
         """The newest offer of this contact to this agent; None if there never was one."""
@@ -198,7 +229,7 @@ class Centre:
             return cmd.AcceptOffer(offer=OfferId(offers[-1]))
         return cmd.RejectOffer(offer=OfferId(offers[-1]), retry_after=round(action.retry_after_s * 1000) or None)
 
-    def _account(self, kind: str, named: str | None) -> str:
+    def _account(self, kind: str, named: str | None = None) -> str:
         """The account named, or else the first of that kind in the policy. There has to be one."""
         accounts = [channel.account for channel in self._policy.channels if channel.kind == kind]
         if not accounts or (named is not None and named not in accounts):

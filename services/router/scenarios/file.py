@@ -165,6 +165,12 @@ class GlobalSetup(_Strict):
     max_per_agent: int | None = None
 
 
+class ReachSetup(_Strict):
+    channel: str
+    verified: bool = True
+    consent: bool = True
+
+
 class Setup(_Strict):
     """The centre at second 0: its rules are a policy's file, or what the setup itself says."""
 
@@ -173,7 +179,7 @@ class Setup(_Strict):
     limits: GlobalSetup = Field(GlobalSetup(), alias="global")
     ramp: list[RampStep] = []
     clock: ClockSetup | None = None
-    queues: list[QueueSetup] = []
+    queues: list[QueueSetup] = Field([QueueSetup(name="general")], min_length=1)
     agents: list[AgentSetup] = []
     workflows: list[FlowSetup] = []
     language_fallback: dict[str, list[LanguageStep]] = {}
@@ -194,12 +200,6 @@ class Setup(_Strict):
             raise ValueError("the policy's file says it; leave one of the two out")
         return value
 
-    @model_validator(mode="after")
-    def _has_queues(self) -> Self:
-        if self.policy is None and not self.queues:
-            raise ValueError("queues: at least one, or the file of a policy")
-        return self
-
 
 class _Action(_Strict):
     at: Seconds
@@ -219,12 +219,19 @@ class Arrive(_Action):
     priority: int = 0
     customer: str | None = None
     thread: str | None = None
+    reach: list[ReachSetup] = []
     preferred_agents: list[str] = []
     attributes: dict[str, Any] = {}
     capacity_profiles: list[str] = []
     waited_s: Seconds = 0
     scheduled_at_s: Seconds | None = None
     scheduled_priority: int | None = None
+
+    @model_validator(mode="after")
+    def _a_message_comes_now(self) -> Self:
+        if self.reach and (self.waited_s or self.scheduled_at_s is not None):
+            raise ValueError("reach: it comes with a message, which has neither waited nor is scheduled")
+        return self
 
 
 class SetAgentPresence(_Action):
@@ -321,6 +328,27 @@ class ChannelDown(_Action):
     account: str | None = None
 
 
+class SendStep(_Strict):
+    channel: str
+    until: Literal["delivered", "read"] = "delivered"
+    within_s: Seconds | None = None
+
+
+class Send(_Action):
+    do: Literal["send"]
+    id: str
+    route: list[SendStep]
+    contact: str | None = None
+    deadline_s: Seconds | None = None
+
+
+class Deliver(_Action):
+    do: Literal["delivery"]
+    message: str
+    channel: str
+    status: Literal["accepted", "delivered", "read", "failed", "rejected"]
+
+
 Action = Annotated[
     Arrive
     | SetAgentPresence
@@ -337,19 +365,27 @@ Action = Annotated[
     | AdjustAge
     | SetLimit
     | FreezeQueue
-    | ChannelDown,
+    | ChannelDown
+    | Send
+    | Deliver,
     Field(discriminator="do"),
 ]
 
 
+ContactWord = Literal["waiting", "offered", "assigned", "completed", "canceled", "refused", "scheduled"]
+MessageWord = Literal["pending", "succeeded", "failed"]
+
+
 class Expectation(_Strict):
-    """What must be true at a moment of one contact, one agent or one action of the timeline."""
+    """What must be true at a moment of one contact, agent or message, or of one action of the timeline."""
 
     at: Seconds
     contact: str | None = None
     agent: str | None = None
+    message: str | None = None
     op: str | None = None
-    state: Literal["waiting", "offered", "assigned", "completed", "canceled", "refused", "scheduled"] | None = None
+    state: ContactWord | MessageWord | None = None
+    attempts: list[str] | None = None
     queue: str | None = None
     channel: str | None = None
     offered_to: list[str] | None = None
@@ -360,7 +396,7 @@ class Expectation(_Strict):
     open: int | None = None
     refused: bool | None = None
 
-    @field_validator("offered_to", "not_offered_to", mode="before")
+    @field_validator("offered_to", "not_offered_to", "attempts", mode="before")
     @classmethod
     def _one_name_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -368,7 +404,7 @@ class Expectation(_Strict):
     @property
     def subject(self) -> str:
         """What it is about."""
-        return self.contact or self.agent or self.op or ""
+        return self.contact or self.agent or self.message or self.op or ""
 
 
 class Scenario(BaseModel):

@@ -13,6 +13,7 @@ from services.router.engine.demand import order_of
 from services.router.engine.records import Contact
 from services.router.scenarios import file as words
 from services.router.scenarios.centre import NAME, OPEN, Centre
+from services.router.scenarios.messages import message_facts, trail
 from shared.vocabulary import AgentId, ContactState
 
 
@@ -73,12 +74,15 @@ def _played(scenario: words.Scenario) -> Iterator[Failure]:
 
 
 def _check(centre: Centre, wanted: words.Expectation) -> Iterator[Failure]:
-    expected = wanted.model_dump(exclude={"at", "contact", "agent", "op"}, exclude_none=True)
+    expected = wanted.model_dump(exclude={"at", "contact", "agent", "message", "op"}, exclude_none=True)
     if wanted.op is not None:
         got: dict[str, Any] = {"refused": centre.refused.get(wanted.op)}
         reasons: list[str] = []
     elif wanted.agent is not None:
         got, reasons = _agent_facts(centre, wanted.agent), []
+    elif wanted.message is not None:
+        outbound = centre.outbound(wanted.message)
+        got, reasons = message_facts(outbound), list(trail(outbound))
     else:
         contact = centre.workspace.contacts[centre._id(wanted.contact or "")]
         got, reasons = _contact_facts(centre, contact), list(_reasons(centre, contact))

@@ -78,6 +78,10 @@ def _kinds_of(scenario: words.Scenario) -> set[str]:
         kind = getattr(action, "channel", None)
         if kind is not None:
             kinds.add(kind)
+        if isinstance(action, words.Send):
+            kinds.update(step.channel for step in action.route)
+        if isinstance(action, words.Arrive):
+            kinds.update(way.channel for way in action.reach)
     return kinds
 
 

@@ -34,6 +34,8 @@ ALLOWED: dict[str, set[Role]] = {
     "POST /v1/messages": {A},
     "POST /v1/messages/{message}/status": {A},
     "POST /v1/contacts": {A, S},
+    "POST /v1/outbound": {A, S, P},
+    "GET /v1/outbound/{outbound}": {A, S, P},
     "GET /v1/contacts": {G, S},
     "GET /v1/contacts/{contact}": {G, S},
     "GET /v1/contacts/{contact}/history": {G, S},

@@ -16,7 +16,18 @@ from services.router.metrics import RouterMetrics
 from shared.admin import admin_app
 from shared.contracts import events as ev
 from shared.contracts.policy import Policy
-from shared.vocabulary import AgentId, ChannelHealth, ContactId, OfferId, QueueName
+from shared.vocabulary import (
+    AddressKey,
+    AgentId,
+    ChannelHealth,
+    ContactId,
+    MessageId,
+    OfferId,
+    OutboundId,
+    OutboundState,
+    QueueName,
+    ThreadKey,
+)
 from tests.unit.api.conftest import POLICY, World, serving
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -90,6 +101,28 @@ def test_a_channels_state_is_one_of_all() -> None:
         assert shown == float(state is ChannelHealth.DOWN)
 
 
+def test_outbound_messages_are_counted_by_channel_and_outcome() -> None:
+    metrics = with_policy()
+    what: dict[str, Any] = {"outbound": OutboundId("o"), "channel": "email", "account": "support", "step": 0}
+    message = MessageId("m")
+    events: list[ev.Event] = [
+        ev.OutboundSkipped(**what, reason="no_address"),
+        ev.OutboundAttempted(**what, message=message, thread=ThreadKey("t"), address=AddressKey("a"), content_ref="r"),
+        ev.OutboundAdvanced(**what, message=message, reason="no_status"),
+        ev.OutboundEnded(outbound=OutboundId("o"), state=OutboundState.FAILED, reason="exhausted"),
+        ev.OutboundEnded(
+            outbound=OutboundId("o"), state=OutboundState.SUCCEEDED, reason="read", channel="email", message=message
+        ),
+    ]
+    for event in events:
+        metrics.on_event(event, at_ms=0)
+
+    for outcome in ("no_address", "made", "no_status", "succeeded"):
+        assert value(metrics, "switchdesk_outbound_attempts_total", channel="email", outcome=outcome) == 1
+    assert value(metrics, "switchdesk_outbound_ended_total", state="failed", reason="exhausted") == 1
+    assert value(metrics, "switchdesk_outbound_ended_total", state="succeeded", reason="read") == 1
+
+
 def series(metrics: RouterMetrics) -> int:
     return len([line for line in generate_latest(metrics.registry).splitlines() if not line.startswith(b"#")])
 
@@ -110,6 +143,8 @@ def say_anything(metrics: RouterMetrics, word: str) -> None:
         ev.ContactAbandoned(contact=contact, waited=1),
         ev.MessageIgnored(source_key=word, reason=word),
         ev.CommandRefused(reason=word),
+        ev.OutboundSkipped(outbound=OutboundId(word), step=0, channel=word, account=word, reason=word),
+        ev.OutboundEnded(outbound=OutboundId(word), state=OutboundState.FAILED, reason=word, channel=word),
         ev.ChannelHealthChanged(channel=word, account=word, state=ChannelHealth.DOWN, evidence=word),
     ]
     for event in events:

@@ -15,6 +15,7 @@ from services.router.snapshot import dump, load, state_hash
 from shared.contracts import commands as cmd
 from shared.contracts.commands import Actor, Input
 from shared.vocabulary import (
+    AddressKey,
     AgentId,
     AutoClass,
     ChannelHealth,
@@ -221,10 +222,49 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
         n=pick,
     ),
     step(
-        lambda c, n, s: (cmd.ReportDelivery(message=MessageId(some(c.ws.messages, n, "m")), status=s), ADAPTER),
+        lambda c, n, s: (
+            cmd.ReportDelivery(message=MessageId(some([*c.ws.messages, *c.ws.attempts], n, "m")), status=s),
+            ADAPTER,
+        ),
         n=pick,
         s=st.sampled_from(list(Delivery)),
     ),
+    *[
+        step(
+            lambda c, n, to, route, d: (
+                cmd.SendOutbound(
+                    source_key=f"o{n % 12}",
+                    content_ref=f"o:{n}",
+                    contact=ContactId(some(c.ws.contacts, n, "c")) if to else None,
+                    route=tuple(
+                        cmd.DeliveryStep(
+                            channel=k,
+                            account=account_of(k),
+                            address=None if to else AddressKey(f"{k}/ana"),
+                            until=until,
+                            within=within,
+                        )
+                        for k, until, within in route
+                    ),
+                    deadline=d,
+                ),
+                SUPERVISOR,
+            ),
+            n=pick,
+            to=st.booleans(),
+            route=st.lists(
+                st.tuples(
+                    kind,
+                    st.sampled_from([Delivery.DELIVERED, Delivery.READ]),
+                    st.sampled_from([None, 0, 3_000, 40_000]),
+                ),
+                max_size=3,
+                unique_by=lambda way: way[0],
+            ),
+            d=st.sampled_from([None, 10_000, 100_000]),
+        )
+    ]
+    * 2,
     step(lambda c, n: (cmd.LeaveThread(thread=ThreadKey(some(c.ws.threads, n, "t"))), ADAPTER), n=pick),
     step(
         lambda c, a, lease: (lease(agent=AgentId(a)), ADAPTER),

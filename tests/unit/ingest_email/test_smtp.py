@@ -254,6 +254,12 @@ def test_an_answer_stands_in_its_conversation(tmp_path: Path) -> None:
     assert built.get_content().replace("\r\n", "\n") == "It is on its way.\nAna\n"
 
 
+def test_an_outbound_message_has_a_name_of_its_own(tmp_path: Path) -> None:
+    fields: dict[str, Any] = {"native": {}, "subject": None, "contact": "", "title": "Parcel\r\nBcc: evil@example.org"}
+    built = message_from_bytes(carrier(tmp_path).mail_of(reply(**fields)).as_bytes(), policy=default)
+    assert (built["Subject"], built["In-Reply-To"], built["Bcc"]) == ("Parcel Bcc: evil@example.org", None, None)
+
+
 @pytest.mark.parametrize(
     "evil",
     [

@@ -123,11 +123,13 @@ class World:
         text: str,
         native: dict[str, str] | None = None,
         queued_at: int | None = None,
+        contact: str | None = "c1",
+        subject: str | None = None,
     ) -> None:
         """An agent's reply as the router publishes it for adapters, with its text and the customer's address."""
         key = address_key(WORKSPACE, channel, address)
         content = self.log.content
-        await content.put(WORKSPACE, f"r:{message}", json.dumps({"text": text}).encode(), owner=key)
+        await content.put(WORKSPACE, f"r:{message}", json.dumps({"text": text, "subject": subject}).encode(), owner=key)
         if native is not None:
             where = {"channel": channel, "account": account, "address": address, "name": None, "native": native}
             await content.put(WORKSPACE, address_ref(key), json.dumps(where).encode(), owner=key)
@@ -136,7 +138,7 @@ class World:
             message,
             {
                 "message": message,
-                "contact": "c1",
+                "contact": contact,
                 "channel": channel,
                 "account": account,
                 "thread": thread,

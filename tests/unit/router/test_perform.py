@@ -19,7 +19,8 @@ from shared.contracts import commands as cmd
 from shared.log.memory import Call, Faults, MemoryLog, MemoryStore
 from shared.views.memory import MemoryViews
 from shared.views.port import Change, ViewsUnavailable
-from tests.builders import ADAPTER, acting, message
+from shared.vocabulary import ChannelHealth
+from tests.builders import ADAPTER, account_of, acting, address, message
 from tests.eventually import eventually
 from tests.unit.router.test_replica import HandClock, open_for_work, put
 
@@ -265,3 +266,33 @@ async def test_a_log_that_takes_nothing_any_more_does_not_hold_up_the_end(monkey
 
 async def _no_snapshot(partition: int, *, format: int) -> None:
     return None
+
+
+async def test_an_attempt_that_was_given_up_is_taken_out_of_the_adapters_sight() -> None:
+    store, views, clock = centre(1), MemoryViews(), HandClock()
+    seat = await Seat(store, views, clock, "one").start()
+    await seat.lead()
+    route = tuple(
+        cmd.DeliveryStep(channel=kind, account=account_of(kind), address=address(kind, "jane"))
+        for kind in ("email", "chat")
+    )
+    put(store, cmd.SendOutbound(source_key="m1", content_ref="o:m1", route=route), by=ADAPTER, id="k")
+    await seat.work()
+    first = await views.get("w", "delivery", "k.1")
+    assert first is not None
+    assert first["channel"] == "email"
+
+    down = cmd.ReportChannelHealth(channel="email", account=account_of("email"), state=ChannelHealth.DOWN)
+    put(store, down, by=ADAPTER)
+    await seat.work()
+
+    assert await views.get("w", "delivery", "k.1") is None
+    outbound = await views.get("w", "outbound", "k.0")
+    assert outbound is not None
+    _, second = outbound["attempts"]
+    assert await views.get("w", "delivery", second["id"]) is not None
+    assert await seat.documents() == seat.expected()
+    views.forget()
+    await seat.work()
+    assert await seat.documents() == seat.expected()
+    assert await views.get("w", "delivery", second["id"]) is not None
