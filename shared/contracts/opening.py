@@ -14,20 +14,27 @@ DAYS: Final = 400
 NEAR_DAYS: Final = 300
 """With fewer days than that left they are continued."""
 MOST_INTERVALS: Final = 2_000
-"""In one continuation: an entry of the journal has to stay small."""
+"""In one adoption and in one continuation: an entry of the journal has to stay small."""
+LEAST_DAYS: Final = 8
+"""However many queues there are; continuations follow within the hour."""
 _DAY_MS: Final = 86_400_000
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def with_opening(document: Mapping[str, Any], now: int) -> dict[str, Any]:
     """A policy document with `open_ms` in every queue that has business hours: `[[begin, end], …]` in ms since the
-    epoch, from the day before `now` on, sorted and without overlaps; and `open_until_ms`, up to when they are all."""
-    queues = []
-    for queue in document["queues"]:
-        hours = queue.get("business_hours")
-        if hours is not None:
-            queue = {**queue, "open_ms": list(intervals(hours, now)), "open_until_ms": _covered_until(now)}
-        queues.append(queue)
+    epoch, from the day before `now` on, sorted and without overlaps; and `open_until_ms`, up to when they are all. Of
+    very many queues for fewer days."""
+    tables = {queue["name"]: queue["business_hours"] for queue in document["queues"] if queue.get("business_hours")}
+    opening = {name: list(intervals(hours, now)) for name, hours in tables.items()}
+    until, count = _covered_until(now), sum(map(len, opening.values()))
+    if count > MOST_INTERVALS:
+        until = _covered_until(now, max(LEAST_DAYS, DAYS * MOST_INTERVALS // count))
+        opening = {name: [each for each in known if each[0] < until] for name, known in opening.items()}
+    queues = [
+        {**queue, "open_ms": opening[queue["name"]], "open_until_ms": until} if queue["name"] in opening else queue
+        for queue in document["queues"]
+    ]
     return {**document, "queues": queues}
 
 
@@ -60,9 +67,10 @@ def known_until(queue: Mapping[str, Any]) -> int:
     return until
 
 
-def _covered_until(now: int) -> int:
-    """Whatever the time zone, every interval that begins before is among `intervals`. Moves once a day."""
-    return (now // _DAY_MS + DAYS - 2) * _DAY_MS
+def _covered_until(now: int, days: int = DAYS) -> int:
+    """Whatever the time zone, every interval that begins before is among `intervals` of so many days. Moves once a
+    day."""
+    return (now // _DAY_MS + days - 2) * _DAY_MS
 
 
 def without_opening(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from shared.contracts.opening import (
     DAYS,
+    LEAST_DAYS,
     MOST_INTERVALS,
     NEAR_DAYS,
     continuations,
@@ -175,3 +176,16 @@ def test_a_document_of_before_goes_on_from_its_last_interval() -> None:
     old = {"queues": [{name: value for name, value in document["queues"][0].items() if name != "open_until_ms"}]}
     ((_, found),) = continuations(old, now + (DAYS - NEAR_DAYS) * DAY)
     assert found["a"][0][0] > old["queues"][0]["open_ms"][-1][0]
+
+
+def test_very_many_queues_are_adopted_for_fewer_days_and_continued_at_once() -> None:
+    queues = [open_daily(f"q{n}") for n in range(60)]
+    document, now = adopted_on("2026-01-05", *queues)
+    assert sum(len(queue["open_ms"]) for queue in document["queues"]) <= MOST_INTERVALS + len(queues)
+    until = known_until(document["queues"][0])
+    assert until > now + LEAST_DAYS * DAY
+    whole = list(intervals(queues[0]["business_hours"], now))
+    assert document["queues"][0]["open_ms"] == [each for each in whole if each[0] < until]
+    parts = list(continuations(document, now))
+    joined = [*document["queues"][0]["open_ms"], *parts[0][1]["q0"]]
+    assert sorted({tuple(each) for each in joined}) == [tuple(each) for each in whole]
