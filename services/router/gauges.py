@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from services.router.audit import Audit
+from services.router.engine.deadlines import overdue
+from services.router.engine.index import Index
+from services.router.engine.policy import spoken
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
 from services.router.replica import Replica
@@ -103,6 +106,8 @@ class Gauges:
         presences: dict[str, int] = {}
         reachable, used, total = 0, 0, 0
         now = self._clock.now_ms()
+        dated: dict[tuple[str, str], tuple[int, float]] = {}
+        languages: set[str] = set()
         for replica in leading:
             world = replica.engine.world
             for name, workspace in world.state.workspaces.items():
@@ -113,13 +118,26 @@ class Gauges:
                     oldest = now - counts.pending.first()[0] if counts.pending else 0
                     waiting = counts.waiting + counts.offered
                     metrics.set_queue(queue, waiting=waiting, oldest_age_s=oldest / 1000, staffed=counts.staffed)
+                add_dated(dated, world.indexes[name], now)
                 for agent in workspace.agents.values():
+                    languages.update(spoken(agent.languages))
                     presences[agent.presence] = presences.get(agent.presence, 0) + 1
                     reachable += agent.reachable
                     used += agent.used
                     total += agent.capacity_total or 0 if agent.takes_offers else 0
                 for channel in workspace.channels.values():
                     metrics.set_channel(channel.kind, channel.account, channel.state.value)
+        metrics.set_deadlines(dated, frozenset(languages))
         metrics.set_contacts(open_contacts)
         metrics.set_agents(presences, reachable=reachable)
         metrics.set_capacity(used=used / 1000, total=total / 1000)
+
+
+def add_dated(found: dict[tuple[str, str], tuple[int, float]], index: Index, now: int) -> None:
+    """By (kind of channel, language): of queues by deadlines, how many wait past their target and the oldest age."""
+    for requirement in index.requirements.values():
+        if requirement.by_deadline and requirement.waiting:
+            key = (requirement.demand.kind, requirement.demand.language)
+            count, age = found.get(key, (0, 0.0))
+            oldest = (now - int(requirement.waiting.first()[0])) / 1000
+            found[key] = (count + overdue(requirement, now), max(age, oldest))

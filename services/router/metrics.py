@@ -103,6 +103,8 @@ class RouterMetrics:
         self.process = ProcessMetrics(self._names)
         self._queues: frozenset[str] = frozenset()
         self._accounts: frozenset[str] = frozenset()
+        self._dated: set[tuple[str, str]] = set()
+        """The labels of contacts by deadlines that were there at some time."""
         self._presences: frozenset[str] = frozenset(presence.value for presence in Presence)
         self._answered_at: dict[str, int] = {}
         self._wrap_up_from: dict[str, int] = {}
@@ -165,6 +167,16 @@ class RouterMetrics:
         self.contacts_open = self._names.gauge("switchdesk_contacts_open", "Open contacts now, by state.", ("state",))
         self.queue_waiting = self._names.gauge(
             "switchdesk_queue_waiting", "Contacts waiting now, by queue.", ("queue",)
+        )
+        self.overdue = self._names.gauge(
+            "switchdesk_overdue_contacts",
+            "Contacts that wait past their target, in queues by deadlines.",
+            ("channel", "language"),
+        )
+        self.oldest_by_language = self._names.gauge(
+            "switchdesk_oldest_age_seconds",
+            "Age of the oldest contact that waits for an offer, in queues by deadlines; 0 if none does.",
+            ("channel", "language"),
         )
         self.queue_oldest = self._names.gauge(
             "switchdesk_queue_oldest_age_seconds", "Age of the oldest waiting contact; 0 if none waits.", ("queue",)
@@ -425,6 +437,19 @@ class RouterMetrics:
         self.queue_waiting.labels(name).set(waiting)
         self.queue_oldest.labels(name).set(oldest_age_s)
         self.queue_staffed.labels(name).set(staffed)
+
+    def set_deadlines(self, found: Mapping[tuple[str, str], tuple[int, float]], languages: frozenset[str]) -> None:
+        """By (kind of channel, language): how many are overdue, and the oldest age (s). Languages that nobody speaks
+        are summed up; what is not in `found` any more is 0."""
+        known: dict[tuple[str, str], tuple[int, float]] = dict.fromkeys(self._dated, (0, 0.0))
+        for (channel, language), (overdue, oldest) in found.items():
+            labels = (closed(channel, _CHANNELS), closed(language, languages) if language else "any")
+            count, age = known.get(labels, (0, 0.0))
+            known[labels] = (count + overdue, max(age, oldest))
+        self._dated = set(known)
+        for labels, (overdue, oldest) in known.items():
+            self.overdue.labels(*labels).set(overdue)
+            self.oldest_by_language.labels(*labels).set(oldest)
 
     def set_agents(self, counts: Mapping[str, int], *, reachable: int) -> None:
         """Agents by presence, whole; presences outside the policy are summed up."""

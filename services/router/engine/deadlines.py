@@ -50,6 +50,11 @@ def _heads(requirement: Requirement, late: int, eligible: Eligible, *, strict: b
             yield int(in_time[0]), str(in_time[-1])
 
 
+def overdue(requirement: Requirement, now: int) -> int:
+    """How many of those who wait have missed their target."""
+    return requirement.waiting.count_to((now - requirement.demand.target, LAST_ID))
+
+
 class Spare:
     """Free slots by language, and whether they are more than customers with short deadlines may need."""
 

@@ -46,6 +46,12 @@ class OrderedSet(Generic[T]):
             chunk = self._chunks[number]
             yield from chunk[bisect_right(chunk, item) :] if number == at else chunk
 
+    def count_to(self, item: T) -> int:
+        """How many items are not greater."""
+        at = bisect_right(self._lasts, item)
+        before = sum(map(len, self._chunks[:at]))
+        return before + bisect_right(self._chunks[at], item) if at < len(self._chunks) else before
+
     def add(self, item: T) -> None:
         """Put `item` in. It must not be there yet: a double entry is a bug of the caller."""
         self._size += 1

@@ -150,6 +150,7 @@ def say_anything(metrics: RouterMetrics, word: str) -> None:
     for event in events:
         metrics.on_event(event, at_ms=0, contact=facts)
     metrics.set_queue(word, waiting=1, oldest_age_s=1, staffed=1)
+    metrics.set_deadlines({(word, word): (1, 1.0)}, frozenset())
     metrics.set_agents({word: 1}, reachable=1)
     metrics.set_channel(word, word, "down")
     metrics.set_contacts({word: 1})

@@ -65,6 +65,11 @@ class OrderedSetAgainstAList(RuleBasedStateMachine):
         if self.plain:
             assert self.ordered.first() == self.plain[0]
 
+    @rule(item=ITEMS)
+    def look_past(self, item: tuple[int, str]) -> None:
+        assert list(self.ordered.after(item)) == [each for each in self.plain if each > item]
+        assert self.ordered.count_to(item) == sum(1 for each in self.plain if each <= item)
+
 
 TestOrderedSetAgainstAList = OrderedSetAgainstAList.TestCase
 TestOrderedSetAgainstAList.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from services.router.engine.policy import slo_rule
 from services.router.engine.slo import NO_LOAD, Load, Reserve, SloRule, fit_cost, slowing, spares, worth
+from services.router.gauges import add_dated
 from services.router.snapshot import dump, load, state_hash
 from shared.contracts.policy import Policy
 from shared.contracts.slo_policy import Slo
@@ -134,3 +135,14 @@ def test_load_is_not_counted_where_nothing_looks_at_it() -> None:
 def test_wrong_numbers_are_refused_by_name(fields: dict[str, Any], place: str) -> None:
     with pytest.raises(ValidationError, match=place):
         Policy.model_validate({**policy(), "slo": fields})
+
+
+def test_overdue_contacts_are_counted_by_channel_and_language() -> None:
+    centre = Centre(policy([queue(contact_order="slo", target_s={"chat": 60})]))
+    for name in ("c1", "c2"):
+        centre.write(name, language="fr")
+        centre.wait(50)
+    centre.write("m1", channel="email", language="fr")
+    found: dict[tuple[str, str], tuple[int, float]] = {}
+    add_dated(found, centre.engine.world.indexes["w"], centre.now)
+    assert found == {("chat", "fr"): (1, 100.0), ("email", "fr"): (0, 0.0)}
