@@ -24,6 +24,7 @@ from tests.simulation.ledger.due import timers
 from tests.simulation.ledger.standing import why_not_kept
 
 WORKSPACE: Final = "w"
+LATE_MS: Final = 3_000
 Find = Callable[[str, str], None]
 """Takes a finding: invariant, sentence."""
 _BY_AGENT = (ev.AgentPresenceChanged, ev.OfferAccepted, ev.OfferDeclined, ev.ContactCompleted)
@@ -59,9 +60,13 @@ class Booked:
             self._at = from_datetime(datetime.fromisoformat(event["time"]))
             self._one(event["id"], msgspec.convert(event["data"], kind), seq)
         self._between_entries()
+        self._check_undone()
         return self.book
 
     def _one(self, event_id: str, event: Any, seq: int) -> None:
+        if isinstance(event, ev.ContactCreated):
+            # A decision opens one contact at most.
+            self._ledger.decided(WORKSPACE)
         if isinstance(event, ev.OfferMade):
             self._offers += 1
             self._hold_against_the_rule(event)
@@ -111,8 +116,15 @@ class Booked:
         if wrong is not None:
             self._find("5", wrong)
 
+    def _check_undone(self) -> None:
+        """When all is quiet, nothing is left that should have happened long ago."""
+        for due, kind, about in sorted(timers(self.book)):
+            if due < self._at - LATE_MS:
+                self._find("time", f"{kind} of {about} was due {self._at - due} ms ago and never came")
+
     def _between_entries(self) -> None:
         """Nobody who is away has offers; nobody waits whom somebody could serve."""
+        self._ledger.decided(WORKSPACE)
         for agent in self.book.agents.values():
             for offer in agent.offers:
                 contact = self.book.contacts[self.book.offers[offer].contact]

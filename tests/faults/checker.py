@@ -48,6 +48,7 @@ class Checker:
         self._check_messages()
         self._check_offers()
         self._check_replies_and_ends()
+        self._check_transfers()
         self._check_answers()
         self._check_readings()
         self._check_replicas()
@@ -176,6 +177,20 @@ class Checker:
         for (contact, agent), times in promised.items():
             if back[contact, agent] < times:
                 self._find("9", f"{agent} gave {contact} back {times} times; there {back[contact, agent]}")
+
+    def _check_transfers(self) -> None:
+        """Whoever was told that they handed a contact on did so, once for each time."""
+        handed_on = Counter(
+            event["data"]["contact"]
+            for event in self._of("ContactMoved", "ContactAssigned")
+            if event["data"]["reason"] == "transfer"
+        )
+        promised = Counter(operation.about for operation in self.history.of("transfer", outcome=Outcome.OK))
+        unsure = Counter(operation.about for operation in self.history.of("transfer", outcome=Outcome.UNKNOWN))
+        for contact in promised.keys() | handed_on.keys():
+            there, times = handed_on[contact], promised[contact]
+            if not times <= there <= times + unsure[contact]:
+                self._find("9", f"{contact} was handed on {times} times, as was told; there {there}")
 
     def _check_answers(self) -> None:
         """One key, one answer: repeated calls are told the same as the first."""
