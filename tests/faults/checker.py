@@ -9,20 +9,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any, Final
 
-import msgspec
-
-from shared.contracts import events as ev
-from shared.times import from_datetime
+from tests.faults.booked import Booked
 from tests.faults.history import History, Operation, Outcome
 from tests.faults.outputs import Outputs
 from tests.faults.watchers import digest_of
-from tests.simulation.ledger import Ledger, Violation, WorkspaceBook
-from tests.simulation.slow_matching import left_waiting, next_pair, why_not, why_unable
+from tests.simulation.ledger import WorkspaceBook
 
-WORKSPACE: Final = "w"
 MOST: Final = 200
 """So many findings of one kind are enough."""
 
@@ -49,11 +43,12 @@ class Checker:
         for trouble in self.history.troubles:
             self._find("trouble", f"{trouble.what} at {trouble.at:.1f} s: {trouble.detail}")
         self._check_feed()
-        book = self._book()
+        book = Booked(self._find, every=self._every).all_of(self._events)
         self._check_followers()
         self._check_messages()
         self._check_offers()
         self._check_replies_and_ends()
+        self._check_transfers()
         self._check_answers()
         self._check_readings()
         self._check_replicas()
@@ -79,61 +74,6 @@ class Checker:
             if number is not None and event["sequence"] != number + 1:
                 self._find("9", f"event {event['id']} has the number {event['sequence']} after {number}")
             before, number = place, event["sequence"]
-
-    def _book(self) -> WorkspaceBook:
-        """Every event against the ledger: states, capacity, eligibility, order, redirects."""
-        ledger = Ledger()
-        book = ledger.workspaces[WORKSPACE] = WorkspaceBook(WORKSPACE)
-        offers, entry = 0, -1
-        for event in self._events:
-            kind = getattr(ev, event["type"].removeprefix("switchdesk."), None)
-            if kind is None:
-                self._find("feed", f"event {event['id']} is of an unknown type {event['type']}")
-                continue
-            if kind in (ev.WorkspaceCreated, ev.KeyCreated, ev.KeyRevoked):
-                continue
-            seq = _place(event["id"])[1]
-            if seq != entry:
-                self._check_between_entries(book, offers)
-                entry = seq
-            data = msgspec.convert(event["data"], kind)
-            if kind is ev.OfferMade:
-                offers += 1
-                self._check_made(book, data, offers)
-            try:
-                ledger.book(WORKSPACE, data, f"agent:{event['data'].get('agent')}", _ms(event["time"]))
-            except Violation as violation:
-                self._find(violation.invariant, f"event {event['id']}: {violation}")
-            except (KeyError, ValueError) as error:
-                self._find("1", f"event {event['id']}, {event['type']}, speaks of something unknown: {error!r}")
-        self._check_between_entries(book, offers)
-        return book
-
-    def _check_made(self, book: WorkspaceBook, offer: ev.OfferMade, number: int) -> None:
-        contact, agent = book.contacts.get(offer.contact), book.agents.get(offer.agent)
-        if contact is None or agent is None:
-            return  # The ledger says so.
-        reason = why_not(book, contact, agent)
-        if reason is not None:
-            self._find("4", f"{contact.id} is offered to {agent.id}, but {reason}")
-        elif number % self._every == 0:
-            right = next_pair(book)
-            if right != (contact.id, agent.id):
-                self._find("5", f"{contact.id} is offered to {agent.id}; due is {right}")
-
-    def _check_between_entries(self, book: WorkspaceBook, offers: int) -> None:
-        """Nobody who is away has offers; nobody waits whom somebody could serve."""
-        for agent in book.agents.values():
-            if agent.offers and (agent.presence != "available" or not agent.reachable):
-                self._find("4", f"{agent.id} is not available and still has offers {agent.offers}")
-            for offer in agent.offers:
-                unable = why_unable(book, book.contacts[book.offers[offer].contact], agent)
-                if unable is not None:
-                    self._find("4", f"{agent.id} still has offer {offer}, but {unable}")
-        if book.policy and offers % self._every == 0:
-            pairs = left_waiting(book)
-            if pairs:
-                self._find("8", f"after {offers} offers an entry leaves {pairs[:3]} apart")
 
     def _check_followers(self) -> None:
         """Whoever followed the feed through the trouble got what it holds now: each event, once, in order."""
@@ -238,6 +178,20 @@ class Checker:
             if back[contact, agent] < times:
                 self._find("9", f"{agent} gave {contact} back {times} times; there {back[contact, agent]}")
 
+    def _check_transfers(self) -> None:
+        """Whoever was told that they handed a contact on did so, once for each time."""
+        handed_on = Counter(
+            event["data"]["contact"]
+            for event in self._of("ContactMoved", "ContactAssigned")
+            if event["data"]["reason"] == "transfer"
+        )
+        promised = Counter(operation.about for operation in self.history.of("transfer", outcome=Outcome.OK))
+        unsure = Counter(operation.about for operation in self.history.of("transfer", outcome=Outcome.UNKNOWN))
+        for contact in promised.keys() | handed_on.keys():
+            there, times = handed_on[contact], promised[contact]
+            if not times <= there <= times + unsure[contact]:
+                self._find("9", f"{contact} was handed on {times} times, as was told; there {there}")
+
     def _check_answers(self) -> None:
         """One key, one answer: repeated calls are told the same as the first."""
         first: dict[tuple[str, str], Operation] = {}
@@ -331,7 +285,3 @@ def check(history: History, outputs: Outputs, *, every: int = 1) -> list[str]:
 
 def _place(id: str) -> tuple[int, ...]:
     return tuple(int(part) for part in id.split(":"))
-
-
-def _ms(time: str) -> int:
-    return from_datetime(datetime.fromisoformat(time))

@@ -14,6 +14,7 @@ import httpx
 
 from tests.faults.caller import Caller
 from tests.faults.history import Operation, Outcome, Reading, Sighting
+from tests.faults.staff import AGENTS, QUEUES
 
 POLL_S: Final = 8
 STREAM_S: Final = 22.0
@@ -29,13 +30,14 @@ class Habits:
     steal: float = 0.03
     reply: float = 0.35
     give_back: float = 0.06
+    hand_on: float = 0.06
     again: float = 0.03
     read: float = 0.05
     leave: float = 0.005
 
     def settle(self) -> None:
         """From now on only take, answer and complete."""
-        self.decline = self.let_expire = self.steal = self.give_back = self.leave = 0.0
+        self.decline = self.let_expire = self.steal = self.give_back = self.hand_on = self.leave = 0.0
 
 
 @dataclass(slots=True)
@@ -174,12 +176,21 @@ class Desk:
         try:
             if dice.random() < self._habits.reply:
                 await self._change("reply", contact, f"{path}/messages", {"text": "It is on its way."})
-            if dice.random() < self._habits.give_back:
+            if dice.random() < self._habits.hand_on:
+                await self._change("transfer", contact, f"{path}/transfer", self._where_to())
+            elif dice.random() < self._habits.give_back:
                 await self._change("requeue", contact, f"{path}/requeue")
             else:
                 await self._change("complete", contact, f"{path}/complete")
         finally:
             self._finished[contact] = self._caller.history.now
+
+    def _where_to(self) -> Mapping[str, Any]:
+        """Another queue, or a colleague, who may have no room."""
+        dice = self._caller.dice
+        if dice.random() < 0.5:
+            return {"to_queue": dice.choice(QUEUES), "keep_age": dice.random() < 0.8}
+        return {"to_agent": f"agent-{dice.randint(1, AGENTS):02}"}
 
     async def _read_back(self, contact: str, seq: int) -> None:
         """A read after an own change, elsewhere: it may be refused or late, but not older."""

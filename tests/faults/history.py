@@ -29,7 +29,8 @@ class Operation:
     """One intention of one client, tried under one key until somebody told what became of it.
 
     `kind`: `message`, `webhook`, `accept`, `steal` (of another agent's offer), `reject`, `reply`, `complete`,
-    `requeue`, `abandon`, `presence`, `wrap_up`, `health`, and `again`: a call repeated under its key after its answer.
+    `requeue`, `transfer`, `abandon`, `presence`, `wrap_up`, `health`, and `again`: a call repeated under its key after
+    its answer.
     `key`: the idempotency key or source key. `about`: the offer, contact, agent or channel.
     """
 

@@ -61,6 +61,8 @@ class Report:
     gaps: list[Gap] = field(default_factory=list)
     worst_answer_s: float = 0.0
     outcomes: dict[str, int] = field(default_factory=dict)
+    played: dict[str, int] = field(default_factory=dict)
+    """By type of event, how many the feed told."""
     findings: list[str] = field(default_factory=list)
 
     def line(self) -> str:
@@ -250,5 +252,6 @@ def judge(history: History, outputs: Outputs, plan: Plan) -> Report:
         gaps=gaps(history, GAPS),
         worst_answer_s=max((operation.slowest for operation in history.operations), default=0.0),
         outcomes=dict(sorted(history.count().items())),
+        played=dict(Counter(event["type"].removeprefix("switchdesk.") for event in outputs.events)),
         findings=check(history, outputs, every=plan.every),
     )

@@ -35,12 +35,42 @@ POLICY: Final[dict[str, Any]] = {
         {"kind": "email", "account": _EMAIL, "queue": "post", "language": "en"},
     ],
     "queues": [
-        {"name": "money", "rank": 1, "offer_timeout_s": 5, "language_min": 2, "on_miss": None},
-        {"name": "cards", "rank": 1, "offer_timeout_s": 6, "strategy": "best_skill", "retry_delay_s": 1},
-        {"name": "post", "rank": 2, "offer_timeout_s": 8, "strategy": "least_active", "wrap_up_s": 1},
+        {
+            "name": "money",
+            "rank": 1,
+            "offer_timeout_s": 5,
+            "language_min": 2,
+            "on_miss": None,
+            "decline": {"policy": "others_first", "max": 3},
+            "initial_tier": 1,
+            "skip_empty_tiers": True,
+            "steps": [{"after_s": 10, "open_tier": 2}, {"after_s": 20, "set_priority": 3}],
+        },
+        {
+            "name": "cards",
+            "rank": 1,
+            "offer_timeout_s": 6,
+            "strategy": "best_skill",
+            "retry_delay_s": 1,
+            "max_offers": 2,
+            "decline": {"policy": "after_s", "after_s": 3},
+            "rate_limit": {"max": 6, "window_s": 5},
+        },
+        {
+            "name": "post",
+            "rank": 2,
+            "strategy": "least_active",
+            "auto_accept": True,
+            "wrap_up_s": 1,
+            "wrap_up_scope": "queue",
+            "max_per_agent": 2,
+            "overflow": [{"when": {"wait_exceeds_s": 5}, "action": "move_to", "queue": "money"}],
+        },
     ],
+    "language_fallback": {"id": [{"language": "en", "after_s": 15}]},
     "lease": {"lease_s": 8, "grace_s": 6, "on_lost": {"email": "keep"}},
 }
+QUEUES: Final = tuple(queue["name"] for queue in POLICY["queues"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +106,18 @@ async def hire(base: str, operator_key: str, adapter_key: str) -> Staff:
 
 
 def _profile(number: int) -> dict[str, Any]:
-    """Several capability classes; whatever the customers write, a third of the agents and more can answer."""
+    """Several capability classes, with tiers, a delay and priorities of their own; whatever the customers write, a
+    third of the agents and more can answer."""
     languages = ({"en": 5, "id": 3}, {"id": 5, "en": 2}, {"en": 4, "id": 4})[number % 3]
     return {
         "name": f"Agent {number}",
         "languages": languages,
-        "capacity": {"total": 3, "per_channel": {"email": 2}, "weights": {"messenger": 1.5}},
+        "queues": [
+            {"queue": "money", "tier": 2 if number % 4 == 3 else 1},
+            {"queue": "cards", "delay_s": 1 if number % 5 == 4 else 0, "priority": 1 + number % 2},
+            {"queue": "post"},
+        ],
+        "capacity": {"total": 3, "per_channel": {"email": 2}, "weights": {"messenger": 1.5}, "max_contacts": 3},
     }
 
 

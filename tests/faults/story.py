@@ -5,7 +5,7 @@ doctor it, one lie at a time.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ BEGAN: Final = 1_700_000_000_000
 ANA, BEN = AgentId("ana"), AgentId("ben")
 
 Fields = dict[str, Any]
+Events = Sequence[ev.Event]
 Raw = dict[str, Any]
 """An event as the feed gives it."""
 
@@ -80,6 +81,11 @@ class Story:
         }
 
     # Telling it
+
+    @property
+    def next_ms(self) -> int:
+        """The time of the next entry."""
+        return BEGAN + (self.entry + 1) * 1000
 
     def say(self, *events: ev.Event) -> int:
         """One entry of the journal, a second after the one before; its number."""
@@ -174,17 +180,25 @@ def _open(story: Story) -> None:
         )
 
 
-def _arrives(contact: str, *, reach: Iterable[Reach] = ()) -> tuple[ev.Event, ev.Event]:
-    key = f"telegram:bot:message:{contact}"
+def arrives(
+    story: Story,
+    contact: str,
+    queue: str = "money",
+    channel: tuple[str, str] = ("telegram", "bot"),
+    reach: Iterable[Reach] = (),
+) -> tuple[ev.Event, ev.Event]:
+    """A contact that the next entry can open, and its message."""
+    kind, account = channel
+    key = f"{kind}:{account}:message:{contact}"
     created = ev.ContactCreated(
         contact=ContactId(contact),
         source_key=key,
-        channel="telegram",
-        account="bot",
+        channel=kind,
+        account=account,
         thread=ThreadKey(f"t-{contact}"),
         customer=CustomerId(f"u-{contact}"),
         sender=AddressKey(f"a-{contact}"),
-        queue=QueueName("money"),
+        queue=QueueName(queue),
         language="en",
         language_confidence=1.0,
         language_reason="stated",
@@ -193,14 +207,14 @@ def _arrives(contact: str, *, reach: Iterable[Reach] = ()) -> tuple[ev.Event, ev
         priority=0,
         attributes={},
         reach=tuple(reach),
-        age_from=BEGAN,
+        age_from=story.next_ms,
     )
     received = ev.MessageReceived(
         contact=ContactId(contact),
         message=MessageId(f"m-{contact}"),
         source_key=key,
-        channel="telegram",
-        account="bot",
+        channel=kind,
+        account=account,
         thread=ThreadKey(f"t-{contact}"),
         sender=AddressKey(f"a-{contact}"),
         content_ref=f"m:{contact}",
@@ -214,37 +228,42 @@ def offer(story: Story, number: int, contact: str, agent: AgentId) -> ev.OfferMa
         offer=OfferId(f"o{number}"),
         contact=ContactId(contact),
         agent=agent,
-        expires_at=BEGAN + (story.entry + 31) * 1000,
+        expires_at=story.next_ms + 30_000,
         decision=ev.DecisionRecord(step=0, policy_version=1, strategy="longest_idle", considered=(), excluded={}),
     )
 
 
-def _arrived(story: Story, contact: str) -> None:
-    story.did("message", "customer-1", f"telegram:bot:message:{contact}", subject=contact, seq=story.entry)
+def arrived(story: Story, contact: str, channel: str = "telegram:bot") -> None:
+    """The adapter was told so."""
+    story.did("message", "customer-1", f"{channel}:message:{contact}", subject=contact, seq=story.entry)
 
 
 def _sees(story: Story, number: int, contact: str, agent: str) -> None:
     story.sightings.append(Sighting(offer=f"o{number}", contact=contact, agent=agent, at=float(story.entry)))
 
 
-def _accepts(story: Story, number: int, contact: str, agent: AgentId) -> None:
-    seq = story.say(ev.OfferAccepted(offer=OfferId(f"o{number}"), contact=ContactId(contact), agent=agent))
+def accepts(story: Story, number: int, contact: str, agent: AgentId, *before: ev.Event) -> None:
+    """The agent takes the contact; `before`: what is taken back from others."""
+    seq = story.say(*before, ev.OfferAccepted(offer=OfferId(f"o{number}"), contact=ContactId(contact), agent=agent))
     story.did("accept", agent, f"o{number}", subject=contact, seq=seq)
     story.readings.append(Reading(who=agent, contact=contact, min_seq=seq, seq=seq, at=float(seq)))
 
 
-def _completes(story: Story, contact: str, agent: AgentId) -> None:
-    seq = story.say(ev.ContactCompleted(contact=ContactId(contact), agent=agent))
+def completes(story: Story, contact: str, agent: AgentId, *, wrap_up: str | None = None, then: Events = ()) -> None:
+    """The agent is done, and has a second of wrap-up towards a queue where it says so; `then`: in the same entry."""
+    until = story.next_ms + 1000 if wrap_up else None
+    done = ev.ContactCompleted(contact=ContactId(contact), agent=agent, wrap_up_until=until, wrap_up_queue=wrap_up)
+    seq = story.say(done, *then)
     story.did("complete", agent, contact, subject=contact, seq=seq)
     story.contacts.append({"id": contact, "state": "completed", "agent": agent})
 
 
 def _first_contact(story: Story) -> None:
-    story.say(*_arrives("c1"), offer(story, 1, "c1", ANA))
-    _arrived(story, "c1")
+    story.say(*arrives(story, "c1"), offer(story, 1, "c1", ANA))
+    arrived(story, "c1")
     _sees(story, 1, "c1", ANA)
     story.did("steal", BEN, "o1", Outcome.REFUSED)
-    _accepts(story, 1, "c1", ANA)
+    accepts(story, 1, "c1", ANA)
     seq = story.say(
         ev.ReplyQueued(
             message=MessageId("r1"),
@@ -258,22 +277,22 @@ def _first_contact(story: Story) -> None:
         )
     )
     story.did("reply", ANA, "c1", subject="r1", seq=seq)
-    _completes(story, "c1", ANA)
+    completes(story, "c1", ANA)
 
 
 def _second_contact(story: Story) -> None:
-    story.say(*_arrives("c2"), offer(story, 2, "c2", BEN))
-    _arrived(story, "c2")
+    story.say(*arrives(story, "c2"), offer(story, 2, "c2", BEN))
+    arrived(story, "c2")
     _sees(story, 2, "c2", BEN)
     declined = ev.OfferDeclined(offer=OfferId("o2"), contact=ContactId("c2"), agent=BEN, reason="")
     seq = story.say(declined, offer(story, 3, "c2", ANA))
     story.did("reject", BEN, "o2", subject="c2", seq=seq)
-    _accepts(story, 3, "c2", ANA)
+    accepts(story, 3, "c2", ANA)
     back = ev.ContactRequeued(contact=ContactId("c2"), agent=ANA, reason="agent")
     seq = story.say(back, offer(story, 4, "c2", BEN))
     story.did("requeue", ANA, "c2", subject="c2", seq=seq)
-    _accepts(story, 4, "c2", BEN)
-    _completes(story, "c2", BEN)
+    accepts(story, 4, "c2", BEN)
+    completes(story, "c2", BEN)
 
 
 def _third_contact(story: Story) -> None:
@@ -285,7 +304,7 @@ def _third_contact(story: Story) -> None:
         for channel, account in (("messenger", "page"), ("email", "support@shop.example"))
     ]
     story.say(
-        *_arrives("c3", reach=ways),
+        *arrives(story, "c3", reach=ways),
         ev.ContactRedirected(
             contact=ContactId("c3"),
             from_channel="telegram",
@@ -299,10 +318,9 @@ def _third_contact(story: Story) -> None:
         ),
         offer(story, 5, "c3", ANA),
     )
-    _arrived(story, "c3")
+    arrived(story, "c3")
     withdrawn = ev.OfferWithdrawn(offer=OfferId("o5"), contact=ContactId("c3"), agent=ANA, reason="abandoned")
-    waited = (story.entry + 1) * 1000
-    seq = story.say(withdrawn, ev.ContactAbandoned(contact=ContactId("c3"), waited=waited))
+    seq = story.say(withdrawn, ev.ContactAbandoned(contact=ContactId("c3"), waited=1000))
     story.did("abandon", "customer-1", "c3", subject="c3", seq=seq)
     story.contacts.append({"id": "c3", "state": "abandoned", "agent": None})
 

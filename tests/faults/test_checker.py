@@ -121,7 +121,7 @@ def a_contact_is_completed_by_another_than_its_agent(story: Story) -> None:
     story.find("ContactCompleted")["data"]["agent"] = BEN
 
 
-@lie("1")
+@lie("4")
 def a_contact_is_offered_to_two_at_once(story: Story) -> None:
     made = copy.deepcopy(story.find("OfferMade"))
     made["data"] |= {"offer": "o9", "agent": BEN}

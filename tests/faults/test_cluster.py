@@ -34,3 +34,5 @@ async def test_faults_lose_and_double_nothing(tmp_path: Path) -> None:
     assert report.faults, "nothing was done to the deployment, so nothing was tested"
     assert report.failed_attempts, "no request was ever caught by a fault, so nothing was tested"
     assert report.acknowledged > SECONDS
+    rules = {"ContactMoved", "DelayPassed", "RateWindowMoved", "WrapUpEnded"}
+    assert rules <= report.played.keys(), "a rule was never played"

@@ -95,7 +95,7 @@ def _free(moment: Moment, language: str) -> float:
     return sum(
         _room(moment, agent)
         for agent in moment.agents.values()
-        if agent.takes_part and asks.level_in(agent, language) > 0
+        if agent.takes_offers and asks.level_in(agent, language) > 0
     )
 
 

@@ -12,9 +12,10 @@ from tests.oracle.moment import Moment, is_member, membership, used, working
 
 def waits_for_an_offer(moment: Moment, contact: Contact) -> bool:
     """Whether the contact may be offered to anybody at this moment."""
+    if contact.state not in (ContactState.WAITING, ContactState.OFFERED):
+        return False
     queue = moment.queue_of(contact)
-    waits = contact.state in (ContactState.WAITING, ContactState.OFFERED)
-    if not waits or len(moment.offered[contact.id]) >= queue.max_offers:
+    if len(moment.offered[contact.id]) >= queue.max_offers:
         return False
     if contact.retry_at is not None and contact.retry_at > moment.now:
         return False

@@ -33,16 +33,16 @@ class Moment:
 
     @classmethod
     def of(cls, ws: Workspace, now: int | None = None) -> Moment:
-        """The workspace as it is; without `now`, at the newest instant that a fact speaks of."""
+        """The workspace as it is, without what has ended; without `now`, at the newest instant that a fact speaks
+        of."""
+        held = {contact for agent in ws.agents.values() for contact in agent.held}
+        living = [contact for contact in ws.contacts.values() if contact.state.is_open or contact.id in held]
         return cls(
             policy=ws.policy,
             now=_newest(ws) if now is None else now,
-            contacts={str(contact.id): copy(contact) for contact in ws.contacts.values()},
+            contacts={str(contact.id): copy(contact) for contact in living},
             agents={str(agent.id): copy(agent) for agent in ws.agents.values()},
-            offered={
-                str(contact.id): [str(ws.offers[offer].agent) for offer in contact.offers]
-                for contact in ws.contacts.values()
-            },
+            offered={str(contact.id): [str(ws.offers[offer].agent) for offer in contact.offers] for contact in living},
             down={name for name, channel in ws.channels.items() if channel.state is ChannelHealth.DOWN},
             frozen=ws.frozen,
             queue_limits=dict(ws.queue_limits),

@@ -31,8 +31,21 @@ def pairs(ws: Workspace, now: int | None = None) -> list[Pair]:
 
 
 def disagreement(moment: Moment, made: Iterable[Pair]) -> str | None:
-    """The first place where pairs that were made differ from what the rule says, in words; None if nowhere. Where a lot
-    decides, any of the equally good agents is right. The moment is the one after these pairs when it returns."""
+    """The first place where pairs that were made differ from what the rule says, in words, or a pair that they leave
+    apart; None if nowhere. The moment is the one after these pairs when it returns."""
+    wrong = first_wrong(moment, made)
+    if wrong is not None:
+        return wrong
+    chosen = _next(moment)
+    if chosen is not None:
+        contact, agents = chosen
+        return f"left apart: {contact.id} and {' or '.join(sorted(str(agent.id) for agent in agents))}"
+    return None
+
+
+def first_wrong(moment: Moment, made: Iterable[Pair]) -> str | None:
+    """The first pair that is not the rule's next one, in words; None if all are. Where a lot decides, any of the
+    equally good agents is right. There may be more pairs after them."""
     for number, (contact_id, agent_id) in enumerate(made, start=1):
         if can_wait(moment, moment.contacts[contact_id]):
             if not _is_best(moment, contact_id, agent_id):
@@ -49,10 +62,6 @@ def disagreement(moment: Moment, made: Iterable[Pair]) -> str | None:
                 f"pair {number}: {contact_id} -> {agent_id}, where the rule says {contact.id} -> {' or '.join(names)}"
             )
         moment.give(contact_id, agent_id)
-    chosen = _next(moment)
-    if chosen is not None:
-        contact, agents = chosen
-        return f"left apart: {contact.id} and {' or '.join(sorted(str(agent.id) for agent in agents))}"
     return None
 
 

@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from services.router import snapshot
 from services.router.chain import Decision, Entry, decode_entry
 from services.router.engine.engine import Engine
+from services.router.engine.evolve import evolve
 from services.router.replica import Performed, Replica
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.log.codec import decode_input
 from shared.log.port import JournalRecord, LogCorrupt, Snapshot
 from shared.vocabulary import Topic
+from tests.oracle.eligible import is_able
+from tests.oracle.moment import Moment
+from tests.oracle.rule import first_wrong, left_apart
 from tests.simulation.derived import difference
 from tests.simulation.faulty_log import Store
-from tests.simulation.ledger import DAY, Ledger, Violation, WorkspaceBook, require
-from tests.simulation.slow_matching import left_waiting, next_pair, why_not, why_unable
+from tests.simulation.ledger import DAY, Ledger, WorkspaceBook, require
+from tests.simulation.ledger.due import timers
+from tests.simulation.ledger.room import bypasses
+from tests.simulation.ledger.standing import why_not_kept
+from tests.simulation.same_story import compare
 
 
 @dataclass(slots=True)
@@ -59,6 +67,8 @@ class Referee:
         self.answers: dict[str, Any] = {}
         self.refusals: dict[str, int] = {}
         self.rollbacks = 0
+        self.judged = 0
+        """Offers that were held against the rule, pair by pair."""
         self.recoveries = 0
         self.poisoned: set[tuple[str, int]] = set()
         self.trace = hashlib.sha256()
@@ -98,13 +108,10 @@ class Referee:
                 f"{decision.command_id} is numbered {decision.sequence}, not {sequence}",
             )
             self._check_ids(decision.command_id, decision.events, entry.at)
-            for event in decision.events:
-                self._check_offer(decision.workspace, event)
-                self.ledger.book(decision.workspace, event, decision.actor, entry.at)
-            _fold(self.engine, decision, entry)
+            self._fold_decision(decision, entry)
             if decision.actor:
                 self._note_answer(decision.command_id)
-            self._check_availability()
+            self._check_offers(decision)
         self.engine.settle(entry.at, entry.positions)
         self._at = entry.at
         self._check_book()
@@ -163,31 +170,46 @@ class Referee:
         if answer.refused is not None:
             self.refusals[answer.refused[0]] = self.refusals.get(answer.refused[0], 0) + 1
 
-    def _check_offer(self, workspace: str, event: ev.Event) -> None:
-        """Every offer is the pair that the slow matcher makes next."""
-        if not isinstance(event, ev.OfferMade):
-            return
-        ws = self.ledger.workspaces[workspace]
-        contact, agent = ws.contacts.get(event.contact), ws.agents.get(event.agent)
-        require(contact is not None and agent is not None, "4", f"{event.contact} is offered to {event.agent}")
-        assert contact is not None
-        assert agent is not None
-        full = agent.why_full(contact.channel)
-        require(full is None, "3", f"{contact.id} is offered to {agent.id}, who has {full}")
-        reason = why_not(ws, contact, agent)
-        require(reason is None, "4", f"{contact.id} is offered to {agent.id}, but {reason}")
-        right = next_pair(ws)
-        require(right == (contact.id, agent.id), "5", f"{contact.id} is offered to {agent.id}; due is {right}")
+    def _fold_decision(self, decision: Decision, entry: Entry) -> None:
+        """Believe a decision event by event; what its routing pass makes must be the rule's pairs, one by one."""
+        begins = _routing_begins(decision.events)
+        moment: Moment | None = None
+        for number, event in enumerate(decision.events):
+            if number == begins:
+                moment = self._moment(decision.workspace, entry.at)
+            self.ledger.book(decision.workspace, event, decision.actor, entry.at)
+            evolve(self.engine.world, decision.workspace, event, entry.at, entry.seq)
+        self.ledger.decided(decision.workspace)
+        if decision.actor:
+            d = decision
+            self.engine._remember(d.command_id, d.workspace, d.actor, d.digest, d.events, entry.seq)
+        if moment is not None:
+            pairs = [(str(event.contact), str(event.agent)) for event in decision.events[begins:] if _is_offer(event)]
+            self.judged += len(pairs)
+            wrong = first_wrong(moment, pairs)
+            require(wrong is None, "5", f"{decision.command_id}: {wrong}")
 
-    def _check_availability(self) -> None:
-        for ws in self.ledger.workspaces.values():
-            for agent in ws.agents.values():
-                if agent.offers and (agent.presence != "available" or not agent.reachable):
-                    raise Violation("4", f"{agent.id} is not available and still has offers {agent.offers}")
-                for offer in agent.offers:
-                    contact = ws.contacts[ws.offers[offer].contact]
-                    unable = why_unable(ws, contact, agent)
-                    require(unable is None, "4", f"{agent.id} still has the offer of {contact.id}, but {unable}")
+    def _moment(self, workspace: str, at: int) -> Moment | None:
+        """The facts as the rule sees them; None while something is due, because then time and facts disagree."""
+        if any(due <= at for due, _, _ in timers(self.ledger.workspaces[workspace])):
+            return None
+        return Moment.of(self.engine.state.workspaces[workspace], at)
+
+    def _check_offers(self, decision: Decision) -> None:
+        """Nobody keeps an offer that they may not have, whatever was decided."""
+        ws = self.ledger.workspaces.get(decision.workspace)
+        if ws is None:
+            return
+        new_rules = any(isinstance(event, ev.PolicyAdopted | ev.AgentProfileSet) for event in decision.events)
+        moment = self._moment(ws.name, self.ledger.at) if new_rules else None
+        for agent in ws.agents.values():
+            for offer in agent.offers:
+                contact = ws.contacts[ws.offers[offer].contact]
+                unfit = why_not_kept(ws, contact, agent)
+                require(unfit is None, "4", f"{agent.id} still has the offer of {contact.id}, but {unfit}")
+                if moment is not None and not bypasses(ws, contact, agent, "skills"):
+                    able = is_able(moment, moment.contacts[contact.id], moment.agents[agent.id])
+                    require(able, "4", f"{agent.id} still has the offer of {contact.id}, but cannot serve it")
 
     def _check_book(self) -> None:
         """The ledger and the engine's state tell the same story."""
@@ -196,13 +218,13 @@ class Referee:
             require(
                 ws.received == open_now + ws.ended, "1", f"{ws.received} received, {open_now} open, {ws.ended} ended"
             )
-            _compare(self.engine, name, ws)
+            compare(self.engine, name, ws)
 
     def _note(self) -> _Before:
         """What is due already, or waits on a channel that is down though there is another way."""
         before = _Before()
         for name, ws in self.ledger.workspaces.items():
-            before.timers[name] = set(ws.timers()) if ws.policy else set()
+            before.timers[name] = set(timers(ws))
             before.stranded[name] = _stranded(ws)
         return before
 
@@ -213,10 +235,16 @@ class Referee:
         if self._left:
             return
         for name, ws in self.ledger.workspaces.items():
-            pairs = left_waiting(ws)
+            pairs = self._left_apart(name)
             require(not pairs, "8", f"entry {entry.seq} leaves {pairs} apart")
             if self._of_a_turn(entry):
                 self._check_done(name, ws, before)
+
+    def _left_apart(self, workspace: str) -> list[tuple[str, str]]:
+        """Contacts and agents who wait although nothing keeps them apart."""
+        if any(due <= self._at for due, _, _ in timers(self.ledger.workspaces[workspace])):
+            return []
+        return left_apart(self.engine.state.workspaces[workspace], self._at)
 
     @staticmethod
     def _of_a_turn(entry: Entry) -> bool:
@@ -224,12 +252,12 @@ class Referee:
         return any(d.actor or d.command_id.rpartition(".")[2].isdigit() for d in entry.decisions)
 
     def _check_done(self, name: str, ws: WorkspaceBook, before: _Before) -> None:
-        due = [timer for timer in ws.timers() if timer[0] <= self._at and timer in before.timers.get(name, ())]
+        due = [timer for timer in timers(ws) if timer[0] <= self._at and timer in before.timers.get(name, ())]
         require(not due, "time", f"the entry of {self._at} leaves {due[:3]} undone")
         left = sorted(_stranded(ws) & before.stranded.get(name, set()))
         require(not left, "8", f"the entry of {self._at} leaves {left} on a channel that is down")
         for agent in ws.agents.values():
-            going = agent.next_presence is not None and not agent.held and agent.wrap_up_until is None
+            going = agent.next_presence is not None and agent.is_done
             require(not going, "4", f"{agent.id} is free and still waits for the presence {agent.next_presence}")
 
     # The replicas
@@ -284,9 +312,9 @@ class Referee:
         """Nothing is under way any more: everything acknowledged must have been dealt with, everything due be done."""
         before = self._note()
         for name, ws in self.ledger.workspaces.items():
-            pairs = left_waiting(ws)
+            pairs = self._left_apart(name)
             require(not pairs or self._left, "8", f"in the end {pairs} are apart")
-            if ws.policy and self._of_a_turn(self.entries[self.head[0]].entry):
+            if ws.policy and not self._left and self._of_a_turn(self.entries[self.head[0]].entry):
                 self._check_done(name, ws, before)
         end = self.store.end
         require(self.positions == end, "liveness", f"inputs are read up to {self.positions}, they end at {end}")
@@ -316,6 +344,22 @@ def _fold(engine: Engine, decision: Decision, entry: Entry) -> None:
     engine.fold(d.command_id, d.workspace, d.actor, d.digest, d.events, entry.at, entry.seq)
 
 
+def _is_offer(event: ev.Event) -> TypeGuard[ev.OfferMade]:
+    return isinstance(event, ev.OfferMade)
+
+
+def _routing_begins(events: Sequence[ev.Event]) -> int:
+    """Where a decision's routing pass begins: at its first offer, or at what this one takes back from others, where the
+    queue accepts for its agents. The number of events if it makes no offer."""
+    first = next((number for number, event in enumerate(events) if _is_offer(event)), len(events))
+    while first > 0 and first < len(events):
+        before = events[first - 1]
+        if not isinstance(before, ev.OfferWithdrawn) or before.reason != "accepted_by_another":
+            break
+        first -= 1
+    return first
+
+
 def _genesis(identity: str) -> str:
     return hashlib.sha256(f"switchdesk-journal-1|{identity}|0".encode()).hexdigest()
 
@@ -334,39 +378,3 @@ def _stranded(ws: WorkspaceBook) -> set[tuple[str, int]]:
         for contact in ws.contacts.values()
         if contact.state in ("waiting", "offered") and ws.is_down(contact.channel_name) and ws.way_out(contact)
     }
-
-
-def _compare(engine: Engine, name: str, ws: WorkspaceBook) -> None:
-    facts = engine.state.workspaces[name]
-    require(list(facts.contacts) == list(ws.contacts), "1", f"{name} holds other contacts than were received")
-    for contact_id, contact in facts.contacts.items():
-        book = ws.contacts[contact_id]
-        told = (book.state, book.queue, book.channel, book.account, book.thread, book.language, book.age_from)
-        held = (
-            contact.state.value,
-            contact.queue,
-            contact.channel,
-            contact.account,
-            contact.thread,
-            contact.language,
-            contact.age_from,
-        )
-        require(told == held, "1", f"{contact_id} should be {told}, is {held}")
-        offer = (book.offer,) if book.offer else ()
-        require(offer == contact.offers, "2", f"{contact_id} should be on offer {offer}, is {contact.offers}")
-        if book.state in ("waiting", "offered", "assigned"):
-            require(book.agent == contact.agent, "2", f"{contact_id} should be with {book.agent}, is {contact.agent}")
-            require(book.declines == contact.declines, "5", f"{contact_id}: {contact.declines} are not the declines")
-            require(book.retry_at == contact.retry_at, "time", f"{contact_id}: pause until {contact.retry_at}")
-    for agent_id, agent in facts.agents.items():
-        mine = ws.agents[agent_id]
-        require(mine.held == agent.held, "3", f"{agent_id} should hold {mine.held}, holds {agent.held}")
-        require(tuple(mine.offers) == agent.offers, "2", f"{agent_id} should have {mine.offers}, has {agent.offers}")
-        told_of = (mine.presence, mine.reachable, mine.next_presence, mine.wrap_up_until, mine.grace_until)
-        is_so = (agent.presence, agent.reachable, agent.next_presence, agent.wrap_up_until, agent.grace_until)
-        require(told_of == is_so, "4", f"{agent_id} should be {told_of}, is {is_so}")
-        require(mine.idle_since == agent.idle_since, "5", f"{agent_id} is idle since {agent.idle_since}")
-    for offer_id, made in facts.offers.items():
-        entry = ws.offers[offer_id]
-        same = (entry.outcome, entry.expires_at) == (made.outcome, made.expires_at)
-        require(same, "2", f"offer {offer_id} should be {entry}, is {made}")

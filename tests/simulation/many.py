@@ -36,6 +36,7 @@ def play_one(seed: int) -> Result:
         "rollbacks": outcome.rollbacks,
         "recoveries": outcome.recoveries,
         "starts": outcome.starts,
+        "offers judged": outcome.judged,
         **{f"event {name}": number for name, number in outcome.events.items()},
         **{f"refused {name}": number for name, number in outcome.refusals.items()},
     }

@@ -19,6 +19,7 @@ from typing import Any
 from services.router import recovery
 from services.router.chain import Chain, Head
 from services.router.engine import (
+    admission,
     chains,
     conversations,
     demand,
@@ -30,12 +31,16 @@ from services.router.engine import (
     offers,
     presence,
     rooms,
+    slo,
+    supervision,
     truth,
+    waiting,
 )
-from services.router.engine.classes import CapabilityClass
+from services.router.engine.classes import CapabilityClass, Requirement
 from services.router.engine.engine import Engine
 from services.router.engine.index import Index
 from services.router.engine.records import Agent
+from services.router.engine.rooms import Rooms
 from services.router.engine.undo import Undo
 from services.router.engine.world import World
 from services.router.journal_time import JournalTime
@@ -84,7 +89,7 @@ MUTANTS = (
             Edit(
                 Replica._fold,
                 "            self._pending = None",
-                "            self.own_position, self._pending = self._pending.positions, None",
+                "            self.own_position, self._pending = self._pending.batch.positions, None",
             ),
             Edit(
                 Replica._read_inputs,
@@ -92,7 +97,7 @@ MUTANTS = (
                 "self.partition, max(self.positions, getattr(self, 'own_position', self.positions)),",
             ),
         ),
-        seed=4,
+        seed=2,
     ),
     Mutant(
         "a snapshot holds what is only proposed",
@@ -144,7 +149,7 @@ MUTANTS = (
         evolve_waiting._contact_requeued,
         "world.change_agent(ws, event.agent)",
         "ws.agents[event.agent]",
-        seed=5,
+        seed=3,
     ),
     _mutant(
         "the indexes are left as they were undone",
@@ -164,8 +169,8 @@ MUTANTS = (
         seed=1,
     ),
     _mutant("capacity weights are ignored", Agent.weight, "self.capacity_weights.get(kind, UNIT)", "UNIT", seed=1),
-    _mutant("channel limits are one too generous", rooms.with_capacity, "< limits[kind]", "<= limits[kind]", seed=2),
-    _mutant("source keys are not remembered", truth.remember_source, "contact)", "contact) if False else None", seed=1),
+    _mutant("channel limits are one too generous", rooms.with_capacity, "< limits[kind]", "<= limits[kind]", seed=3),
+    _mutant("source keys are not remembered", truth.remember_source, "contact)", "contact) if False else None", seed=0),
     _mutant("answers are not remembered", Engine._remember, "state.undo.put(", "(lambda *rest: None)("),
     _mutant(
         "public numbers start over with every policy",
@@ -184,10 +189,10 @@ MUTANTS = (
     _mutant("an offer's timer stays behind", Index.sync_offer, "self.timers.remove(old)", "pass"),
     _mutant("a freed agent is not fresh", Index._sync_free, "self.fresh_classes[new.known.number] = new.known", "pass"),
     _mutant("a fresh contact is not noted", Index.sync_contact, "self.fresh_contacts[contact_id] = None", "pass"),
-    _mutant("the language's minimum is ignored", CapabilityClass.speaks, ">= demand.language_min", ">= 1", seed=1),
-    _mutant("skills are ignored", CapabilityClass.why_not, "< level", "< 0"),
+    _mutant("the language's minimum is ignored", CapabilityClass.speaks, ">= demand.language_min", ">= 1", seed=0),
+    _mutant("skills are ignored", CapabilityClass.why_not, "< level", "< 0", seed=4),
     # Deciding.
-    _mutant("anybody may accept an offer", offers._own_open_offer, "ctx.actor.id != offer.agent", "False", seed=6),
+    _mutant("anybody may accept an offer", offers._own_open_offer, "ctx.actor.id != offer.agent", "False", seed=1),
     _mutant(
         "leaving availability keeps the offers",
         presence.withdraw_unaccepted,
@@ -199,7 +204,7 @@ MUTANTS = (
         presence.lose_lease,
         '*withdraw_offers(agent, ctx.workspace, "agent_lost")',
         "",
-        seed=1,
+        seed=13,
     ),
     _mutant("an offer is born expired", offers.make_offer, "ctx.now + queue.offer_timeout", "ctx.now"),
     _mutant(
@@ -207,10 +212,14 @@ MUTANTS = (
         fallback._why_not,
         "if name in visited",
         "if False",
-        seed=19,
+        seed=26,
     ),
     _mutant(
-        "customers are written to without their consent", fallback._why_not, "if not reach.consent", "if False", seed=5
+        "customers are written to without their consent",
+        fallback.why_unreachable,
+        "if not reach.consent",
+        "if False",
+        seed=4,
     ),
     _mutant(
         "one conversation opens two contacts",
@@ -223,28 +232,29 @@ MUTANTS = (
         conversations.receive_message,
         "if known is not None",
         "if False",
-        seed=1,
+        seed=0,
     ),
     _mutant(
         "a policy leaves offers that it forbids",
         Engine._follow_policy,
         "return made + self._withdraw_unfit(ctx, seq)",
         "return made",
+        seed=4,
     ),
-    _mutant("ids are made twice", offers.make_offer, "ctx.new_id()", "f'{ctx.command_id}.0'", seed=3),
+    _mutant("ids are made twice", offers.make_offer, "ctx.new_id()", "f'{ctx.command_id}.0'", seed=1),
     _mutant(
         "who waits longest is not asked for",
         chains.agent_score,
-        "MEASURES[strategy](agent, chain.queue)",
-        "0 if strategy == 'longest_idle' else MEASURES[strategy](agent, chain.queue)",
-        seed=1,
+        "MEASURES[strategy](agent, chain)",
+        "0 if strategy == 'longest_idle' else MEASURES[strategy](agent, chain)",
+        seed=4,
     ),
     _mutant(
         "the oldest contact is not the first",
         demand.order_of,
         "-contact.priority, contact.age_from",
         "-contact.priority, -contact.age_from",
-        seed=5,
+        seed=3,
     ),
     _mutant("priority does not count", demand.order_of, "-contact.priority", "0", seed=1),
     _mutant(
@@ -252,10 +262,70 @@ MUTANTS = (
         CapabilityClass._best_want,
         "best = (want[0], order)",
         "best = ((0, 0), order)",
-        seed=3,
+        seed=2,
     ),
     _mutant("declines are not counted", evolve_waiting.count_decline, "+ 1", "+ 0", seed=1),
     _mutant("a repeat is decided again", Engine.apply, "if known is not None", "if False"),
+    # The rules of queues, agents and time.
+    _mutant("a step is forgotten", waiting._rules, "if contact.steps < len(queue.steps)", "if False"),
+    _mutant("a language chain ends at once", waiting._rules, "if contact.widened < len(fallback)", "if False", seed=1),
+    _mutant("a flow stands still", waiting._rules, "station.until is not None", "False", seed=1),
+    _mutant("tiers are ignored", CapabilityClass.why_not, "member.tier > demand.tier", "False", seed=22),
+    _mutant("delays are ignored", CapabilityClass.why_not, "member.delay > demand.delay", "False", seed=2),
+    _mutant("a decline for good is forgotten", Index.bars, "rule.excludes(declines)", "False", seed=10),
+    _mutant("who hands a contact on gets it back", Index.bars, "agent == contact.excluded or ", "", seed=50),
+    _mutant("preferences are ignored", Index._waits_for, "if not wanted:", "if True:", seed=4),
+    _mutant("a frozen queue offers", Index.sync_queue, " or name in self.workspace.frozen", "", seed=1),
+    _mutant("a closed queue offers", Index.sync_queue, "if name in self.closed or", "if", seed=1),
+    _mutant(
+        "the rate window is off by one", Rooms._queue_is_open, "< queue.rate_limit[0]", "<= queue.rate_limit[0]", seed=7
+    ),
+    _mutant("a queue's limit is off by one", Rooms._queue_is_open, ">= most", "> most", seed=30),
+    _mutant("nobody is ever overdue", slo.worth, "if share < 1:", "if True:", seed=0),
+    _mutant("a deadline passes unnoticed", waiting._rules, 'yield "deadline"', 'if False: yield "deadline"', seed=0),
+    _mutant("nothing is kept free", Index.spared, "if not requirement.demand.spare:", "if True:", seed=0),
+    _mutant(
+        "a pause ends with the other offer", evolve_offers._back_to_waiting, "contact.retry_at)", "retry_at)", seed=0
+    ),
+    _mutant(
+        "a decline is forgotten with its pause",
+        evolve_waiting._decline_passed,
+        "contact.declined_at = {",
+        "contact.declines = {}; contact.declined_at = {",
+        seed=0,
+    ),
+    _mutant(
+        "an agent's limit is ignored",
+        Rooms.within_lasting_limit,
+        "return _is_below",
+        "return True or _is_below",
+        seed=3,
+    ),
+    _mutant("profiles are ignored", Requirement.fits, "set(profiles) <= set(signature.profiles)", "True", seed=1),
+    _mutant("what may be handled beside is ignored", rooms.channel_is_on, "if not agent.while_on", "if True", seed=39),
+    _mutant(
+        "a wrap-up of one queue is one of all",
+        offers.complete_contact,
+        'queue.wrap_up_scope == "queue"',
+        "False",
+        seed=48,
+    ),
+    _mutant(
+        "others keep the offer of an accepted contact", offers.accept_offer, "return [*others, ", "return [", seed=19
+    ),
+    _mutant(
+        "an agent is handed more than fits", supervision._refuse_without_room, "if not", "if False and not", seed=10
+    ),
+    _mutant(
+        "a full queue lets in",
+        admission.why_refused,
+        "waiting_in(ctx, queue.name) >= queue.max_waiting",
+        "False",
+        seed=2,
+    ),
+    _mutant(
+        "a call-back overflows for ever", waiting.is_done, "rule.queue in contact.overflowed or", "False or", seed=5
+    ),
 )
 
 

@@ -23,8 +23,9 @@ from tests.simulation.checkers import Referee
 from tests.simulation.faulty_log import Store, Weather
 from tests.simulation.ledger import DAY, Violation, require
 from tests.simulation.nodes import Node
+from tests.simulation.sender import Sender
 from tests.simulation.virtual_time import EPOCH_MS, Stalled, VirtualClock, VirtualLoop
-from tests.simulation.workload import People, Sender, size_of
+from tests.simulation.workload import People, size_of
 
 HOUR = 3_600_000
 DRAIN_S = 600.0
@@ -43,6 +44,8 @@ class Outcome:
     recoveries: int
     starts: int
     virtual_s: float
+    judged: int
+    """Offers that were held against the matching rule, pair by pair."""
     events: dict[str, int] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
 
@@ -347,6 +350,7 @@ class _World:
             recoveries=self.referee.recoveries,
             starts=sum(node.starts for node in self.nodes),
             virtual_s=round(self.loop.time(), 3),
+            judged=self.referee.judged,
             events=dict(sorted(self.referee.ledger.counts.items())),
             refusals=dict(sorted(self.referee.refusals.items())),
         )

@@ -1,4 +1,4 @@
-"""Seeded worlds: 200 in every test run; `make sim SEEDS=1000` for more, `make sim SEED=42` for one again."""
+"""Seeded worlds: 150 in every test run; `make sim SEEDS=1000` for more, `make sim SEED=42` for one again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.simulation.many import play
 from tests.simulation.run import simulate
 from tests.simulation.virtual_time import Stalled, VirtualLoop
 
-USUAL = 200
+USUAL = 150
 
 
 def _chosen() -> tuple[range, bool]:
@@ -33,36 +33,20 @@ def _chosen() -> tuple[range, bool]:
 
 NOT_PLAYED = frozenset(
     {
-        "AgeAdjusted",
-        "AgentPauseEnded",
-        "AgentPaused",
         "AgentRamped",
-        "ContactActivity",
-        "ContactAgedOut",
-        "ContactAssigned",
-        "ContactMoved",
-        "ContactPrioritised",
-        "ContactStepped",
-        "DeclineForgotten",
-        "DelayPassed",
+        "DeadlineNear",
         "HoursExtended",
-        "LanguageWidened",
-        "LimitSet",
         "OutboundAdvanced",
         "OutboundAttempted",
         "OutboundCreated",
         "OutboundEnded",
         "OutboundForgotten",
         "OutboundSkipped",
-        "PreferenceEnded",
-        "QueueFrozen",
-        "QueueHours",
-        "RateWindowMoved",
+        "ReserveReviewed",
     }
 )
-"""Events of rules that the ledger does not know, so worlds do not play them: a gap. These rules are judged by the slow
-matcher of `tests/oracle` and by scenarios, without crashes in between. Outbound messages are played by scenarios and by
-`tests/unit/engine/test_outbound.py`."""
+"""Events of rules that the worlds do not play yet: a gap. The slow matcher of `tests/oracle` judges them in random
+worlds without crashes, scenarios and `tests/unit/engine` do."""
 
 
 @pytest.mark.timeout(1800)
@@ -92,14 +76,14 @@ def _play_alone(seed: int) -> None:
 def _was_worth_it(totals: Counter[str]) -> None:
     """A world in which nothing happens proves nothing: all kinds of events and faults must have been met."""
     names = {event.__name__ for event in get_args(Event)} - {CommandRejected.__name__}
-    assert names >= NOT_PLAYED, f"no event any more: {sorted(NOT_PLAYED - names)}"
-    played = sorted(name for name in NOT_PLAYED if totals[f"event {name}"])
-    assert not played, f"worlds play these now, so they are to be demanded: {played}"
-    events = {f"event {name}" for name in names - NOT_PLAYED}
+    events = {f"event {name}" for name in names}
     faults = {"void records", "rollbacks", "recoveries"}
     answers = {"refused not_yours", "refused offer_expired", "refused offer_withdrawn", "refused wrong_state"}
+    answers.add("refused no_room")
     missing = {name for name in events | faults | answers if not totals[name]}
     assert not missing, f"never met in {USUAL} worlds: {sorted(missing)}"
+    judged, made = totals["offers judged"], totals["event OfferMade"]
+    assert judged > made * 0.8, f"only {judged} of {made} offers were held against the rule"
 
 
 def test_same_seed_is_the_same_world_in_every_process() -> None:

@@ -10,14 +10,11 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from shared.contracts import commands as cmd
 from shared.ids import address_key, content_ref, message_command_id, thread_key
-from shared.log.codec import encode_input
-from shared.log.port import LogUnavailable
 from shared.vocabulary import (
     AgentId,
     AutoClass,
@@ -31,10 +28,18 @@ from shared.vocabulary import (
     ThreadKey,
     Topic,
 )
-from tests.simulation.faulty_log import FaultyInputs, Store, Weather
 from tests.simulation.ledger import OPEN, AgentBook, Ledger, WorkspaceBook
-from tests.simulation.policies import KINDS, LANGUAGES, PRESENCES, SKILLS, random_policy
-from tests.simulation.virtual_time import VirtualClock
+from tests.simulation.policies import (
+    KINDS,
+    LANGUAGES,
+    PRESENCES,
+    PROFILES,
+    SKILLS,
+    VALUES,
+    Policies,
+)
+from tests.simulation.profiles import random_profile
+from tests.simulation.sender import Sender
 
 
 def _raw(version: int, role: str, command: str) -> bytes:
@@ -88,60 +93,6 @@ def size_of(dice: random.Random) -> Size:
     )
 
 
-class Sender:
-    """Appends commands until they are acknowledged; what was acknowledged must be dealt with."""
-
-    def __init__(self, store: Store, weather: Weather, clock: VirtualClock) -> None:
-        self._inputs = FaultyInputs(store, weather)
-        self._clock = clock
-        self._dice = weather.dice
-        self._numbers: dict[str, int] = {}
-        self.acknowledged: dict[str, str] = {}
-        self.sent: list[tuple[Topic, bytes]] = []
-
-    def fresh_id(self, prefix: str) -> str:
-        number = self._numbers.get(prefix, 0)
-        self._numbers[prefix] = number + 1
-        return f"{prefix}-{number}"
-
-    async def send(self, workspace: str, actor: cmd.Actor, command: cmd.Command, command_id: str = "") -> str:
-        """Durable when it returns. Sometimes the caller did not hear that, and sends the same again."""
-        if not command_id:
-            command_id = self.fresh_id(f"k{actor.id}")
-        record = cmd.Input(
-            id=command_id,
-            workspace=workspace,
-            actor=actor,
-            received_at=self._clock.now_ms(),
-            command=command,
-            digest="d" if self._dice.random() < 0.5 else "",
-        )
-        topic = Topic.INBOUND if isinstance(command, cmd.ReceiveMessage) else Topic.COMMANDS
-        data = encode_input(record)
-        await self.append(topic, data)
-        self.acknowledged[command_id] = type(command).__name__
-        self.sent.append((topic, data))
-        if self._dice.random() < 0.05:
-            await self.append(topic, data)
-        return command_id
-
-    async def append(self, topic: Topic, data: bytes) -> None:
-        while True:
-            with suppress(LogUnavailable):
-                await self._inputs.append(topic, 0, data)
-                return
-            await asyncio.sleep(self._dice.expovariate(1.0))
-
-    async def repeat_something(self) -> None:
-        """An old request once more: word for word, or another one under its id."""
-        if not self.sent:
-            return
-        topic, data = self._dice.choice(self.sent)
-        if self._dice.random() < 0.3:
-            data = data.replace(b'"digest":"d"', b'"digest":"other"')
-        await self.append(topic, data)
-
-
 class People:
     """Everybody in one workspace."""
 
@@ -155,6 +106,7 @@ class People:
         self.channels = dice.sample(names, size.channels)
         self.queues = [f"q{number}" for number in range(size.queues)]
         self.agents = [f"a{number}" for number in range(size.agents)]
+        self.policies = Policies(dice, self.queues, self.agents)
         self.operator = cmd.Actor(role=Role.OPERATOR, id=f"op-{name}")
         self.adapter = cmd.Actor(role=Role.ADAPTER, id=f"ad-{name}")
         self.supervisor = cmd.Actor(role=Role.SUPERVISOR, id=f"su-{name}")
@@ -196,6 +148,7 @@ class People:
             (2, lambda: self._put_agent(self.dice.choice(self.agents))),
             (4, self._lease),
             (2, self._supervise),
+            (5, lambda: self._by(self.supervisor, self._intervention())),
             (2, self._deliver),
             (2, self.sender.repeat_something),
             (1, self._poison),
@@ -216,34 +169,14 @@ class People:
             queues = self.dice.sample(queues, self.dice.randint(1, len(queues)))
         if self.dice.random() < 0.2:
             channels = self.dice.sample(channels, self.dice.randint(1, len(channels)))
-        policy = random_policy(self.dice, list(queues), list(channels))
+        policy = self.policies.document(list(queues), list(channels), self.sender.now_ms())
         if self.dice.random() < 0.05:
-            policy.pop(self.dice.choice(sorted(policy)))
+            policy.pop(self.dice.choice(("channels", "keep_ended_s", "lease", "presences", "queues")))
         await self.sender.send(self.name, self.operator, cmd.AdoptPolicy(policy=policy))
 
     async def _put_agent(self, agent: str) -> None:
-        dice = self.dice
-        languages = {
-            code: dice.randint(1, 5) if dice.random() < 0.4 else 5 for code in LANGUAGES if dice.random() < 0.85
-        }
-        if dice.random() < 0.2:
-            languages["pt-BR"] = dice.randint(1, 5)
-            items = list(languages.items())
-            dice.shuffle(items)
-            languages = dict(items)
         kinds = sorted({name.split(":")[0] for name in self.channels})
-        profile = cmd.PutAgent(
-            agent=AgentId(agent),
-            name=agent,
-            languages=languages,
-            skills={skill: dice.randint(1, 5) for skill in SKILLS if dice.random() < 0.8},
-            queues=tuple(queue for queue in self.queues if dice.random() < 0.8) if dice.random() < 0.4 else (),
-            channels=tuple(kind for kind in kinds if dice.random() < 0.8) if dice.random() < 0.4 else (),
-            capacity_total=dice.choice((1000, 1000, 2000, 2000, 3000, 4500, 0)),
-            capacity_per_channel={kind: dice.randint(0, 2) for kind in kinds if dice.random() < 0.2},
-            capacity_weights={kind: dice.choice((500, 1000, 1500, 2000)) for kind in kinds if dice.random() < 0.4},
-        )
-        await self.sender.send(self.name, self.operator, profile)
+        await self.sender.send(self.name, self.operator, random_profile(self.dice, agent, self.queues, kinds))
 
     async def _report_health(self) -> None:
         kind, account = self.dice.choice(self.channels).split(":")
@@ -268,6 +201,27 @@ class People:
             (1, lambda: self._by(self.supervisor, cmd.CompleteContact(contact=contact))),
             (1, lambda: self._by(self.supervisor, self._presence(self.dice.choice(self.agents)))),
         )
+
+    def _intervention(self) -> cmd.Command:
+        """What supervisors change by hand."""
+        dice = self.dice
+        contact, agent, queue = self._some_contact(), AgentId(dice.choice(self.agents)), dice.choice(self.queues)
+        limited = dice.choice(({}, {"agent": agent}, {"queue": queue}))
+        return dice.choice(
+            (
+                cmd.AssignContact(contact=contact, agent=agent, reason="s"),
+                cmd.PrioritiseContact(contact=contact, priority=dice.choice((-1, 0, 4))),
+                cmd.AdjustAge(contact=contact, add=dice.choice((-8_000, -1_000, 3_000, 10_000))),
+                cmd.SetLimit(most=dice.choice((None, None, 1, 2)), **limited),
+                cmd.FreezeQueue(queue=queue, frozen=dice.random() < 0.3),
+                cmd.ReopenContact(contact=self._ended_contact()),
+            )
+        )
+
+    def _ended_contact(self) -> ContactId:
+        contacts = self.book.contacts.values() if self.book else ()
+        ended = [contact.id for contact in contacts if contact.state not in OPEN]
+        return ContactId(self.dice.choice(ended) if ended else "nothing")
 
     async def _deliver(self) -> None:
         book = self.book
@@ -354,9 +308,32 @@ class People:
             queue=dice.choice((*self.queues, "no-such-queue")) if dice.random() < 0.15 else None,
             skills={dice.choice(SKILLS): dice.randint(1, 3)} if dice.random() < 0.2 else {},
             priority=dice.choice((0, 0, 0, 1, 5, -3)),
-            attributes={"vip": "yes"} if dice.random() < 0.1 else {},
             reach=ways,
+            **self._wishes(),
         )
+
+    def _wishes(self) -> dict[str, Any]:
+        """What a contact may ask for beside language and skills."""
+        dice = self.dice
+        wishes: dict[str, Any] = {}
+        if dice.random() < 0.4:
+            wishes["attributes"] = {"vip": dice.choice(VALUES), "due": dice.choice(("1", "2", "x"))}
+        if dice.random() < 0.2:
+            wishes["preferred"] = tuple(AgentId(agent) for agent in self._likeable())
+        if dice.random() < 0.15:
+            wishes["profiles"] = tuple(dice.sample(PROFILES, dice.randint(1, 2)))
+        if dice.random() < 0.1:
+            wishes["language_min"] = dice.randint(1, 4)
+        if dice.random() < 0.15:
+            wishes["flow"] = dice.choice(("f0", "f0", "f1", "f1", "no-such-flow"))
+        if dice.random() < 0.1:
+            wishes["queues"] = tuple(dice.sample(self.queues, dice.randint(1, len(self.queues))))
+        return wishes
+
+    def _likeable(self) -> list[str]:
+        """One or two agents to prefer."""
+        names = list(self.agents)
+        return self.dice.sample(names, min(len(names), self.dice.randint(1, 2)))
 
     async def _say(self, message: cmd.ReceiveMessage) -> None:
         self._said.append(message)
@@ -406,6 +383,9 @@ class People:
             language=self.dice.choice((None, *LANGUAGES)),
             priority=self.dice.choice((0, 2)),
             scheduled_at=later,
+            scheduled_priority=self.dice.choice((None, None, 6)),
+            waited=self.dice.choice((0, 0, 3_000)),
+            **self._wishes(),
         )
         await self._by(self.supervisor, call)
 
@@ -445,7 +425,7 @@ class People:
         dice = self.dice
         if dice.random() < 0.05:
             return self._mischief(book, agent)
-        if agent.presence != "available" and dice.random() < 0.7:
+        if agent.presence not in ("available", "training") and dice.random() < 0.85:
             return cmd.SetPresence(agent=AgentId(agent.id), presence="available")
         if agent.offers and dice.random() < 0.8:
             offer = OfferId(dice.choice(agent.offers))
@@ -458,14 +438,33 @@ class People:
             contact = ContactId(dice.choice(mine))
             if dice.random() < 0.5:
                 return cmd.CompleteContact(contact=contact, wrap_up_code="done")
-            if dice.random() < 0.6:
+            if dice.random() < 0.4:
                 return cmd.SendReply(contact=contact, content_ref="r:x")
-            return dice.choice((cmd.RequeueContact(contact=contact), cmd.CancelContact(contact=contact)))
-        if agent.wrap_up_until is not None and dice.random() < 0.5:
+            return self._hand_on(agent, contact)
+        if (agent.wrap_up_until is not None or agent.queue_wrap_up) and dice.random() < 0.5:
             if dice.random() < 0.5:
                 return cmd.ExtendWrapUp(agent=AgentId(agent.id), extend=dice.randint(0, 5_000))
             return cmd.FinishWrapUp(agent=AgentId(agent.id), code="c")
         return self._presence(agent.id) if dice.random() < 0.1 else None
+
+    def _hand_on(self, agent: AgentBook, contact: ContactId) -> cmd.Command:
+        """Other things to do with an assigned contact than to answer it."""
+        dice = self.dice
+        to_queue = cmd.TransferContact(
+            contact=contact,
+            queue=dice.choice(self.queues),
+            exclude_self=dice.random() < 0.6,
+            keep_age=dice.random() < 0.6,
+        )
+        return dice.choice(
+            (
+                cmd.RequeueContact(contact=contact),
+                cmd.CancelContact(contact=contact),
+                to_queue,
+                cmd.TransferContact(contact=contact, agent=AgentId(dice.choice(self.agents))),
+                cmd.SetContactActive(contact=contact, active=contact in agent.parked),
+            )
+        )
 
     def _presence(self, agent_id: str) -> cmd.SetPresence:
         dice = self.dice

@@ -66,7 +66,7 @@ class Spare:
 
     def sync(self, agent_id: AgentId, agent: Agent | None) -> None:
         """Bring the sums in step with one agent's facts."""
-        new = (agent.languages, free_room(agent)) if agent is not None and agent.takes_part else None
+        new = (agent.languages, free_room(agent)) if agent is not None and agent.takes_offers else None
         old = self._of.get(agent_id)
         if old == new:
             return

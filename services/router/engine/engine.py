@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from services.router.engine import queueing, setup
 from services.router.engine.context import Context
@@ -182,6 +183,7 @@ class Engine:
         live in the memory of the leader that made them and may have died with it."""
         decided = []
         self.unfinished.clear()
+        due = {timer[2] for timer in takewhile(lambda timer: timer[0] <= now, self.world.timers)}
         for number, (name, index) in enumerate(sorted(self.world.indexes.items())):
             index.fresh_contacts.clear()
             index.fresh_classes.update((known.number, known) for known in index.classes.values())
@@ -189,7 +191,10 @@ class Engine:
             sequence = workspace.sequence
             command_id = f"t{seq}.r{number}"
             ctx = Context(self.world, workspace, now, command_id, ROUTER)
-            events = self._withdraw_unfit(ctx, seq) + self._follow(ctx, seq)
+            events = self._withdraw_unfit(ctx, seq) + self._follow_presences(ctx, seq)
+            # What became due while nobody led comes first; the last of it is followed by the pass.
+            if name not in due:
+                events += self._route(ctx, seq)
             if events:
                 decided.append(Decided(command_id, name, "", "", sequence, tuple(events), None))
         return decided

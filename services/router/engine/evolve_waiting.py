@@ -24,6 +24,7 @@ def _contact_queued(world: World, ws: Workspace, event: ev.ContactQueued, at: in
         contact.steps = 0
         contact.stepped = {}
         contact.agent = None
+        contact.active = True
         contact.age_from = at
         contact.ended_at = None
         contact.end_reason = None

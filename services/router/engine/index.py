@@ -288,6 +288,10 @@ class Index:
             requirement = self._register(self._made(demand))
         return requirement
 
+    def plain_requirement_of(self, contact: Contact) -> Requirement:
+        """What the contact asks of whom somebody picks for it, whomever it would wait for."""
+        return self._made(self._demand_of(contact, None))
+
     def _demand_of(self, contact: Contact, preferred: tuple[str, ...] | None) -> Demand:
         queue = self.workspace.policy.queues[contact.queue]
         fallback = self.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
@@ -654,7 +658,7 @@ class Index:
                     changed.add(queue)
                 if not known[delay]:
                     del known[delay]
-        for queue in sorted(changed):
+        for queue in sorted(changed & self.queues.keys()):
             for _, contact_id in list(self.queues[queue].pending):
                 self.sync_contact(ContactId(contact_id))
 

@@ -58,7 +58,7 @@ def transfer_contact(ctx: Context, command: cmd.TransferContact) -> list[ev.Even
 
 def _refuse_without_room(ctx: Context, contact: Contact, target: Agent) -> None:
     """A direct transfer respects the target's presence, capacity and limits."""
-    requirement = ctx.index.requirement_of(contact)
+    requirement = ctx.index.plain_requirement_of(contact)
     if not requirement.fits(ctx.index.rooms.of(target)):
         raise Refused("no_room", f"{target.id} has no room for the contact", "agent")
 

@@ -1,0 +1,262 @@
+"""What the ledger knows of contacts, agents, offers and their workspace. Times in ms, policies as they were adopted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from shared.contracts.commands import Membership, Reach
+from tests.simulation.ledger.violation import require
+
+OPEN = ("scheduled", "waiting", "offered", "assigned")
+WAITS = ("waiting", "offered")
+Document = Mapping[str, Any]
+
+
+class Instant(NamedTuple):
+    """When an event happened, and who asked for it (`role:id`; empty for what happens by itself)."""
+
+    at: int
+    actor: str
+
+    @property
+    def role(self) -> str:
+        return self.actor.partition(":")[0]
+
+
+Booking = dict[type, Callable[["WorkspaceBook", Any, Instant], None]]
+"""By event: what checks and believes it."""
+
+
+@dataclass(slots=True)
+class ContactBook:
+    id: str
+    source_key: str
+    channel: str
+    account: str
+    thread: str
+    customer: str
+    sender: str
+    queue: str
+    language: str
+    priority: int
+    reach: dict[str, Reach]
+    attributes: Mapping[str, str]
+    preferred: tuple[str, ...]
+    profiles: tuple[str, ...]
+    flow: str | None
+    flow_step: int
+    created_at: int
+    age_from: int
+    queue_since: int
+    state: str
+    scheduled_at: int | None = None
+    scheduled_priority: int | None = None
+    agent: str | None = None
+    offers: tuple[str, ...] = ()
+    declines: dict[str, int] = field(default_factory=dict)
+    declined_at: dict[str, int] = field(default_factory=dict)
+    retry_at: int | None = None
+    ended_at: int | None = None
+    steps: int = 0
+    stepped: dict[str, int] = field(default_factory=dict)
+    delay: int = 0
+    widened: int = 0
+    preference_over: bool = False
+    past_age: int = 0
+    """The greatest age (ms) at which a queue had it aged out."""
+    deadline_near: bool = False
+    excluded: str | None = None
+    overflowed: tuple[str, ...] = ()
+    hops: list[tuple[str, str]] = field(default_factory=list)
+    episode: list[str] = field(default_factory=list)
+    """The channels that rules moved the contact away from or to since the customer last chose one."""
+
+    @property
+    def channel_name(self) -> str:
+        return f"{self.channel}:{self.account}"
+
+    def enter(self, queue: str, at: int) -> None:
+        """What counts from entering a queue begins anew, but each step comes once."""
+        self.stepped[self.queue] = self.steps
+        self.steps = self.stepped.get(queue, 0)
+        self.queue = queue
+        self.queue_since = at
+        self.delay = 0
+        self.widened = 0
+        self.preference_over = False
+        self.past_age = 0
+        self.deadline_near = False
+
+    def wait(self, retry_at: int | None = None) -> None:
+        self.state = "waiting"
+        self.agent = None
+        self.retry_at = retry_at
+
+    def count_decline(self, agent: str, at: int) -> None:
+        self.declines[agent] = self.declines.get(agent, 0) + 1
+        self.declined_at[agent] = at
+
+
+@dataclass(slots=True)
+class AgentBook:
+    id: str
+    queues: tuple[str, ...] = ()
+    memberships: dict[str, Membership] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    total: int | None = 1000
+    per_channel: dict[str, int] = field(default_factory=dict)
+    weights: dict[str, int] = field(default_factory=dict)
+    profiles: dict[str, int] = field(default_factory=dict)
+    while_on: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    max_contacts: int | None = None
+    wrap_up: int | None = None
+    reject_pause: int = 0
+    presence: str = "offline"
+    queue_presence: dict[str, str] = field(default_factory=dict)
+    next_presence: str | None = None
+    switch: dict[str, bool] = field(default_factory=dict)
+    reachable: bool = False
+    grace_until: int | None = None
+    wrap_up_until: int | None = None
+    queue_wrap_up: dict[str, int] = field(default_factory=dict)
+    paused_until: int | None = None
+    idle_since: int = 0
+    missed: int = 0
+    missed_in: dict[str, int] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+    parked: list[str] = field(default_factory=list)
+    offers: list[str] = field(default_factory=list)
+    assigned: dict[str, list[int]] = field(default_factory=dict)
+    """By queue, when the agent got a contact of it: all of them, whatever the engine has let go."""
+    recent: dict[str, list[int]] = field(default_factory=dict)
+    """Those of a queue with a rate limit that were not told to have left its window."""
+
+    @property
+    def working(self) -> dict[str, str]:
+        """What takes capacity: held or offered, but not parked, with its kind of channel."""
+        return {contact: kind for contact, kind in self.held.items() if contact not in self.parked}
+
+    @property
+    def is_done(self) -> bool:
+        """Nothing is held and no wrap-up runs."""
+        return not self.held and self.wrap_up_until is None
+
+    def is_member(self, queue: str) -> bool:
+        return not self.queues or queue in self.queues
+
+    def presence_towards(self, queue: str) -> str:
+        return self.queue_presence.get(queue, self.presence)
+
+    def release(self, contact: str, at: int) -> None:
+        require(contact in self.held, "2", f"{self.id} does not hold {contact}")
+        del self.held[contact]
+        if contact in self.parked:
+            self.parked.remove(contact)
+        self.idle_since = at
+
+
+@dataclass(slots=True)
+class OfferBook:
+    id: str
+    contact: str
+    agent: str
+    made_at: int
+    expires_at: int | None
+    outcome: str = ""
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A contact that comes in with this decision: how many waited before it, and whether its queue was staffed."""
+
+    contact: str
+    queue: str
+    waiting: int
+    staffed: bool
+    station: str | None = None
+    """Where its flow begins, if it has one."""
+    moved: bool = False
+
+
+@dataclass(slots=True)
+class WorkspaceBook:
+    name: str
+    policy_version: int = 0
+    queues: dict[str, Document] = field(default_factory=dict)
+    channels: dict[str, Document] = field(default_factory=dict)
+    flows: dict[str, Document] = field(default_factory=dict)
+    policy: Document = field(default_factory=dict)
+    health: dict[str, str] = field(default_factory=dict)
+    hours: dict[str, tuple[bool, int]] = field(default_factory=dict)
+    """Of queues with opening hours: whether they were said to be open, and when."""
+    frozen: set[str] = field(default_factory=set)
+    queue_limits: dict[str, int | None] = field(default_factory=dict)
+    agent_limit: tuple[int | None] | None = None
+    reserve_reviewed: int = 0
+    agents: dict[str, AgentBook] = field(default_factory=dict)
+    contacts: dict[str, ContactBook] = field(default_factory=dict)
+    offers: dict[str, OfferBook] = field(default_factory=dict)
+    replies: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, tuple[str, int]] = field(default_factory=dict)
+    threads: dict[str, set[str]] = field(default_factory=dict)
+    arrival: Arrival | None = None
+    sequence: int = 0
+    received: int = 0
+    ended: int = 0
+    forgotten: int = 0
+
+    def is_down(self, channel: str) -> bool:
+        return self.health.get(channel) == "down"
+
+    def contact_in(self, contact_id: str, *states: str) -> ContactBook:
+        """The contact, which must be in one of the states."""
+        contact = self.contacts.get(contact_id)
+        require(contact is not None, "1", f"contact {contact_id} does not exist (any more)")
+        assert contact is not None
+        require(contact.state in states, "1", f"contact {contact_id} is {contact.state}, not {' or '.join(states)}")
+        return contact
+
+    def waiting_in(self, queue: str) -> int:
+        return sum(1 for contact in self.contacts.values() if contact.queue == queue and contact.state in WAITS)
+
+    def is_there(self, agent: AgentBook, queue: str) -> bool:
+        """Whether the desk answers and the presence, towards this queue, is one that it accepts."""
+        return agent.reachable and agent.presence_towards(queue) in self.queues[queue]["accepts_presence"]
+
+    def is_staffed(self, queue: str) -> bool:
+        return any(agent.is_member(queue) and self.is_there(agent, queue) for agent in self.agents.values())
+
+    def route(self, contact: ContactBook) -> list[Document]:
+        """The stations of the contact's flow; none without a flow, and none for its default queue."""
+        flow = self.flows.get(contact.flow) if contact.flow else None
+        if flow is None:
+            return []
+        for each in flow["filters"]:
+            if fits(contact.attributes, each["match"]):
+                return list(each["steps"])
+        return [{"queue": flow["default_queue"], "until_age_s": None}]
+
+    def way_out(self, contact: ContactBook) -> str | None:
+        """The first channel that a contact on a channel that is down could be moved to."""
+        fallback = self.channels[contact.channel_name]["fallback"] if contact.channel_name in self.channels else ()
+        left = {hop[0] for hop in contact.hops}
+        for step in fallback:
+            name = f"{step['channel']}:{step['account']}"
+            reach = contact.reach.get(step["channel"])
+            if name not in left and not self.is_down(name) and reach is not None and reach.verified and reach.consent:
+                return name
+        return None
+
+
+def fits(attributes: Mapping[str, str], match: Mapping[str, str]) -> bool:
+    return all(attributes.get(name) == value for name, value in match.items())
+
+
+def is_open(queue: Document, at: int) -> bool:
+    """Whether the time lies in the opening hours, which are written down with the policy."""
+    if queue["business_hours"] is None:
+        return True
+    return any(begin <= at < end for begin, end in queue["open_ms"])

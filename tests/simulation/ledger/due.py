@@ -1,0 +1,126 @@
+"""What is due when: (due, kind, id), of everything that happens only because time passes.
+
+Redirects are not here: they are due as soon as a channel is down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from tests.simulation.ledger.books import WAITS, AgentBook, ContactBook, Document, WorkspaceBook
+
+Due = tuple[int, str, str]
+
+
+def timers(ws: WorkspaceBook) -> Iterator[Due]:
+    """Everything that a workspace waits for."""
+    if not ws.policy:
+        return
+    for name, queue in ws.queues.items():
+        turn = next_turn(queue, ws.hours[name][1]) if name in ws.hours else None
+        if turn is not None:
+            yield turn, "hours", name
+    for offer in ws.offers.values():
+        if not offer.outcome and offer.expires_at is not None:
+            yield offer.expires_at, "offer", offer.id
+    for agent in ws.agents.values():
+        yield from _of_agent(ws, agent)
+    for contact in ws.contacts.values():
+        yield from _of_contact(ws, contact)
+
+
+def next_turn(queue: Document, since: int) -> int | None:
+    """When a queue with opening hours opens or closes next."""
+    if queue["business_hours"] is None:
+        return None
+    return min((time for interval in queue["open_ms"] for time in interval if time > since), default=None)
+
+
+def _of_agent(ws: WorkspaceBook, agent: AgentBook) -> Iterator[Due]:
+    for kind, due in (("grace", agent.grace_until), ("wrap_up", agent.wrap_up_until), ("pause", agent.paused_until)):
+        if due is not None:
+            yield due, kind, agent.id
+    for queue, until in agent.queue_wrap_up.items():
+        yield until, "queue_wrap_up", f"{agent.id}:{queue}"
+    for queue, times in agent.recent.items():
+        rate = ws.queues[queue]["rate_limit"] if queue in ws.queues else None
+        if rate is not None and times:
+            yield times[0] + rate["window_s"] * 1000, "rate", f"{agent.id}:{queue}"
+
+
+def _of_contact(ws: WorkspaceBook, contact: ContactBook) -> Iterator[Due]:
+    if contact.state == "scheduled":
+        yield contact.scheduled_at or 0, "scheduled", contact.id
+    elif contact.ended_at is not None:
+        yield contact.ended_at + ws.policy["keep_ended_s"] * 1000, "forget", contact.id
+    elif contact.state in WAITS:
+        if contact.retry_at is not None and not ws.is_down(contact.channel_name):
+            yield contact.retry_at, "retry", contact.id
+        for kind, due in _rules(ws, contact):
+            yield due, kind, contact.id
+
+
+def _rules(ws: WorkspaceBook, contact: ContactBook) -> Iterator[tuple[str, int]]:
+    queue, since = ws.queues[contact.queue], contact.queue_since
+    if contact.steps < len(queue["steps"]):
+        yield "step", since + queue["steps"][contact.steps]["after_s"] * 1000
+    delays = [m.delay for a in ws.agents.values() for m in a.memberships.values() if m.queue == contact.queue]
+    for delay in delays:
+        if delay > contact.delay:
+            yield "delay", since + delay
+    chain = language_chain(ws, contact)
+    if contact.widened < len(chain):
+        yield "language", since + chain[contact.widened]["after_s"] * 1000
+    wanted = queue["preferred"]
+    if contact.preferred and wanted["enabled"] and wanted["fallback"] != "hold" and not contact.preference_over:
+        yield "preference", since + wanted["wait_s"] * 1000
+    if queue["decline"]["policy"] == "after_s" and contact.declined_at:
+        yield "decline", min(contact.declined_at.values()) + queue["decline"]["after_s"] * 1000
+    if queue["max_age_s"] is not None and contact.past_age < queue["max_age_s"] * 1000:
+        yield "age", contact.age_from + queue["max_age_s"] * 1000 + 1
+    near = deadline(ws, contact)
+    if near is not None and not contact.deadline_near:
+        yield "deadline", near
+    if queue["max_wait_s"] is not None and (queue["max_wait_interrupts_offer"] or not contact.offers):
+        yield "max_wait", since + queue["max_wait_s"] * 1000
+    for rule in overflows(ws, contact):
+        yield "overflow", since + rule["when"]["wait_exceeds_s"] * 1000
+    station = ws.route(contact)[contact.flow_step : contact.flow_step + 1]
+    if station and station[0]["until_age_s"] is not None:
+        yield "flow", contact.created_at + station[0]["until_age_s"] * 1000
+
+
+def deadline(ws: WorkspaceBook, contact: ContactBook) -> int | None:
+    """When so much of its target is used up that no room is kept free before a contact; None if none ever is."""
+    queue, slo = ws.queues[contact.queue], ws.policy["slo"]
+    reserve = slo["reserve"]
+    if queue["contact_order"] != "slo" or reserve is None or contact.channel not in reserve["channels"]:
+        return None
+    target_s = queue["target_s"].get(contact.channel) or slo["target_s"].get(contact.channel, slo["other_target_s"])
+    target: int = target_s * 1000
+    if slo["priority_shortens"] and contact.priority > 0:
+        target //= 1 + contact.priority
+    elif slo["priority_shortens"]:
+        target *= 1 - contact.priority
+    share: float = reserve["until_share"]
+    return contact.age_from + math.ceil(target * share)
+
+
+def language_chain(ws: WorkspaceBook, contact: ContactBook) -> list[Document]:
+    """The other languages that will do in time, for the language asked for."""
+    language = contact.language
+    if language == "und":
+        language = ws.queues[contact.queue]["default_language"] or "und"
+    return list(ws.policy.get("language_fallback", {}).get(language, ()))
+
+
+def overflows(ws: WorkspaceBook, contact: ContactBook) -> list[Document]:
+    """The overflows by waiting that have not had their turn with the contact."""
+    return [
+        rule
+        for rule in ws.queues[contact.queue]["overflow"]
+        if rule["when"]["wait_exceeds_s"] is not None
+        and rule["queue"] not in contact.overflowed
+        and not (rule["action"] == "callback" and contact.channel == "callback")
+    ]

@@ -1,0 +1,90 @@
+"""What must be so for an offer to be allowed at all, of the queue, the contact and the agent."""
+
+from __future__ import annotations
+
+from tests.simulation.ledger.books import AgentBook, ContactBook, WorkspaceBook, fits, is_open
+
+
+def why_held_back(ws: WorkspaceBook, contact: ContactBook, at: int) -> str | None:
+    """Why nobody may be offered the contact at this time; None if nothing forbids it."""
+    queue = ws.queues[contact.queue]
+    most = queue["max_offers"]
+    if most != "all" and len(contact.offers) >= most:
+        return f"{most} agents look at it already"
+    if contact.retry_at is not None and contact.retry_at > at:
+        return "it pauses after a decline"
+    if contact.queue in ws.frozen:
+        return f"{contact.queue} is frozen"
+    if _is_closed(ws, contact.queue, at):
+        return f"{contact.queue} is closed"
+    if not queue["auto_assign"]:
+        return f"{contact.queue} offers nothing by itself"
+    if _is_too_old(ws, contact, at):
+        return "it is too old"
+    if any(fits(contact.attributes, match) for match in queue["exclude"]):
+        return "its attributes exclude it"
+    if ws.is_down(contact.channel_name):
+        return f"{contact.channel_name} is down"
+    return None
+
+
+def _is_closed(ws: WorkspaceBook, queue: str, at: int) -> bool:
+    return not is_open(ws.queues[queue], at)
+
+
+def _is_too_old(ws: WorkspaceBook, contact: ContactBook, at: int) -> bool:
+    most: int | None = ws.queues[contact.queue]["max_age_s"]
+    return most is not None and at - contact.age_from > most * 1000
+
+
+def why_away(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:
+    """Why the agent is offered nothing of this queue and channel now; None if they take it."""
+    queue, kind = contact.queue, contact.channel
+    if not ws.is_there(agent, queue):
+        return f"is {agent.presence_towards(queue)} or unreachable"
+    if agent.next_presence is not None:
+        return f"is about to be {agent.next_presence}"
+    if max(agent.wrap_up_until or 0, agent.queue_wrap_up.get(queue, 0)) > at:
+        return "is in wrap-up"
+    if (agent.paused_until or 0) > at:
+        return "pauses after a rejection"
+    if not agent.switch.get(kind, True):
+        return f"has switched {kind} off"
+    if any(kind not in agent.while_on.get(held, (kind,)) for held in agent.held.values()):
+        return f"gets no {kind} beside {sorted(agent.held.values())}"
+    return None
+
+
+def why_no_member(contact: ContactBook, agent: AgentBook) -> str | None:
+    """What keeps the agent out of the contact's queue and channel at any time."""
+    if not agent.is_member(contact.queue):
+        return f"is not in {contact.queue}"
+    member = agent.memberships.get(contact.queue)
+    if agent.channels and contact.channel not in agent.channels:
+        return f"does not handle {contact.channel}"
+    if member is not None and member.channels and contact.channel not in member.channels:
+        return f"does not handle {contact.channel} in {contact.queue}"
+    return None
+
+
+def why_barred(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:
+    """Why this one agent is out for this one contact: delay, hand-over, declines."""
+    member = agent.memberships.get(contact.queue)
+    if member is not None and at - contact.queue_since < member.delay:
+        return f"waits {member.delay} ms before contacts of {contact.queue}"
+    if contact.id in agent.held:
+        return "has it already"
+    if agent.id == contact.excluded:
+        return "handed it on"
+    return _why_declined(ws, contact, agent.id, at)
+
+
+def _why_declined(ws: WorkspaceBook, contact: ContactBook, agent: str, at: int) -> str | None:
+    rule, declines = ws.queues[contact.queue]["decline"], contact.declines.get(agent, 0)
+    if not declines:
+        return None
+    if rule["policy"] == "never" or (rule["max"] is not None and declines >= rule["max"]):
+        return f"declined it {declines} times, for good"
+    if rule["policy"] == "after_s" and at < contact.declined_at[agent] + rule["after_s"] * 1000:
+        return "declined it a moment ago"
+    return None

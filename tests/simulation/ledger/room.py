@@ -1,0 +1,53 @@
+"""The bounds of what an agent may hold. An offer takes room like an accepted contact."""
+
+from __future__ import annotations
+
+from tests.simulation.ledger.books import AgentBook, ContactBook, WorkspaceBook
+
+
+def why_full(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:
+    """The first bound that one more contact would exceed; None if there is room."""
+    if not bypasses(ws, contact, agent, "capacity"):
+        full = _own_bounds(ws, contact, agent)
+        if full is not None:
+            return full
+    return _bounds_of_queue(ws, contact.queue, agent, at)
+
+
+def bypasses(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, what: str) -> bool:
+    """Whether the contact waits for this very agent, in a queue that does not look at this then."""
+    rule = ws.queues[contact.queue]["preferred"]
+    waits = rule["enabled"] and not contact.preference_over
+    return bool(waits and agent.id in contact.preferred and what in rule["bypass"])
+
+
+def _own_bounds(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook) -> str | None:
+    kind, working = contact.channel, agent.working
+    load = sum(agent.weights.get(each, 1000) for each in working.values())
+    if agent.total is not None and load + agent.weights.get(kind, 1000) > agent.total:
+        return f"a load of {load} of {agent.total}"
+    if list(working.values()).count(kind) >= agent.per_channel.get(kind, len(working) + 1):
+        return f"{agent.per_channel[kind]} of {kind} already"
+    for profile in contact.profiles:
+        taken = sum(1 for held in working if profile in ws.contacts[held].profiles)
+        if taken >= agent.profiles.get(profile, 0):
+            return f"{taken} of profile {profile} already"
+    limit = agent.max_contacts or (ws.policy.get("max_per_agent") if ws.agent_limit is None else ws.agent_limit[0])
+    if limit is not None and len(working) >= limit:
+        return f"{len(working)} contacts of {limit} already"
+    return None
+
+
+def _bounds_of_queue(ws: WorkspaceBook, queue: str, agent: AgentBook, at: int) -> str | None:
+    rules = ws.queues[queue]
+    of_queue = sum(1 for held in agent.working if ws.contacts[held].queue == queue)
+    limit = ws.queue_limits.get(queue, rules["max_per_agent"])
+    if limit is not None and of_queue >= limit:
+        return f"{of_queue} contacts of {queue}, where {limit} are the most"
+    rate = rules["rate_limit"]
+    if rate is not None:
+        since = at - rate["window_s"] * 1000
+        recent = sum(1 for time in agent.assigned.get(queue, ()) if time > since)
+        if recent >= rate["max"]:
+            return f"{recent} contacts of {queue} within {rate['window_s']} s"
+    return None

@@ -1,0 +1,194 @@
+"""Events of contacts that wait: where they wait, which rules time brings into force, what is changed by hand."""
+
+from __future__ import annotations
+
+from shared.contracts import events as ev
+from tests.simulation.ledger.books import WAITS, Booking, ContactBook, Instant, WorkspaceBook
+from tests.simulation.ledger.due import deadline, language_chain, overflows
+from tests.simulation.ledger.violation import require
+
+
+def queued(ws: WorkspaceBook, event: ev.ContactQueued, now: Instant) -> None:
+    if event.reason == "reopened":
+        contact = ws.contact_in(event.contact, "completed", "cancelled", "abandoned")
+        contact.enter(event.queue, now.at)
+        contact.steps, contact.stepped = 0, {}
+        contact.age_from = now.at
+        contact.ended_at = None
+        ws.ended -= 1
+    else:
+        contact = ws.contact_in(event.contact, "scheduled")
+        require((contact.scheduled_at or 0) <= now.at, "time", f"{contact.id} is due too early")
+        contact.enter(event.queue, now.at)
+    if contact.scheduled_priority is not None:
+        contact.priority = contact.scheduled_priority
+    contact.wait()
+
+
+def moved(ws: WorkspaceBook, event: ev.ContactMoved, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, "assigned" if event.reason == "transfer" else "waiting")
+    require(event.from_queue == contact.queue, "5", f"{contact.id} leaves {event.from_queue}, it is in {contact.queue}")
+    require(not contact.offers, "2", f"{contact.id} moves while it is on offer")
+    _MOVE[event.reason](ws, contact, event, now)
+    if event.age_from is not None:
+        require(event.reason == "transfer", "5", f"{contact.id} loses its age by {event.reason}")
+        contact.age_from = event.age_from
+    if event.channel is not None:
+        contact.channel = event.channel
+    contact.excluded = event.excluded
+    contact.enter(event.queue, now.at)
+    contact.wait()
+
+
+def _transferred(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, now: Instant) -> None:
+    assert contact.agent is not None
+    handed_on = now.role != "agent" or now.actor == f"agent:{contact.agent}"
+    require(handed_on, "2", f"{now.actor} hands on the contact of {contact.agent}")
+    ws.agents[contact.agent].release(contact.id, now.at)
+
+
+def _overflowed(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, now: Instant) -> None:
+    arrival = ws.arrival
+    if arrival is not None and arrival.contact == contact.id and not arrival.moved:
+        arrival.moved = True
+        why = ws.queues[contact.queue]["overflow"]
+    else:
+        waited = now.at - contact.queue_since
+        why = [rule for rule in overflows(ws, contact) if rule["when"]["wait_exceeds_s"] * 1000 <= waited]
+    targets = [rule["queue"] or contact.queue for rule in why if rule["action"] in ("move_to", "callback")]
+    require(event.queue in targets, "time", f"{contact.id} overflows to {event.queue} without a reason")
+    contact.overflowed = (*contact.overflowed, event.queue)
+
+
+def _stepped_out(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, now: Instant) -> None:
+    step = ws.queues[contact.queue]["steps"][contact.steps - 1]
+    require(step["move_to"] == event.queue, "5", f"{contact.id} goes to {event.queue}, its step says {step['move_to']}")
+
+
+def _went_on(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, now: Instant) -> None:
+    route = ws.route(contact)
+    ends = route[contact.flow_step]["until_age_s"]
+    require(contact.created_at + ends * 1000 <= now.at, "time", f"{contact.id} leaves its station too early")
+    right = event.flow_step is not None and event.flow_step > contact.flow_step
+    require(right, "5", f"{contact.id} goes from station {contact.flow_step} to {event.flow_step}")
+    contact.flow_step = event.flow_step or 0
+    station = route[contact.flow_step]["queue"]
+    require(event.queue == station, "5", f"{contact.id} goes to {event.queue}, its flow says {station}")
+
+
+_MOVE = {"transfer": _transferred, "overflow": _overflowed, "step": _stepped_out, "flow": _went_on}
+
+
+def _after(contact: ContactBook, since: int, seconds: int, now: Instant, what: str) -> None:
+    require(since + seconds * 1000 <= now.at, "time", f"{contact.id}: {what} too early")
+
+
+def stepped(ws: WorkspaceBook, event: ev.ContactStepped, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, *WAITS)
+    require(event.steps == contact.steps + 1, "5", f"{contact.id} steps from {contact.steps} to {event.steps}")
+    step = ws.queues[contact.queue]["steps"][contact.steps]
+    _after(contact, contact.queue_since, step["after_s"], now, "a step")
+    contact.steps = event.steps
+
+
+def delay_passed(ws: WorkspaceBook, event: ev.DelayPassed, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, *WAITS)
+    right = contact.delay < event.delay <= now.at - contact.queue_since
+    require(right, "time", f"{contact.id} has waited {now.at - contact.queue_since} ms, not {event.delay}")
+    contact.delay = event.delay
+
+
+def language_widened(ws: WorkspaceBook, event: ev.LanguageWidened, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, *WAITS)
+    require(event.languages == contact.widened + 1, "5", f"{contact.id} skips a language")
+    step = language_chain(ws, contact)[contact.widened]
+    _after(contact, contact.queue_since, step["after_s"], now, "a language")
+    contact.widened = event.languages
+
+
+def preference_ended(ws: WorkspaceBook, event: ev.PreferenceEnded, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, *WAITS)
+    wanted = ws.queues[contact.queue]["preferred"]
+    require(wanted["fallback"] != "hold", "5", f"{contact.id} should wait for {contact.preferred} for ever")
+    _after(contact, contact.queue_since, wanted["wait_s"], now, "the preference ends")
+    contact.preference_over = True
+
+
+def aged_out(ws: WorkspaceBook, event: ev.ContactAgedOut, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, "waiting")
+    most = ws.queues[contact.queue]["max_age_s"]
+    require(now.at - contact.age_from > most * 1000, "time", f"{contact.id} is not older than {most} s")
+    contact.past_age = most * 1000
+
+
+def deadline_near(ws: WorkspaceBook, event: ev.DeadlineNear, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, *WAITS)
+    near = deadline(ws, contact)
+    require(near is not None and near <= now.at, "time", f"{contact.id} is near its deadline at {near}")
+    contact.deadline_near = True
+
+
+def decline_forgotten(ws: WorkspaceBook, event: ev.DeclineForgotten, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, *WAITS)
+    rule = ws.queues[contact.queue]["decline"]
+    signs_in = rule["reset_on_login"] and ws.agents[event.agent].presence == "available"
+    require(signs_in, "5", f"{contact.queue} forgets no decline")
+    del contact.declines[event.agent]
+    contact.declined_at.pop(event.agent, None)
+
+
+def decline_passed(ws: WorkspaceBook, event: ev.DeclinePassed, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, *WAITS)
+    rule = ws.queues[contact.queue]["decline"]
+    require(rule["policy"] == "after_s", "5", f"{contact.queue} lets no decline pass")
+    _after(contact, contact.declined_at[event.agent], rule["after_s"], now, f"the decline of {event.agent} passes")
+    del contact.declined_at[event.agent]
+
+
+def retry_due(ws: WorkspaceBook, event: ev.RetryDue, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, *WAITS)
+    require(contact.retry_at is not None, "time", f"{contact.id} has no pause that could be over")
+    require((contact.retry_at or 0) <= now.at, "time", f"the pause of {contact.id} ends too early")
+    contact.retry_at = None
+
+
+# By hand
+
+
+def prioritised(ws: WorkspaceBook, event: ev.ContactPrioritised, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, "scheduled", "assigned", *WAITS)
+    if event.reason == "step":
+        step = _step_just_taken(ws, contact)
+        require(step == event.priority, "5", f"{contact.id} gets priority {event.priority}, its step says {step}")
+    contact.priority = event.priority
+    contact.deadline_near = False
+
+
+def _step_just_taken(ws: WorkspaceBook, contact: ContactBook) -> int | None:
+    """The priority that the newest step gives."""
+    priority: int | None = ws.queues[contact.queue]["steps"][contact.steps - 1]["set_priority"]
+    return priority
+
+
+def age_adjusted(ws: WorkspaceBook, event: ev.AgeAdjusted, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, "scheduled", *WAITS)
+    contact.age_from = event.age_from
+    contact.past_age = 0
+    contact.deadline_near = False
+
+
+BOOK: Booking = {
+    ev.ContactQueued: queued,
+    ev.ContactMoved: moved,
+    ev.ContactStepped: stepped,
+    ev.DelayPassed: delay_passed,
+    ev.LanguageWidened: language_widened,
+    ev.PreferenceEnded: preference_ended,
+    ev.ContactAgedOut: aged_out,
+    ev.DeadlineNear: deadline_near,
+    ev.DeclineForgotten: decline_forgotten,
+    ev.DeclinePassed: decline_passed,
+    ev.RetryDue: retry_due,
+    ev.ContactPrioritised: prioritised,
+    ev.AgeAdjusted: age_adjusted,
+}

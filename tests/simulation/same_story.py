@@ -1,0 +1,78 @@
+"""The ledger and the engine's facts must tell the same story, about every contact, agent and offer."""
+
+from __future__ import annotations
+
+from services.router.engine.engine import Engine
+from services.router.engine.records import Agent, Contact
+from services.router.engine.state import Workspace
+from tests.simulation.ledger import AgentBook, ContactBook, WorkspaceBook, require
+
+_OF_CONTACTS = (
+    "queue",
+    "channel",
+    "account",
+    "thread",
+    "language",
+    "priority",
+    "age_from",
+    "steps",
+    "delay",
+    "widened",
+    "preference_over",
+    "past_age",
+    "deadline_near",
+    "excluded",
+    "flow_step",
+    "overflowed",
+    "ended_at",
+)
+"""What both call by the same name."""
+_OF_AGENTS = ("presence", "queue_presence", "reachable", "next_presence", "missed", "missed_in")
+_UNTIL = ("wrap_up_until", "queue_wrap_up", "grace_until", "paused_until")
+
+
+def compare(engine: Engine, name: str, ws: WorkspaceBook) -> None:
+    """Hold the facts of a workspace against the ledger's."""
+    facts = engine.state.workspaces[name]
+    require(list(facts.contacts) == list(ws.contacts), "1", f"{name} holds other contacts than were received")
+    for contact_id, contact in facts.contacts.items():
+        _compare_contact(ws.contacts[contact_id], contact)
+    for agent_id, agent in facts.agents.items():
+        _compare_agent(ws.agents[agent_id], agent)
+    _compare_offers(ws, facts)
+    limits = (frozenset(ws.frozen), ws.queue_limits, ws.agent_limit)
+    held = (facts.frozen, dict(facts.queue_limits), facts.agent_limit)
+    require(limits == held, "3", f"{name} should be under {limits}, is under {held}")
+
+
+def _compare_contact(book: ContactBook, contact: Contact) -> None:
+    told = {"state": book.state, **{field: getattr(book, field) for field in _OF_CONTACTS}}
+    held = {"state": contact.state.value, **{field: getattr(contact, field) for field in _OF_CONTACTS}}
+    wrong = {field: (told[field], held[field]) for field in told if told[field] != held[field]}
+    require(not wrong, "1", f"{book.id} (should be, is): {wrong}")
+    require(book.offers == contact.offers, "2", f"{book.id} should be on offer {book.offers}, is {contact.offers}")
+    if book.state in ("waiting", "offered", "assigned"):
+        require(book.queue_since == contact.queue_since, "5", f"{book.id} is in its queue since {contact.queue_since}")
+        require(book.agent == contact.agent, "2", f"{book.id} should be with {book.agent}, is {contact.agent}")
+        require(book.declines == contact.declines, "5", f"{book.id}: {contact.declines} are not the declines")
+        require(book.declined_at == contact.declined_at, "5", f"{book.id}: {contact.declined_at} are not the times")
+        require(book.retry_at == contact.retry_at, "time", f"{book.id}: pause until {contact.retry_at}")
+
+
+def _compare_agent(book: AgentBook, agent: Agent) -> None:
+    require(book.held == agent.held, "3", f"{book.id} should hold {book.held}, holds {agent.held}")
+    require(tuple(book.parked) == agent.parked, "3", f"{book.id} should have parked {book.parked}, has {agent.parked}")
+    require(tuple(book.offers) == agent.offers, "2", f"{book.id} should have {book.offers}, has {agent.offers}")
+    for fields, invariant in ((_OF_AGENTS, "4"), (_UNTIL, "time")):
+        wrong = {f: (getattr(book, f), getattr(agent, f)) for f in fields if getattr(book, f) != getattr(agent, f)}
+        require(not wrong, invariant, f"{book.id} (should be, is): {wrong}")
+    recent = {queue: tuple(times) for queue, times in book.recent.items()}
+    require(recent == agent.assigned_times, "time", f"{book.id} got {recent}, not {agent.assigned_times}")
+    require(book.idle_since == agent.idle_since, "5", f"{book.id} is idle since {agent.idle_since}")
+
+
+def _compare_offers(ws: WorkspaceBook, facts: Workspace) -> None:
+    for offer_id, made in facts.offers.items():
+        book = ws.offers[offer_id]
+        same = (book.outcome, book.expires_at) == (made.outcome, made.expires_at)
+        require(same, "2", f"offer {offer_id} should be {book}, is {made}")

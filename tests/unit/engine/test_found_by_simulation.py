@@ -1,0 +1,72 @@
+"""Faults that simulated days found, each in its smallest form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from services.router.engine import engine
+from shared.contracts import commands as cmd
+from shared.contracts import events as ev
+from shared.contracts.commands import Membership
+from shared.vocabulary import AgentId, ContactId
+from tests.builders import ADAPTER, START, SUPERVISOR, Centre, acting, agent, message, policy, presence, queue
+
+ANA, BEN = AgentId("ana"), AgentId("ben")
+
+
+def test_policy_without_a_queue_in_which_an_agent_has_a_delay() -> None:
+    centre = Centre(policy([queue("general"), queue("cards")]))
+    centre.do(replace(agent("ana"), memberships=(Membership(queue="cards", delay=1_000),)))
+    centre.do(cmd.AdoptPolicy(policy=policy([queue("general")])))
+    assert list(centre.ws.policy.queues) == ["general"]
+
+
+def test_new_leader_offers_nothing_of_a_queue_that_has_closed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = policy([queue()])
+    document["queues"][0]["business_hours"] = {"tz": "UTC", "weekly": {}, "closed_dates": []}
+    document["queues"][0]["open_ms"] = [[START - 1, START + 10_000]]
+    centre = Centre(document)
+    centre.do(agent("ana", capacity=2))
+    centre.write("c1")
+    centre.write("c2")
+    # The routing pass makes its first offer, and the leader ends before it can go on.
+    monkeypatch.setattr(engine, "MOST_OFFERS", 1)
+    monkeypatch.setattr(centre, "_fire", lambda: None)
+    centre.do(presence("ana"), by=acting(ANA))
+    made = centre.leave_unled(30)
+    assert not any(isinstance(event, ev.OfferMade) for event in made)
+
+
+def test_transfer_to_an_agent_without_room_is_refused_though_the_contact_prefers_another() -> None:
+    centre = Centre(policy([queue(preferred={"wait_s": 60, "bypass": ["capacity"]})]))
+    centre.staff(agent("ana"), agent("ben", capacity=0))
+    centre.do(replace(message("c1"), preferred=(ANA,)), by=ADAPTER)
+    contact = centre.contact("c1")
+    centre.accept("ana")
+    centre.do(cmd.TransferContact(contact=contact.id, agent=BEN), by=acting(ANA))
+    assert centre.contact("c1").agent == ANA
+
+
+def test_reopened_contact_can_be_parked_again() -> None:
+    centre = Centre(policy([queue()]))
+    centre.staff(agent("ana"))
+    contact: ContactId = centre.write("c1").id
+    centre.accept("ana")
+    centre.do(cmd.SetContactActive(contact=contact, active=False), by=acting(ANA))
+    centre.complete("ana")
+    centre.do(cmd.ReopenContact(contact=contact), by=SUPERVISOR)
+    centre.accept("ana")
+    centre.do(cmd.SetContactActive(contact=contact, active=False), by=acting(ANA))
+    assert centre.agent("ana").parked == (contact,)
+
+
+def test_station_for_some_agents_leaves_the_preference_in_force() -> None:
+    stations = [{"queue": "general", "only_agents": ["ben"]}]
+    flow = {"name": "f", "default_queue": "general", "filters": [{"match": {}, "steps": stations}]}
+    centre = Centre(policy([queue(preferred={"wait_s": 60})], flows=[flow]))
+    centre.staff(agent("ana"), agent("ben"))
+    centre.do(replace(message("c1"), preferred=(ANA,), flow="f"), by=ADAPTER)
+    contact = centre.contact("c1")
+    assert contact.offers == ()
