@@ -77,6 +77,8 @@ def test_of_a_message_each_step_is_shown(tmp_path: Path, capsys: pytest.CaptureF
     file = tmp_path / "message.yaml"
     file.write_text(MESSAGE)
     assert main(["scenarios", str(file)]) == 0
+    file.write_text(MESSAGE.replace("setup: {}", "setup: {queues: []}"))
+    assert main(["scenarios", str(file)]) == 0
     file.write_text(MESSAGE.replace("pending, attempts: [chat, email]", "failed, attempts: email"))
 
     assert main(["scenarios", str(file)]) == 1

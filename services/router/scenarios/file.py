@@ -179,7 +179,7 @@ class Setup(_Strict):
     limits: GlobalSetup = Field(GlobalSetup(), alias="global")
     ramp: list[RampStep] = []
     clock: ClockSetup | None = None
-    queues: list[QueueSetup] = Field([QueueSetup(name="general")], min_length=1)
+    queues: list[QueueSetup] = []
     agents: list[AgentSetup] = []
     workflows: list[FlowSetup] = []
     language_fallback: dict[str, list[LanguageStep]] = {}

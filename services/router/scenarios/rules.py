@@ -24,10 +24,12 @@ def policy_of(scenario: words.Scenario) -> Policy:
 
 def _described(scenario: words.Scenario) -> Policy:
     setup, kinds = scenario.setup, _kinds_of(scenario)
+    # A scenario of messages alone has no use for queues, but a policy has.
+    queues = setup.queues or [words.QueueSetup(name="general")]
     document: dict[str, Any] = {
-        "channels": [{"kind": kind, "account": ACCOUNT, "queue": setup.queues[0].name} for kind in sorted(kinds)],
+        "channels": [{"kind": kind, "account": ACCOUNT, "queue": queues[0].name} for kind in sorted(kinds)],
         "own_kinds": sorted(kinds - {kind.value for kind in ChannelKind}),
-        "queues": [_queue(queue, auto_accept=setup.auto_accept) for queue in setup.queues],
+        "queues": [_queue(queue, auto_accept=setup.auto_accept) for queue in queues],
         "flows": [_flow(flow) for flow in setup.workflows],
         "presences": dict.fromkeys(sorted(_presences_of(scenario)), ""),
         "max_per_agent": setup.limits.max_per_agent,
