@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from services.router.engine.records import Contact
 from services.router.engine.state import Workspace
-from services.router.engine.waits import NO_LINE, changed, judge, line_name, promise
+from services.router.engine.waits import NO_LINE, changed, judge, line_name, promise, queue_of
 from services.router.engine.world import World
 from shared.vocabulary import ContactState
 
@@ -40,7 +40,7 @@ def follow(world: World, ws: Workspace, contact: Contact, before: Place | None, 
 def forget_lines(world: World, ws: Workspace) -> None:
     """Queues that the policy does not name any more have no lines, unless somebody is still in them."""
     for name, line in list(ws.lines.items()):
-        if not line.waiting and name.partition(":")[2] not in ws.policy.queues:
+        if not line.waiting and queue_of(name) not in ws.policy.queues:
             world.state.undo.delete(ws.lines, name)
 
 

@@ -30,8 +30,10 @@ FIRST_HALF, FIRST_MOST = 0.7, 2.3
 """The multipliers to begin with: the quantiles of an exponential wait."""
 SLOWEST, FASTEST = 0.001, 1000.0
 """Between these the multipliers stay."""
-FIRM = 0.02
+FIRM = 0.015
 """The least step of a multiplier, as a share of it: what it settles to."""
+CROWD = 100
+"""With so many in the line the least step is half as large: as many bounds are out that no step can mend any more."""
 SETTLES = 5
 """The step shrinks like 1/(1 + n/5) with the number of waits that were judged."""
 KEPT_MEMORY = 1 / 300
@@ -88,6 +90,16 @@ NO_LINE = Line()
 def line_name(queue: str, kind: str) -> str:
     """Under which a workspace keeps a line."""
     return f"{kind}:{queue}"
+
+
+def kind_of(name: str) -> str:
+    """The kind of channel of a line."""
+    return name.partition(":")[0]
+
+
+def queue_of(name: str) -> str:
+    """The queue of a line."""
+    return name.partition(":")[2]
 
 
 def expected(ahead: int, rate: float, leaving: float) -> float:
@@ -180,7 +192,7 @@ def judge(line: Line, given: Promise, wait: int, *, answered: bool) -> Line:
     The multipliers follow what would have been right now, the shares what was given then: a bound that was given hours
     ago must not be corrected over and over again before the first correction has shown.
     """
-    rate = max(FIRM, SETTLES / (SETTLES + line.judged))
+    rate = max(FIRM / (1 + line.waiting / CROWD), SETTLES / (SETTLES + line.judged))
     part = max(KEPT_MEMORY, 1 / (line.judged + 1))
     half, most, half_kept, most_kept, judged = line.half, line.most, line.half_kept, line.most_kept, line.judged
     if answered or wait > given.estimate * half:
