@@ -137,7 +137,7 @@ function updateQueue(row, queue) {
   say(row.children[0], nameWord(queue.queue));
   const ranges = Object.entries(queue.wait_ranges ?? {});
   const told = ranges.map(([kind, range]) => `${channelWord(kind)}: ${waitRange(/** @type {any} */ (range))}`);
-  say(row.children[1], told.join("; ") || "no estimate yet");
+  say(row.children[1], told.join("\n") || "no estimate yet");
 }
 
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && void ask());
