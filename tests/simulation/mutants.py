@@ -28,6 +28,7 @@ from services.router.engine import (
     evolve_setup,
     evolve_waiting,
     fallback,
+    lines,
     offers,
     presence,
     rooms,
@@ -142,6 +143,13 @@ MUTANTS = (
         Undo.rollback,
         "zip(type(record).MUTABLE, values, strict=True)",
         "list(zip(type(record).MUTABLE, values, strict=True))[:-1]",
+        seed=1,
+    ),
+    _mutant(
+        "who joined a line stays in it when that is taken back",
+        lines._join,
+        "world.state.undo.put(ws.lines, name, line)",
+        "ws.lines[name] = line",
         seed=1,
     ),
     _mutant(
