@@ -1,4 +1,4 @@
-"""`python -m services.router`: runs a router process, creates workspaces, looks into a log, plays scenarios.
+"""`python -m services.router`: runs a router process, creates workspaces, looks into a log, plays scenarios and days.
 
 The tools that look (`verify`, `snapshot`, `explain`) read beside running processes and change nothing.
 """
@@ -150,6 +150,15 @@ async def explain_moment(address: str, workspace: str, contact: str, moment: str
 
 def main(arguments: list[str]) -> int:
     """0 if all is well, 1 if a check or the service failed, 2 for wrong arguments, settings or an unreadable log."""
+    try:
+        if arguments[:1] == ["twin"]:
+            # Not loaded above: a router that serves has no use for tables and bars.
+            from services.router.twin import command
+
+            return command.main(arguments[1:])
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     chosen = _parser().parse_args(arguments)
     try:
         if chosen.role is not None and chosen.command is None:
@@ -224,6 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     scenarios = commands.add_parser("scenarios", help="play policy tests through the engine")
     scenarios.add_argument("files", nargs="+", type=Path, help="YAML files, or folders of them")
     scenarios.add_argument("--json", action="store_true", help="one object a line")
+    commands.add_parser("twin", help="play a day through the engine, under one policy or several", add_help=False)
     policy = commands.add_parser("policy", help="look at a policy before it is adopted")
     looks = policy.add_subparsers(dest="tool", required=True)
     lint = looks.add_parser("lint", help="what it will not do as it seems to")
