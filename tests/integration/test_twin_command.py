@@ -77,6 +77,17 @@ def test_seeds_are_paired_days_with_intervals() -> None:
     assert paired["low"] <= paired["mean"] <= paired["high"]
 
 
+def test_an_erlang_model_beside_its_closed_form() -> None:
+    model = ("--model", "b", "--lambda", "9", "--mu", "1", "--agents", "10", "--contacts", "300", "--repetitions", "4")
+    done = twin("erlang", *model, "--report", "json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["expected"]["p_abandon"] == pytest.approx(0.16796, abs=1e-5)
+    assert report["simulated"]["p_abandon"]["low"] < report["simulated"]["p_abandon"]["high"]
+    text = twin("erlang", *model)
+    assert "P(abandon)" in text.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -88,6 +99,8 @@ def test_seeds_are_paired_days_with_intervals() -> None:
             ("--arrivals", "/none", "--agents", "/none", "--config", "/none", "--policy", "bullseye"),
             "/none: No such file",
         ),
+        (("erlang", "--model", "c", "--lambda", "9", "--mu", "1", "--agents", "9"), "grows without end"),
+        (("erlang", "--model", "a", "--lambda", "9", "--mu", "1", "--agents", "9"), "--theta: goes with model a"),
         (("--scenario", "night_shift", "--policy", "bullseye", "--absent", "2"), "is not between 0 and 1"),
     ],
 )

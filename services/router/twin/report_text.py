@@ -33,7 +33,7 @@ def rendered(table: Table) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def made(title: str, first: str, columns: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
+def made(title: str | None, first: str, columns: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
     """A plain table: the first column names, the others are numbers."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, title_style="")
     table.add_column(first, no_wrap=True)
