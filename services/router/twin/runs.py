@@ -59,7 +59,7 @@ class Run:
     what_if: WhatIf = NOTHING
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=16)
 def day_of(source: Files | Made) -> Day:
     """The day. Raises `UnreadableDay`."""
     if isinstance(source, Made):
