@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from services.router.twin import erlang_command, staff_command
+from services.router.twin import erlang_command, replay_command, staff_command
 from services.router.twin.day import UnreadableDay, as_files
 from services.router.twin.day_options import add_day, heading_of, sources_of
 from services.router.twin.generate import SCENARIOS, generate
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     made.set_defaults(run=_generate)
     erlang_command.add_to(tools)
     staff_command.add_to(tools)
+    replay_command.add_to(tools)
     return twin
 
 

@@ -88,7 +88,8 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Who works. `languages`: proficiency above 0 up to 1; `shifts`: (begin, end) in ms, in order."""
+    """Who works. `languages`: proficiency above 0 up to 1; `shifts`: (begin, end) in ms, in order.
+    `profile`: what else a journal tells, by the fields of `PutAgent`."""
 
     id: str
     languages: Mapping[str, float]
@@ -96,6 +97,7 @@ class Agent:
     capacity: float
     shifts: tuple[tuple[int, int], ...]
     skills: Mapping[str, int] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def on_shift(self) -> int:

@@ -58,6 +58,10 @@ class Desk:
         self.stamp += 1
         return work
 
+    def holds(self, contact: int) -> bool:
+        """Whether the contact is in hand."""
+        return contact in self._held
+
     def next_done(self) -> tuple[int, int] | None:
         """When which contact will be done if nothing changes, (ms, contact); None with nothing in hand."""
         if not self._held:

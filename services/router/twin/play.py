@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from services.router.twin.policies import accounts_of, fine_level
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.contracts.opening import with_opening
-from shared.vocabulary import AddressKey, AgentId, ChannelHealth, ContactId, Presence, Role, ThreadKey
+from shared.vocabulary import UNKNOWN_LANGUAGE, AddressKey, AgentId, ChannelHealth, ContactId, Presence, Role, ThreadKey
 
 WORKSPACE: Final = "twin"
 MIDNIGHT: Final = 1_767_571_200_000
@@ -76,12 +76,17 @@ class Played:
     cpu_s: float
 
 
-def play(day: Day, document: dict[str, Any], *, outages: Sequence[Outage] = (), seed: int = 0) -> Played:
+def play(
+    day: Day, document: dict[str, Any], *, outages: Sequence[Outage] = (), seed: int = 0, begins: int | None = None
+) -> Played:
     """Play the day under a policy (a document on the fine scale, see `policies.py`). The same arguments give the same
     result. `seed`: of what is not in the day, which is how customers stand to the channel that a fallback takes them
-    to. Raises `UnreadableDay` if the engine refuses policy or agents."""
+    to. `begins`: when the day begins (ms since the epoch), if not on the Monday that the twin plays otherwise. Raises
+    `UnreadableDay` if the engine refuses policy or agents."""
     started = time.process_time()
-    centre = _Centre(day, document, outages, seed)
+    if begins is None:
+        begins = MIDNIGHT + round(day.config.begins_s * 1000)
+    centre = _Centre(day, document, outages, seed, begins)
     centre.run()
     return Played(
         day=day,
@@ -95,7 +100,7 @@ def play(day: Day, document: dict[str, Any], *, outages: Sequence[Outage] = (), 
 class _Centre:
     """The engine and the people around it."""
 
-    def __init__(self, day: Day, document: dict[str, Any], outages: Sequence[Outage], seed: int) -> None:
+    def __init__(self, day: Day, document: dict[str, Any], outages: Sequence[Outage], seed: int, begins: int) -> None:
         self.day = day
         self.engine = Engine()
         self.cases = [Case(arrival, arrival.channel) for arrival in day.arrivals]
@@ -105,7 +110,7 @@ class _Centre:
         self._accounts = accounts_of(document)
         self._outages = outages
         self._seed = seed
-        self._base = MIDNIGHT + round(day.config.begins_s * 1000)
+        self._base = begins
         self._number = 0
         self._unsettled = 0
         self._cases_by_contact: dict[ContactId, int] = {}
@@ -132,6 +137,7 @@ class _Centre:
                     capacity_total=round(agent.capacity * UNIT),
                     capacity_weights=weights,
                     position=number,
+                    **agent.profile,
                 ),
                 f"agent {agent.id!r}",
             )
@@ -336,7 +342,8 @@ class _Centre:
         case.answered = self._now
         case.agent = agent.id
         weight = self.day.config.weight[case.channel]
-        self.desks[agent.id].take(number, case.arrival.work, proficiency(agent, case.arrival), weight, self._now)
+        pace = proficiency(agent.languages, case.arrival.language)
+        self.desks[agent.id].take(number, case.arrival.work, pace, weight, self._now)
         changed[agent.id] = None
 
     def _is_done(self, agent: str, stamp: int, number: int) -> None:
@@ -358,7 +365,9 @@ class _Centre:
             self._at(done[0], _DONE, (agent, desk.stamp, done[1]))
 
 
-def proficiency(agent: Agent, arrival: Arrival) -> float:
-    """How fast the agent is in the contact's language; one who does not speak it, and got it all the same, manages half
-    as fast as anybody could."""
-    return agent.languages.get(arrival.language, 0.5)
+def proficiency(languages: Mapping[str, float], language: str) -> float:
+    """How fast somebody with these languages is in the contact's. Who does not speak it, and got it all the same, is
+    half as fast as anybody could be; where it is not known, everybody is as fast as can be."""
+    if language == UNKNOWN_LANGUAGE:
+        return 1.0
+    return languages.get(language, 0.5)

@@ -117,8 +117,8 @@ def refined(document: Document) -> Document:
         queue["auto_accept"] = True
         queue["language_min"] = FINE[queue["language_min"]]
         for key in ("skills", "default_skills"):
-            queue[key] = {skill: FINE[level] for skill, level in queue[key].items()}
-        for step in queue["steps"]:
+            queue[key] = {skill: FINE[level] for skill, level in queue.get(key, {}).items()}
+        for step in queue.get("steps", ()):
             step["set_min"] = {skill: FINE[level] for skill, level in step["set_min"].items()}
     return document
 
