@@ -33,6 +33,18 @@ def fine_level(value: float) -> int:
     return max(1, round(100 * value))
 
 
+def slo(config: Config) -> Document:
+    """By deadlines, as the engine does unless a policy says otherwise."""
+    return _one_queue(config, {"contact_order": "slo", "strategy": "slo"})
+
+
+def slo_strict(config: Config) -> Document:
+    """The same, but oldest first among those who ask for the same, overdue or not."""
+    document = slo(config)
+    document["slo"]["strict"] = True
+    return document
+
+
 def fifo_longest_idle(config: Config) -> Document:
     """First come, first served, whatever the channel; to whoever has been idle longest."""
     return _one_queue(config, {"contact_order": "score", "priority_unit_s": 0})
@@ -73,7 +85,8 @@ def bullseye(config: Config) -> Document:
 
 
 NAMED: Final[Mapping[str, Callable[[Config], Document]]] = {
-    made.__name__: made for made in (fifo_longest_idle, priority_longest_idle, most_available, round_robin, bullseye)
+    made.__name__: made
+    for made in (fifo_longest_idle, priority_longest_idle, most_available, round_robin, bullseye, slo, slo_strict)
 }
 """The policies that the twin knows by name. Each makes a document for `AdoptPolicy`, with levels on the fine scale."""
 
@@ -120,7 +133,7 @@ def refined(document: Document) -> Document:
             queue[key] = {skill: FINE[level] for skill, level in queue.get(key, {}).items()}
         for step in queue.get("steps", ()):
             step["set_min"] = {skill: FINE[level] for skill, level in step["set_min"].items()}
-    return document
+    return _with_fine_values(document) if "slo" in document else document
 
 
 def accounts_of(document: Document) -> dict[str, str]:
@@ -146,7 +159,8 @@ def _step_up(config: Config, rank: int) -> int:
 
 def _queue(name: str, config: Config) -> Document:
     targets = {kind: round(seconds) for kind, seconds in config.sl_target_s.items() if kind in config.weight}
-    return {"name": name, "auto_accept": True, "target_s": targets}
+    plain = {"contact_order": "priority", "strategy": "longest_idle"}
+    return {"name": name, "auto_accept": True, "target_s": targets, **plain}
 
 
 def _channel(kind: str, queue: str, config: Config, *, priority: int) -> Document:
@@ -158,5 +172,17 @@ def _channel(kind: str, queue: str, config: Config, *, priority: int) -> Documen
 
 def _validated(config: Config, channels: list[Document], queues: list[Document]) -> Document:
     own = sorted(set(config.kinds) - {kind.value for kind in ChannelKind})
-    document = {"channels": channels, "queues": queues, "own_kinds": own, "keep_ended_s": 31 * 86_400}
-    return Policy.model_validate(document).model_dump(mode="json")
+    document = {
+        "channels": channels,
+        "queues": queues,
+        "own_kinds": own,
+        "keep_ended_s": 31 * 86_400,
+        "slo": {"slowdown": [config.slowdown[k] for k in sorted(config.slowdown)]},
+    }
+    return _with_fine_values(Policy.model_validate(document).model_dump(mode="json"))
+
+
+def _with_fine_values(document: Document) -> Document:
+    """Levels are hundredths, so a level's value is told by itself."""
+    document["slo"]["level_values"] = {str(level): level / 100 for level in range(1, 101)}
+    return document
