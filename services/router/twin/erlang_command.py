@@ -40,8 +40,8 @@ _TOLD = {"p_wait": "P(wait)", "asa": "ASA", "sl": "service level", "p_abandon": 
 
 
 def _run(chosen: argparse.Namespace) -> str:
-    if (chosen.model == "a") != (chosen.theta is not None):
-        raise UnreadableDay("--theta: goes with model a, and only with it")
+    if (chosen.model == "a") != bool(chosen.theta):
+        raise UnreadableDay("--theta: above 0 with model a, and only there")
     if chosen.contacts < 1 or chosen.repetitions < 2 or chosen.target < 0:
         raise UnreadableDay("--contacts from 1, --repetitions from 2 and --target from 0 on")
     centre = Centre(chosen.model, chosen.rate, chosen.mu, chosen.theta or 0.0, chosen.agents, chosen.target)

@@ -44,7 +44,7 @@ PER_AGENT: Final = 15.2
 CEILING: Final = 3.5
 """No scenario makes more of a channel's peak than this."""
 PRIORITY_SHARE: Final = 0.06
-SAMPLED: Final = 400_000
+MOST_CONTACTS: Final = 400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def generate(scenario: str, seed: int, *, agents: int = 100, load: float = 1.0) 
     Raises `UnreadableDay` for a scenario or size that there is none of."""
     if scenario not in SCENARIOS:
         raise UnreadableDay(f"there is no scenario {scenario!r}: one of {', '.join(SCENARIOS)}")
-    if agents < len(LANGUAGES) or not 0 < load * agents * PER_AGENT * 12 <= SAMPLED:
+    if agents < len(LANGUAGES) or not 0 < load * agents * PER_AGENT * 12 <= MOST_CONTACTS:
         raise UnreadableDay(f"{agents} agents with load {load:g}: at least {len(LANGUAGES)} agents, and a sane load")
     what = SCENARIOS[scenario]
     roster = tuple(_roster(what.shape, seed, agents))

@@ -236,6 +236,9 @@ class _Centre:
                 self.cases[self._cases_by_contact[event.contact]].cancelled = True
         for agent in changed:
             self._expect(agent)
+        if self.engine.unfinished:
+            # What was too much for one decision goes on at once, not with the next thing that happens.
+            self._tick()
 
     # Customers
 

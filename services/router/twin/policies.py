@@ -22,6 +22,8 @@ FINE: Final = {1: 1, 2: 70, 3: 80, 4: 90, 5: 100}
 """What a level from 1 to 5 asks for at least, on the twin's scale; a level of 1 asks for nothing."""
 VALUES: Final = {1: 0.6, 2: 0.7, 3: 0.8, 4: 0.9, 5: 1.0}
 """How fast somebody of a level is."""
+MOST_AT_ONCE: Final = 20
+"""A policy says no more about how agents slow down."""
 RINGS: Final = ((95, 0.25), (85, 0.25), (1, None))
 """Of `bullseye`: the least level of each ring, and after which share of the target it opens to the next."""
 
@@ -177,7 +179,7 @@ def _validated(config: Config, channels: list[Document], queues: list[Document])
         "queues": queues,
         "own_kinds": own,
         "keep_ended_s": 31 * 86_400,
-        "slo": {"slowdown": [config.slowdown[k] for k in sorted(config.slowdown)]},
+        "slo": {"slowdown": [min(10.0, config.slowdown[k]) for k in sorted(config.slowdown)][:MOST_AT_ONCE]},
     }
     return _with_fine_values(Policy.model_validate(document).model_dump(mode="json"))
 

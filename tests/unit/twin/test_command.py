@@ -40,7 +40,7 @@ NIGHT = ("--scenario", "night_shift", "--policy", "bullseye")
             "/none: No such file",
         ),
         (("erlang", "--model", "c", "--lambda", "9", "--mu", "1", "--agents", "9"), "grows without end"),
-        (("erlang", "--model", "a", "--lambda", "9", "--mu", "1", "--agents", "9"), "--theta: goes with model a"),
+        (("erlang", "--model", "a", "--lambda", "9", "--mu", "1", "--agents", "9"), "--theta: above 0 with model a"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(
