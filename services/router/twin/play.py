@@ -47,14 +47,15 @@ class Outage:
 
 @dataclass(slots=True)
 class Case:
-    """What became of one arrival: on which channel, answered when and by whom, or left when. Times in ms from the
-    beginning of the day; neither answered nor left: it waited when the day was over, or a rule ended it."""
+    """What became of one arrival: on which channel, answered when and by whom and done when, or left when. Times in ms
+    from the beginning of the day; neither answered nor left: it waited when the day was over, or a rule ended it."""
 
     arrival: Arrival
     channel: str
     answered: int | None = None
     left: int | None = None
     agent: str | None = None
+    done: int | None = None
     cancelled: bool = False
     contact: ContactId | None = field(default=None, repr=False)
 
@@ -354,10 +355,10 @@ class _Centre:
         if desk.stamp != stamp:
             return
         desk.put_away(number, self._now)
-        contact = self.cases[number].contact
-        assert contact is not None
-        decided = self._do(cmd.CompleteContact(contact=contact))
-        self._then(decided)
+        case = self.cases[number]
+        assert case.contact is not None
+        case.done = self._now
+        self._then(self._do(cmd.CompleteContact(contact=case.contact)))
         self._expect(agent)
 
     def _expect(self, agent: str) -> None:

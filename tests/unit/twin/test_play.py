@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 
 from services.router.twin.day import UnreadableDay
+from services.router.twin.generate import generate
 from services.router.twin.measure import measure
-from services.router.twin.play import Outage
+from services.router.twin.play import Outage, play
+from services.router.twin.policies import policy_for
 from tests.unit.twin.days import agent, arrival, by_id, played
+
+HOUR_MS = 3_600_000
 
 
 def test_a_free_agent_answers_at_once_and_the_next_customer_waits_for_the_end() -> None:
@@ -124,6 +128,40 @@ def test_the_same_day_twice_is_the_same() -> None:
     first, second = (played(arrivals, agents, "round_robin") for _ in range(2))
     assert first.cases == second.cases
     assert first.busy == second.busy
+
+
+@pytest.mark.parametrize("policy", ["fifo_longest_idle", "priority_longest_idle", "most_available", "round_robin"])
+def test_on_a_whole_night_nobody_has_too_much_and_nobody_waits_before_a_free_agent(policy: str) -> None:
+    day = generate("night_shift", 7, load=1.2)
+    run = play(day, policy_for(policy, day.config))
+    agents = {each.id: each for each in day.agents}
+    held = {name: [case for case in run.cases if case.agent == name] for name in agents}
+
+    def room(name: str, at: int) -> float:
+        weights = day.config.weight
+        now = [c for c in held[name] if (c.answered or 0) <= at and (c.done is None or at < c.done)]
+        return agents[name].capacity - sum(weights[case.channel] for case in now)
+
+    def on_shift(name: str, at: int) -> bool:
+        return any(begin <= at < end for begin, end in agents[name].shifts)
+
+    for case in run.cases:
+        if case.answered is not None and case.agent is not None:
+            able = agents[case.agent]
+            assert case.arrival.language in able.languages
+            assert case.channel in able.channels
+            assert on_shift(able.id, case.answered)
+            assert room(able.id, case.answered) >= 0
+    for at in range(100_001, 8 * HOUR_MS, 240_007):
+        for case in run.cases:
+            until = next((end for end in (case.answered, case.left) if end is not None), day.end)
+            if case.arrival.at < at < until:
+                could = [
+                    name
+                    for name, each in agents.items()
+                    if case.arrival.language in each.languages and case.channel in each.channels and on_shift(name, at)
+                ]
+                assert all(room(name, at) < day.config.weight[case.channel] for name in could), (at, case)
 
 
 def test_an_arrival_that_the_engine_refuses_is_named() -> None:
