@@ -216,13 +216,15 @@ def _row_label(words: str, y: float) -> str:
 
 
 def _mark(x: float, y: float, place: int) -> str:
+    """One of four shapes, filled; the same ones hollow for the next four series."""
     shape = place % 4
+    kind = f'class="{"fill" if place % 8 < 4 else "hollow"} s{colour(place)}"'
     if shape == 0:
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="fill s{colour(place)}"/>'
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" {kind}/>'
     if shape == 1:
-        return f'<rect x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9" class="fill s{colour(place)}"/>'
+        return f'<rect x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9" {kind}/>'
     if shape == 2:
         points = f"{x:.1f},{y - 6:.1f} {x + 5.5:.1f},{y + 4.5:.1f} {x - 5.5:.1f},{y + 4.5:.1f}"
     else:
         points = f"{x:.1f},{y - 6:.1f} {x + 6:.1f},{y:.1f} {x:.1f},{y + 6:.1f} {x - 6:.1f},{y:.1f}"
-    return f'<polygon points="{points}" class="fill s{colour(place)}"/>'
+    return f'<polygon points="{points}" {kind}/>'
