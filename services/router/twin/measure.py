@@ -2,7 +2,8 @@
 
 Service level: answered within the target / arrived. Whoever left or still waits at the end of the day was not answered.
 Waits (`p95`, `p99`, `max`) are those of the answered, and of whoever still waits at the end as long as they did; `asa`
-is the mean of the answered alone. Shares from 0 to 1, seconds.
+is the mean of the answered alone. Languages are told without mail, whose long targets would hide how they fare; where
+there is nothing else, with it. Shares from 0 to 1, seconds.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def measure(played: Played) -> Figures:
     cases, config, end = played.cases, played.day.config, played.day.end
     interactive = [case for case in cases if case.channel != EMAIL]
     good = {id(case) for case in cases if _in_time(case, config.target_ms(case.channel))}
-    by_language = _groups(cases, lambda case: case.arrival.language)
+    by_language = _groups(interactive or cases, lambda case: case.arrival.language)
     lang_sl = {code: _share(group, good) for code, group in by_language.items()}
     lowest = sorted(lang_sl.values())[:LOWEST]
     agents = _agents(played)

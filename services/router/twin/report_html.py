@@ -47,7 +47,7 @@ def as_html(results: Results, heading: str, *, begins_s: float, note: str = "") 
 def _about(results: Results) -> str:
     runs = [figures for by_seed in results.values() for figures in by_seed.values()]
     days = len(next(iter(results.values())))
-    contacts = round(statistics.fmean(sum(run.lang_n.values()) for run in runs))
+    contacts = round(statistics.fmean(sum(channel.n for channel in run.ch.values()) for run in runs))
     agents = round(statistics.fmean(len(run.agents) for run in runs))
     policies = "1 policy" if len(results) == 1 else f"{len(results)} policies"
     whole = "1 day" if days == 1 else f"{days} days"
@@ -150,7 +150,7 @@ def _languages(results: Results) -> str:
     least = min(90.0, max(0.0, 10 * (lowest // 10)))
     rows = {each.name: [_number(value) for value in each.values] for each in series}
     title = "Answered in time, by language"
-    words = "All channels, the lowest language first."
+    words = "All channels but mail, the lowest language first."
     return _section(
         title, words, charts.dots(title, codes, series, least=least), charts.table("As numbers, %", codes, rows)
     )

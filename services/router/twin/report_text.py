@@ -112,7 +112,7 @@ def _languages(results: Results) -> Table:
         [policy, *(f"{100 * language_mean(list(runs.values()), code):.1f}" for code in codes)]
         for policy, runs in results.items()
     ]
-    return made("Service level of the lowest languages, %", "", codes, rows)
+    return made("Service level of the lowest languages without mail, %", "", codes, rows)
 
 
 def _paired(results: Results) -> Table:

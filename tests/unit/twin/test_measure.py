@@ -27,9 +27,9 @@ def test_service_level_counts_those_who_left_and_those_unserved_against_it() -> 
     assert figures.sl_int == 2 / 5
     assert figures.ab == 1 / 6
     assert figures.ab_int == 1 / 5
-    assert figures.lang_sl == {"en": 3 / 5, "fr": 0.0}
+    assert figures.lang_sl == {"en": 2 / 4, "fr": 0.0}
     assert figures.worst_lang == 0.0
-    assert figures.low5_lang == pytest.approx(0.3)
+    assert figures.low5_lang == pytest.approx(0.25)
     assert figures.ch["email"].sl == 1.0
     assert figures.ch["email"].asa == 220
     assert figures.ch["chat"].n == 5
@@ -37,6 +37,12 @@ def test_service_level_counts_those_who_left_and_those_unserved_against_it() -> 
     # The one that nobody speaks to has waited until the end of the day.
     assert figures.ch["chat"].max == 4 * 3600 - 90
     assert figures.unserved == 1
+
+
+def test_languages_of_a_day_with_nothing_but_mail() -> None:
+    figures = measure(played([arrival(0, 100, channel="email")], [agent(capacity=2.0)]))
+    assert figures.lang_sl == {"en": 1.0}
+    assert figures.sl_int == 1.0
 
 
 def test_an_answer_exactly_at_the_target_is_in_time() -> None:
