@@ -254,7 +254,8 @@ class _Centre:
         self.cases[number].contact = contact
         self._cases_by_contact[contact] = number
         self._then(decided)
-        self._is_patient(number, arrival.patience)
+        if self.cases[number].channel == arrival.channel:
+            self._is_patient(number, arrival.patience)
 
     def _created(self, arrival: Arrival) -> cmd.Command:
         return cmd.CreateContact(

@@ -122,6 +122,18 @@ def test_a_moved_customer_has_the_patience_of_the_new_channel() -> None:
     assert run.cases[1].left == 10_000
 
 
+def test_who_arrives_while_the_channel_is_down_has_the_patience_of_the_new_one_alone() -> None:
+    """By chat they would wait ten seconds; by mail, for ever."""
+    run = played(
+        [arrival(0, 3000), arrival(15, 10, patience_s=10)],
+        [agent()],
+        outages=[Outage("chat", 10_000, 20_000)],
+        reach={"email": 1.0},
+        weight={"chat": 1, "email": 1},
+    )
+    assert (run.cases[1].channel, run.cases[1].left, run.cases[1].answered) == ("email", None, 3_000_000)
+
+
 def test_the_same_day_twice_is_the_same() -> None:
     arrivals = [arrival(number * 7.3, 60 + number % 13, patience_s=120) for number in range(200)]
     agents = [agent(name, capacity=3.0) for name in ("a", "b")]
