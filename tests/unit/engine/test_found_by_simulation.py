@@ -70,3 +70,15 @@ def test_station_for_some_agents_leaves_the_preference_in_force() -> None:
     centre.do(replace(message("c1"), preferred=(ANA,), flow="f"), by=ADAPTER)
     contact = centre.contact("c1")
     assert contact.offers == ()
+
+
+@pytest.mark.xfail(strict=True, reason="a queue without a rule about agents looks at their presence in general")
+def test_presence_towards_one_queue_lasts_until_the_agent_declares_another() -> None:
+    on_miss = {"after_misses": 1, "set_presence": "away", "scope": "queue"}
+    centre = Centre(policy([queue(on_miss=on_miss, offer_timeout_s=5)]))
+    centre.staff(agent("ana"))
+    centre.write("c1")
+    centre.wait(5)
+    centre.do(cmd.AdoptPolicy(policy=policy([queue(on_miss=None)])))
+    assert centre.agent("ana").queue_presence == {"general": "away"}
+    assert centre.contact("c1").offers == ()
