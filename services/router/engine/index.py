@@ -21,7 +21,7 @@ from services.router.engine.demand import Demand, Order, asked_language, demand_
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.outbound_timers import OutboundTimers
 from services.router.engine.records import Agent, Contact
-from services.router.engine.rooms import NO_ROOM, Rooms, Signature, accepts, ramp_turns_at
+from services.router.engine.rooms import NO_ROOM, Rooms, Signature, accepts, ramp_turns_at, towards_queues
 from services.router.engine.state import Workspace
 from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, leaves_unstaffed, timer
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
@@ -119,8 +119,11 @@ class Index:
         }
         self._chains: tuple[Chain, ...] = tuple(dict.fromkeys(self._chain_of.values()))
         self.outgrown = False
-        """Whether a queue has the first agent with a position of their own, or lost the last one: its chain is another
-        then, and the whole has to be made anew."""
+        """Whether a queue has the first agent with a position of their own, or lost the last one, so that its chain is
+        another; or the first or last one whom an earlier policy's rule still binds, so that its group is. The whole has
+        to be made anew then."""
+        self._bound = {agent.id: towards_queues(agent, policy) for agent in workspace.agents.values()}
+        self._bound_by_queue = Counter(queue for queues in self._bound.values() for queue in queues)
         self._named: dict[str, int] = {}
         """Agents that some waiting contact is restricted to, and by how many demands: each is a class of their own."""
         self._watching: dict[AgentId, dict[ContactId, None]] = {}
@@ -616,6 +619,7 @@ class Index:
         """Bring free sets, timers and staffing of one agent in step with their facts."""
         agent = self.workspace.agents.get(agent_id)
         self._sync_positions(agent_id, agent)
+        self._sync_bound(agent_id, agent)
         if self.outgrown:
             return
         if agent is None or agent.memberships or agent_id in self._delays_of:
@@ -641,6 +645,18 @@ class Index:
         self._positioned.update(new)
         self._positioned += Counter()
         self.outgrown = self._positioned.keys() != before
+
+    def _sync_bound(self, agent_id: AgentId, agent: Agent | None) -> None:
+        old = self._bound.get(agent_id, ())
+        new = towards_queues(agent, self.workspace.policy) if agent is not None else ()
+        if old == new:
+            return
+        before = self._bound_by_queue.keys() - ()
+        self._bound[agent_id] = new
+        self._bound_by_queue.subtract(old)
+        self._bound_by_queue.update(new)
+        self._bound_by_queue += Counter()
+        self.outgrown = self.outgrown or self._bound_by_queue.keys() != before
 
     def _sync_delays(self, agent_id: AgentId, agent: Agent | None) -> None:
         """A delay that nobody had yet, or has any more, changes when those who wait in that queue are looked at."""

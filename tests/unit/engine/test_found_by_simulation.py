@@ -72,7 +72,6 @@ def test_station_for_some_agents_leaves_the_preference_in_force() -> None:
     assert contact.offers == ()
 
 
-@pytest.mark.xfail(strict=True, reason="a queue without a rule about agents looks at their presence in general")
 def test_presence_towards_one_queue_lasts_until_the_agent_declares_another() -> None:
     on_miss = {"after_misses": 1, "set_presence": "away", "scope": "queue"}
     centre = Centre(policy([queue(on_miss=on_miss, offer_timeout_s=5)]))
@@ -82,3 +81,16 @@ def test_presence_towards_one_queue_lasts_until_the_agent_declares_another() -> 
     centre.do(cmd.AdoptPolicy(policy=policy([queue(on_miss=None)])))
     assert centre.agent("ana").queue_presence == {"general": "away"}
     assert centre.contact("c1").offers == ()
+
+
+def test_wrap_up_towards_a_queue_outlasts_the_policy_that_it_came_from() -> None:
+    centre = Centre(policy([queue(wrap_up_s=60, wrap_up_scope="queue")]))
+    centre.staff(agent("ana"))
+    centre.write("c1")
+    centre.accept("ana")
+    centre.complete("ana")
+    centre.do(cmd.AdoptPolicy(policy=policy([queue()])))
+    centre.write("c2")
+    assert centre.offered_to("c2") == []
+    centre.wait(60)
+    assert centre.offered_to("c2") == ["ana"]
