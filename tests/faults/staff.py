@@ -50,6 +50,7 @@ POLICY: Final[dict[str, Any]] = {
             "name": "cards",
             "rank": 1,
             "offer_timeout_s": 6,
+            "contact_order": "priority",
             "strategy": "best_skill",
             "retry_delay_s": 1,
             "max_offers": 2,

@@ -178,7 +178,7 @@ class Referee:
             if number == begins:
                 moment = self._moment(decision.workspace, entry.at)
             self.ledger.book(decision.workspace, event, decision.actor, entry.at)
-            evolve(self.engine.world, decision.workspace, event, entry.at, entry.seq)
+            evolve(self.engine.world, decision.workspace, [event], entry.at, entry.seq)
         self.ledger.decided(decision.workspace)
         if decision.actor:
             d = decision

@@ -6,6 +6,8 @@ so that every later release folds what an earlier one decided.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from services.router.engine import evolve_contacts, evolve_offers, evolve_outbound, evolve_setup, evolve_waiting
 from services.router.engine.state import ANSWER_DAYS, DEDUPE_DAYS, Workspace
 from services.router.engine.truth import Evolve
@@ -23,8 +25,15 @@ PUBLIC_SILENT = (
 """Events that have no number in a workspace's public feed: they tell of a request or of time, not of the centre."""
 
 
-def evolve(world: World, workspace: str, event: ev.Event, at: int, seq: int) -> None:
-    """Make one event of entry `seq` true. `at` is the entry's time."""
+def evolve(world: World, workspace: str, events: Iterable[ev.Event], at: int, seq: int) -> None:
+    """Make events of entry `seq` true that were decided together, and then bring what is derived in step. `at` is the
+    entry's time."""
+    for event in events:
+        _evolve_one(world, workspace, event, at, seq)
+    world.sync()
+
+
+def _evolve_one(world: World, workspace: str, event: ev.Event, at: int, seq: int) -> None:
     if isinstance(event, ev.Resumed):
         _resumed(world, event)
     elif isinstance(event, ev.DayTurned):
@@ -41,7 +50,6 @@ def evolve(world: World, workspace: str, event: ev.Event, at: int, seq: int) -> 
                 contact = ws.contacts.get(contact_id)
                 if contact is not None and (not contact.seqs or contact.seqs[-1] != seq):
                     world.state.undo.append(contact.seqs, seq)
-    world.sync()
     if workspace and not isinstance(event, PUBLIC_SILENT):
         facts = world.state.workspaces[workspace]
         world.state.undo.save(facts)

@@ -137,7 +137,7 @@ class Index:
         self._delays: dict[str, dict[int, int]] = {}
         """By queue the delays (ms) that its agents have, and how many have each."""
         self._delays_of: dict[AgentId, tuple[tuple[str, int], ...]] = {}
-        self._improved: dict[int, CapabilityClass] = {}
+        self._improved: dict[AgentId, None] = {}
         self._asked: dict[Demand, Requirement] = {}
         self._contacts: dict[ContactId, _ContactPlace] = {}
         self._agents: dict[AgentId, _AgentPlace] = {}
@@ -580,7 +580,7 @@ class Index:
     def sync_channels(self, name: str) -> None:
         """A channel's health changed: who waits on it may be offered again or has to move, and whoever waits on another
         channel that is down may have a way out now."""
-        for channel, pending in self.pending_on.items():
+        for channel, pending in list(self.pending_on.items()):
             state = self.workspace.channels.get(channel)
             if channel == name or (state is not None and state.state is ChannelHealth.DOWN):
                 for (contact_id,) in list(pending):
@@ -701,7 +701,7 @@ class Index:
             sets[chain].add(item)
         moved = old is None or old.known is not new.known or old.signature != new.signature
         if moved or self._leads_more(old, new):
-            self._improved[new.known.number] = new.known
+            self._improved[agent_id] = None
         # With less room than before nobody can be paired who could not be before.
         if old is None or old.known is not new.known or not new.signature.is_within(old.signature):
             self.fresh_classes[new.known.number] = new.known
@@ -716,11 +716,16 @@ class Index:
         )
 
     def settle_heads(self) -> None:
-        """Tell the requirements of classes whose best agent may have become better. Done after a routing pass, because
-        most agents that become free are taken again in the same one."""
-        for known in self._improved.values():
-            for requirement in known.requirements.values():
-                requirement.offer_head(known)
+        """Tell the requirements of agents who are free and better than before, by whom their class may have a better
+        head now. Done after a routing pass, because most agents that become free are taken again in the same one."""
+        for agent_id in self._improved:
+            place = self._agents.get(agent_id)
+            if place is None:
+                continue
+            items = dict(zip(self._chains, place.items, strict=True))
+            for requirement in place.known.requirements.values():
+                if requirement.fits(place.signature):
+                    requirement.offer_head(place.known, items[requirement.chain])
         self._improved.clear()
 
     def settle_wants(self) -> None:
