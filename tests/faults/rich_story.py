@@ -63,7 +63,7 @@ def _handed_on(story: Story) -> None:
     story.did("reject", ANA, "o9", subject="c5", seq=seq)
     story.say(ev.RetryDue(contact=c5))
     story.entry += 1
-    story.say(_window_moves(story), ev.DeclineForgotten(contact=c5, agent=ANA), offer(story, 10, "c5", ANA))
+    story.say(_window_moves(story), ev.DeclinePassed(contact=c5, agent=ANA), offer(story, 10, "c5", ANA))
     accepts(story, 10, "c5", ANA)
     completes(story, "c5", ANA)
     completes(story, "c4", ANA)

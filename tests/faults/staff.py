@@ -60,6 +60,7 @@ POLICY: Final[dict[str, Any]] = {
         {
             "name": "post",
             "rank": 2,
+            "contact_order": "score",
             "strategy": "least_active",
             "auto_accept": True,
             "wrap_up_s": 1,
