@@ -38,6 +38,8 @@ POLICY: Final[dict[str, Any]] = {
         {
             "name": "money",
             "rank": 1,
+            "contact_order": "slo",
+            "target_s": {"telegram": 20, "messenger": 20, "email": 8},
             "offer_timeout_s": 5,
             "language_min": 2,
             "on_miss": None,
