@@ -37,6 +37,7 @@ from services.router.engine import (
     waiting,
 )
 from services.router.engine.classes import CapabilityClass, Requirement
+from services.router.engine.due_timers import DueTimers
 from services.router.engine.engine import Engine
 from services.router.engine.index import Index
 from services.router.engine.records import Agent
@@ -186,7 +187,7 @@ MUTANTS = (
         seed=5,
     ),
     # The indexes.
-    _mutant("an offer's timer stays behind", Index.sync_offer, "self.timers.remove(old)", "pass"),
+    _mutant("an offer's timer stays behind", DueTimers.sync_offer, "self._timers.remove(old)", "pass"),
     _mutant("a freed agent is not fresh", Index._sync_free, "self.fresh_classes[new.known.number] = new.known", "pass"),
     _mutant("a fresh contact is not noted", Index.sync_contact, "self.fresh_contacts[contact_id] = None", "pass"),
     _mutant("the language's minimum is ignored", CapabilityClass.speaks, ">= demand.language_min", ">= 1", seed=0),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.router.engine.policy import routing_policy
+from services.router.engine.policy_document import routing_policy
 from services.router.twin.day import UnreadableDay
 from services.router.twin.policies import NAMED, accounts_of, policy_for
 from tests.unit.twin.days import agent, arrival, config, played
