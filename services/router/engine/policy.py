@@ -222,6 +222,9 @@ class ChannelPolicy:
     language: str
     priority: int
     fallback: tuple[tuple[str, str], ...]
+    reopen: int = 0
+    """So long (ms) after its end a contact is opened again by its customer's next message."""
+    last_agent: bool = False
 
     @property
     def name(self) -> str:

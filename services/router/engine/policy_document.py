@@ -45,6 +45,8 @@ def routing_policy(document: Mapping[str, Any]) -> RoutingPolicy:
                 language=base_language(c["language"]),
                 priority=c["priority"],
                 fallback=tuple((step["channel"], step["account"]) for step in c["fallback"]),
+                reopen=c.get("reopen_s", 0) * 1000,
+                last_agent=c.get("last_agent", False),
             )
             for c in document["channels"]
         },
