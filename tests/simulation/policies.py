@@ -208,7 +208,7 @@ def _flow(dice: random.Random, name: str, queues: list[str], agents: list[str]) 
             "queue": dice.choice(queues),
             "until_age_s": age,
             "priority": dice.choice((None, 3)),
-            "skip_if_none_available": dice.random() < 0.2,
+            "skip_if_none_available": dice.random() < 0.4,
             "only_agents": dice.choice((None, None, None, "$preferred", dice.sample(agents, 1))),
         }
         for age in ages

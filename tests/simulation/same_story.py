@@ -21,6 +21,7 @@ _OF_CONTACTS = (
     "preference_over",
     "past_age",
     "deadline_near",
+    "asked",
     "excluded",
     "flow_step",
     "overflowed",

@@ -67,6 +67,8 @@ class ContactBook:
     past_age: int = 0
     """The greatest age (ms) at which a queue had it aged out."""
     deadline_near: bool = False
+    asked: bool = False
+    """Whether anybody was offered it since it entered its queue."""
     excluded: str | None = None
     overflowed: tuple[str, ...] = ()
     hops: list[tuple[str, str]] = field(default_factory=list)
@@ -88,6 +90,7 @@ class ContactBook:
         self.preference_over = False
         self.past_age = 0
         self.deadline_near = False
+        self.asked = False
 
     def wait(self, retry_at: int | None = None) -> None:
         self.state = "waiting"
@@ -237,7 +240,23 @@ class WorkspaceBook:
         for each in flow["filters"]:
             if fits(contact.attributes, each["match"]):
                 return list(each["steps"])
-        return [{"queue": flow["default_queue"], "until_age_s": None}]
+        return [{"queue": flow["default_queue"], "until_age_s": None, "skip_if_none_available": False}]
+
+    def station(self, contact: ContactBook) -> Document | None:
+        """The station of its flow that the contact is at; None if it has none."""
+        route = self.route(contact)
+        return route[contact.flow_step] if contact.flow_step < len(route) else None
+
+    def is_passed_over(self, station: Document) -> bool:
+        """Whether nobody begins to wait at a station, because it says so and nobody is there."""
+        return bool(station["skip_if_none_available"]) and not self.is_staffed(station["queue"])
+
+    def leaves_unstaffed(self, contact: ContactBook) -> bool:
+        """Whether a waiting contact goes on at once: nobody was asked at its station, and nobody is left to be."""
+        station = self.station(contact)
+        if station is None or contact.asked or station["queue"] != contact.queue:
+            return False
+        return self.is_passed_over(station)
 
     def way_out(self, contact: ContactBook) -> str | None:
         """The first channel that a contact on a channel that is down could be moved to."""

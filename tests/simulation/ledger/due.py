@@ -86,9 +86,11 @@ def _rules(ws: WorkspaceBook, contact: ContactBook) -> Iterator[tuple[str, int]]
         yield "max_wait", since + queue["max_wait_s"] * 1000
     for rule in overflows(ws, contact):
         yield "overflow", since + rule["when"]["wait_exceeds_s"] * 1000
-    station = ws.route(contact)[contact.flow_step : contact.flow_step + 1]
-    if station and station[0]["until_age_s"] is not None:
-        yield "flow", contact.created_at + station[0]["until_age_s"] * 1000
+    station = ws.station(contact)
+    if station is not None and station["until_age_s"] is not None:
+        yield "flow", contact.created_at + station["until_age_s"] * 1000
+    if contact.state == "waiting" and ws.leaves_unstaffed(contact):
+        yield "unstaffed", since
 
 
 def deadline(ws: WorkspaceBook, contact: ContactBook) -> int | None:
