@@ -34,7 +34,6 @@ def _chosen() -> tuple[range, bool]:
 NOT_PLAYED = frozenset(
     {
         "AgentRamped",
-        "DeadlineNear",
         "HoursExtended",
         "OutboundAdvanced",
         "OutboundAttempted",
@@ -42,7 +41,6 @@ NOT_PLAYED = frozenset(
         "OutboundEnded",
         "OutboundForgotten",
         "OutboundSkipped",
-        "ReserveReviewed",
     }
 )
 """Events of rules that the worlds do not play yet: a gap. The slow matcher of `tests/oracle` judges them in random

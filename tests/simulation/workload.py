@@ -107,6 +107,11 @@ class People:
         self.queues = [f"q{number}" for number in range(size.queues)]
         self.agents = [f"a{number}" for number in range(size.agents)]
         self.policies = Policies(dice, self.queues, self.agents)
+        self._busy_channels = self.channels
+        if self.policies.by_deadlines:
+            # Nearly all who hurry and all who can wait come by these two.
+            self.channels = list(dict.fromkeys(("chat:one", "email:one", *self.channels)))
+            self._busy_channels = ["chat:one", "chat:one", "email:one", *self.channels]
         self.operator = cmd.Actor(role=Role.OPERATOR, id=f"op-{name}")
         self.adapter = cmd.Actor(role=Role.ADAPTER, id=f"ad-{name}")
         self.supervisor = cmd.Actor(role=Role.SUPERVISOR, id=f"su-{name}")
@@ -275,7 +280,7 @@ class People:
     def _message(self) -> cmd.ReceiveMessage:
         dice = self.dice
         customer = f"u{dice.randrange(self.size.customers)}"
-        kind, account = dice.choice(self.channels).split(":")
+        kind, account = dice.choice(self._busy_channels).split(":")
         source_key = self.sender.fresh_id(f"src-{self.name}")
         likely = 0.95 if self.size.stormy else 0.85
         ways = tuple(
