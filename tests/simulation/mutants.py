@@ -25,10 +25,14 @@ from services.router.engine import (
     demand,
     evolve_contacts,
     evolve_offers,
+    evolve_outbound,
     evolve_setup,
     evolve_waiting,
     fallback,
+    hours,
     offers,
+    outbound,
+    outbound_records,
     presence,
     rooms,
     slo,
@@ -326,6 +330,33 @@ MUTANTS = (
     _mutant(
         "a call-back overflows for ever", waiting.is_done, "rule.queue in contact.overflowed or", "False or", seed=5
     ),
+    _mutant("a station is kept though nobody is there", waiting.leaves_unstaffed, "station.skip_if_none", "False"),
+    _mutant("a station is left though somebody was asked", waiting.leaves_unstaffed, "not contact.asked", "True"),
+    _mutant("the ramp is ignored", rooms.ramp_limit, "return policy.ramp[agent.ramped][1]", "return None"),
+    _mutant("a break begins the ramp anew", evolve_setup._sign_in_or_out, "presence == Presence.OFFLINE", "True"),
+    _mutant("hours that go on replace the others", hours.extended, '*document.get("open_ms", ()), ', ""),
+    # Outbound messages.
+    _mutant(
+        "a customer is written to on a channel that is down",
+        outbound._way,
+        "if channel.state is ChannelHealth.DOWN",
+        "if False",
+    ),
+    _mutant("a step is tried twice", outbound._advance, "attempt.step + 1", "attempt.step"),
+    _mutant("a step is left out", outbound._advance, "attempt.step + 1", "attempt.step + 2"),
+    _mutant(
+        "the next step begins beside a late attempt", outbound._report_attempt, "attempt is outbound.under_way", "True"
+    ),
+    _mutant("what has ended goes on", outbound._report_attempt, "outbound.state is not OutboundState.PENDING", "False"),
+    _mutant("an answer ends nothing", outbound.answered, "in contacts", "in ()"),
+    _mutant("what is read was not delivered", outbound_records.is_met, "status is Delivery.READ or", "False or"),
+    _mutant(
+        "the wait does not begin anew when the channel has it",
+        evolve_outbound._report_attempt,
+        "event.status is Delivery.ACCEPTED",
+        "False",
+    ),
+    _mutant("a deadline is not the end", outbound.outbound_due, "ctx.now >= outbound.deadline", "False"),
 )
 
 

@@ -57,12 +57,13 @@ class Policies:
                 "on_lost": {kind: dice.choice(("keep", "requeue")) for kind in KINDS if dice.random() < 0.3},
             },
             "keep_ended_s": dice.choice((60, 120, 86_400)),
+            "ramp": _ramp(dice) if dice.random() < 0.3 else [],
             "slo": _deadlines(dice) if self.by_deadlines or dice.random() < 0.3 else {},
         }
         valid = Policy.model_validate(document).model_dump(mode="json")
         for queue in valid["queues"]:
             if queue["business_hours"] is not None:
-                queue["open_ms"] = _hours(dice, now)
+                queue["open_ms"] = opening_hours(dice, now)
         return valid
 
     def _queue(self, name: str, queues: list[str]) -> Options:
@@ -131,6 +132,12 @@ def _order(dice: random.Random) -> Options:
             {"contact_order": "buckets", "buckets": [{"match": {"vip": "no"}}, {"match": {"vip": "yes"}}]},
         )
     )
+
+
+def _ramp(dice: random.Random) -> list[Options]:
+    """Little by little after signing in."""
+    times = sorted(dice.sample((2, 5, 20), dice.randint(1, 2)))
+    return [{"until_s": until, "max_open": most} for until, most in zip(times, (dice.randint(0, 1), 2), strict=False)]
 
 
 def _deadlines(dice: random.Random) -> Options:
@@ -217,9 +224,9 @@ def _overflows(dice: random.Random, queues: list[str], has_hours: bool) -> list[
     return rules
 
 
-def _hours(dice: random.Random, now: int) -> list[list[int]]:
-    """Openings and closings within the next minute, and a last opening for good."""
-    times = sorted(now + dice.randint(-5_000, 60_000) for _ in range(dice.choice((1, 3, 5))))
+def opening_hours(dice: random.Random, now: int) -> list[list[int]]:
+    """Openings and closings within the next minute, mostly with a last opening for good."""
+    times = sorted(now + dice.randint(-5_000, 60_000) for _ in range(dice.choice((1, 2, 3, 5))))
     ends = [*times[1:], now + 400 * 86_400_000]
     return [[begin, end] for begin, end in zip(times[::2], ends[::2], strict=False)]
 

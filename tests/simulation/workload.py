@@ -37,6 +37,7 @@ from tests.simulation.policies import (
     SKILLS,
     VALUES,
     Policies,
+    opening_hours,
 )
 from tests.simulation.profiles import random_profile
 from tests.simulation.sender import Sender
@@ -72,6 +73,8 @@ class Size:
     """Customers' messages per workspace."""
     actions: int
     """Things that each agent does."""
+    outbounds: int
+    """Messages that somebody wants sent to customers, about."""
     pace_s: float
     stormy: bool
     """Channels go up and down all the time, policies change, and hardly an agent is there."""
@@ -88,6 +91,7 @@ def size_of(dice: random.Random) -> Size:
         queues=dice.randint(1, 3),
         messages=dice.randint(5, 50),
         actions=dice.randint(10, 40),
+        outbounds=dice.choice((0, 0, 4, 12)),
         pace_s=dice.choice((0.3, 1.0, 3.0)),
         stormy=stormy,
     )
@@ -116,6 +120,8 @@ class People:
         self.adapter = cmd.Actor(role=Role.ADAPTER, id=f"ad-{name}")
         self.supervisor = cmd.Actor(role=Role.SUPERVISOR, id=f"su-{name}")
         self._said: list[cmd.ReceiveMessage] = []
+        self._sent: list[str] = []
+        """The source keys of outbound messages."""
 
     @property
     def book(self) -> WorkspaceBook | None:
@@ -129,6 +135,7 @@ class People:
             self._repeatedly(self.size.messages, self._customer_acts),
             self._repeatedly(max(5, self.size.messages // 2), self._operator_acts),
             self._repeatedly(40 if self.size.stormy else 0, self._weather_acts),
+            self._repeatedly(self.size.outbounds * 3, self._outbound_acts),
         ]
 
     async def _repeatedly(self, times: int, act: Callable[[], Awaitable[None]]) -> None:
@@ -150,6 +157,7 @@ class People:
         await self._one_of(
             (10, self._report_health),
             (4, self._adopt),
+            (3, self._extend_hours),
             (2, lambda: self._put_agent(self.dice.choice(self.agents))),
             (4, self._lease),
             (2, self._supervise),
@@ -178,6 +186,23 @@ class People:
         if self.dice.random() < 0.05:
             policy.pop(self.dice.choice(("channels", "keep_ended_s", "lease", "presences", "queues")))
         await self.sender.send(self.name, self.operator, cmd.AdoptPolicy(policy=policy))
+
+    async def _extend_hours(self) -> None:
+        """The router's own command, as it is made from an earlier policy."""
+        book = self.book
+        names = [name for name, queue in book.queues.items() if queue["business_hours"] is not None] if book else []
+        if book is None or not names:
+            return
+        now = self.sender.now_ms()
+        intervals = tuple((begin, end) for begin, end in opening_hours(self.dice, now))
+        await self._by(
+            self.operator,
+            cmd.ExtendHours(
+                policy_version=book.policy_version - (self.dice.random() < 0.1),
+                until=now + self.dice.choice((60_000, 400 * 86_400_000)),
+                hours={self.dice.choice(names): intervals},
+            ),
+        )
 
     async def _put_agent(self, agent: str) -> None:
         kinds = sorted({name.split(":")[0] for name in self.channels})
@@ -230,7 +255,7 @@ class People:
 
     async def _deliver(self) -> None:
         book = self.book
-        messages = list(book.replies) if book else []
+        messages = [*book.replies, *book.attempts] if book else []
         message = self.dice.choice(messages) if messages else "nothing"
         status = self.dice.choice(list(Delivery))
         await self._by(self.adapter, cmd.ReportDelivery(message=MessageId(message), status=status))
@@ -265,6 +290,51 @@ class People:
         if where == "nowhere" and isinstance(command, cmd.CreateWorkspace):
             where = self.name
         await self.sender.send(where, nobody, command)
+
+    # Senders of outbound messages, and adapters that carry them out
+
+    async def _outbound_acts(self) -> None:
+        await self._one_of((2, self._send_outbound), (3, self._report_attempt))
+
+    async def _send_outbound(self) -> None:
+        dice = self.dice
+        names = dice.sample(self.channels, min(len(self.channels), dice.randint(1, 3)))
+        if dice.random() < 0.05:
+            names.append(dice.choice((names[0], "chat:nowhere")))
+        to_contact = dice.random() < 0.8
+        again = self._sent and dice.random() < 0.1
+        message = cmd.SendOutbound(
+            source_key=dice.choice(self._sent) if again else self.sender.fresh_id(f"out-{self.name}"),
+            content_ref="r:o",
+            route=tuple(self._way(name, to_contact) for name in names),
+            contact=self._some_contact() if to_contact else None,
+            deadline=dice.choice((None, None, 2_000, 10_000, 30_000)),
+        )
+        self._sent.append(message.source_key)
+        await self._by(self.supervisor, message)
+
+    def _way(self, name: str, to_contact: bool) -> cmd.DeliveryStep:
+        dice = self.dice
+        kind, account = name.split(":")
+        named = dice.random() < (0.2 if to_contact else 0.9)
+        return cmd.DeliveryStep(
+            channel=kind,
+            account=account,
+            address=address_key(self.name, kind, f"u{dice.randrange(self.size.customers)}") if named else None,
+            until=dice.choice((Delivery.DELIVERED, Delivery.DELIVERED, Delivery.READ)),
+            within=dice.choice((None, 500, 3_000, 10_000)),
+        )
+
+    async def _report_attempt(self) -> None:
+        """Adapters tell of what they have to send, and sometimes of what was given up long ago."""
+        book = self.book
+        if book is None or not book.attempts:
+            return
+        messages = [each.under_way.id for each in book.outbounds.values() if each.under_way is not None]
+        if not messages or self.dice.random() < 0.25:
+            messages = list(book.attempts)
+        status = self.dice.choice((Delivery.ACCEPTED, Delivery.ACCEPTED, *Delivery))
+        await self._by(self.adapter, cmd.ReportDelivery(message=MessageId(self.dice.choice(messages)), status=status))
 
     # Customers
 

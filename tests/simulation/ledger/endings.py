@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.contracts import events as ev
 from tests.simulation.ledger.books import OPEN, AgentBook, Booking, ContactBook, Instant, WorkspaceBook
+from tests.simulation.ledger.due import is_written_to
 from tests.simulation.ledger.violation import require
 from tests.simulation.ledger.waiting import may_leave_station
 
@@ -88,6 +89,7 @@ def abandoned(ws: WorkspaceBook, event: ev.ContactAbandoned, now: Instant) -> No
 def forgotten(ws: WorkspaceBook, event: ev.ContactForgotten, now: Instant) -> None:
     contact = ws.contacts[event.contact]
     require(contact.ended_at is not None, "1", f"{contact.id} is forgotten while it is {contact.state}")
+    require(not is_written_to(ws, contact), "9", f"{contact.id} is forgotten before what is sent to it has ended")
     keep = ws.policy["keep_ended_s"] * 1000
     require((contact.ended_at or 0) + keep <= now.at, "time", f"{contact.id} is forgotten too early")
     del ws.contacts[contact.id]
