@@ -29,6 +29,7 @@ from shared.vocabulary import (
     Topic,
 )
 from tests.simulation.ledger import OPEN, AgentBook, Ledger, WorkspaceBook
+from tests.simulation.outbox import Outbox
 from tests.simulation.policies import (
     KINDS,
     LANGUAGES,
@@ -120,8 +121,7 @@ class People:
         self.adapter = cmd.Actor(role=Role.ADAPTER, id=f"ad-{name}")
         self.supervisor = cmd.Actor(role=Role.SUPERVISOR, id=f"su-{name}")
         self._said: list[cmd.ReceiveMessage] = []
-        self._sent: list[str] = []
-        """The source keys of outbound messages."""
+        self.outbox = Outbox(name, self.channels, size.customers, dice)
 
     @property
     def book(self) -> WorkspaceBook | None:
@@ -297,44 +297,13 @@ class People:
         await self._one_of((2, self._send_outbound), (3, self._report_attempt))
 
     async def _send_outbound(self) -> None:
-        dice = self.dice
-        names = dice.sample(self.channels, min(len(self.channels), dice.randint(1, 3)))
-        if dice.random() < 0.05:
-            names.append(dice.choice((names[0], "chat:nowhere")))
-        to_contact = dice.random() < 0.8
-        again = self._sent and dice.random() < 0.1
-        message = cmd.SendOutbound(
-            source_key=dice.choice(self._sent) if again else self.sender.fresh_id(f"out-{self.name}"),
-            content_ref="r:o",
-            route=tuple(self._way(name, to_contact) for name in names),
-            contact=self._some_contact() if to_contact else None,
-            deadline=dice.choice((None, None, 2_000, 10_000, 30_000)),
-        )
-        self._sent.append(message.source_key)
+        message = self.outbox.message(lambda: self.sender.fresh_id(f"out-{self.name}"), self._some_contact)
         await self._by(self.supervisor, message)
 
-    def _way(self, name: str, to_contact: bool) -> cmd.DeliveryStep:
-        dice = self.dice
-        kind, account = name.split(":")
-        named = dice.random() < (0.2 if to_contact else 0.9)
-        return cmd.DeliveryStep(
-            channel=kind,
-            account=account,
-            address=address_key(self.name, kind, f"u{dice.randrange(self.size.customers)}") if named else None,
-            until=dice.choice((Delivery.DELIVERED, Delivery.DELIVERED, Delivery.READ)),
-            within=dice.choice((None, 500, 3_000, 10_000)),
-        )
-
     async def _report_attempt(self) -> None:
-        """Adapters tell of what they have to send, and sometimes of what was given up long ago."""
-        book = self.book
-        if book is None or not book.attempts:
-            return
-        messages = [each.under_way.id for each in book.outbounds.values() if each.under_way is not None]
-        if not messages or self.dice.random() < 0.25:
-            messages = list(book.attempts)
-        status = self.dice.choice((Delivery.ACCEPTED, Delivery.ACCEPTED, *Delivery))
-        await self._by(self.adapter, cmd.ReportDelivery(message=MessageId(self.dice.choice(messages)), status=status))
+        report = self.outbox.report(self.book) if self.book is not None else None
+        if report is not None:
+            await self._by(self.adapter, report)
 
     # Customers
 
