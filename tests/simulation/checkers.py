@@ -154,7 +154,9 @@ class Referee:
                 made = event.contact
             elif isinstance(event, ev.OfferMade):
                 made = event.offer
-            elif isinstance(event, ev.MessageReceived | ev.ReplyQueued):
+            elif isinstance(event, ev.OutboundCreated):
+                made = event.outbound
+            elif isinstance(event, ev.MessageReceived | ev.ReplyQueued | ev.OutboundAttempted):
                 made = event.message
             if made is not None:
                 before = self._ids.get(made)

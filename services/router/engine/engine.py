@@ -6,7 +6,7 @@ decided since a mark. `fold` makes recorded decisions true. Recovery folds event
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -146,9 +146,13 @@ class Engine:
         # All timers due at one instant fire before the routing pass, so that each sees the others' effects. Presences
         # follow at once: an entry that got too long ends between two timers, and with it the note of what was touched.
         events += self._follow_presences(ctx, seq)
-        if not timers or timers.first()[0] > now or timers.first()[2] != workspace.name:
+        if workspace.name not in self._workspaces_due(now):
             events += self._route(ctx, seq)
         return Decided(tick_id, workspace.name, "", "", sequence, tuple(events), None)
+
+    def _workspaces_due(self, now: int) -> Iterator[str]:
+        """The workspaces of the timers that are due, in their order."""
+        return (timer[2] for timer in takewhile(lambda timer: timer[0] <= now, self.world.timers))
 
     def go_on(self, now: int, seq: int, number: int) -> Decided | None:
         """The next piece of work that was too much for one decision; None if nothing was left of it."""
@@ -181,7 +185,7 @@ class Engine:
         live in the memory of the leader that made them and may have died with it."""
         decided = []
         self.unfinished.clear()
-        due = {timer[2] for timer in takewhile(lambda timer: timer[0] <= now, self.world.timers)}
+        due = set(self._workspaces_due(now))
         for number, (name, index) in enumerate(sorted(self.world.indexes.items())):
             index.fresh_contacts.clear()
             index.fresh_classes.update((known.number, known) for known in index.classes.values())

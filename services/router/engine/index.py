@@ -325,6 +325,12 @@ class Index:
             return True
         return self.spare.of_class(known, self.workspace.agents[agent].weight(requirement.demand.kind), now)
 
+    def overtakes(self, contact: Contact) -> bool:
+        """Whether the contact is one that can wait and others wait for room to spare already: whoever can be spared for
+        it may have been to be spared for them first, which no event told."""
+        requirement = self.requirement_of(contact)
+        return requirement.demand.spare and (len(self._can_wait) > 1 or len(requirement.waiting) > 1)
+
     def _register(self, requirement: Requirement) -> Requirement:
         if len(self.requirements) >= max(self._forget_at, MAX_IDLE_REQUIREMENTS) and not self._taking_in:
             self._forget_idle_requirements()
