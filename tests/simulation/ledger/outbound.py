@@ -43,6 +43,8 @@ def attempted(ws: WorkspaceBook, event: ev.OutboundAttempted, now: Instant) -> N
     ws.attempts[event.message] = outbound.id
     if event.contact is not None:
         ws.threads.setdefault(event.thread, set()).add(event.contact)
+        # In the contact's transcript it outlives the outbound message.
+        ws.replies[event.message] = event.contact
 
 
 def skipped(ws: WorkspaceBook, event: ev.OutboundSkipped, now: Instant) -> None:
