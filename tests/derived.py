@@ -32,7 +32,7 @@ def residue(world: World) -> dict[str, Any]:
             "outbounds": dict(ws.outbounds),
             "attempts": dict(ws.attempts),
             "held": [agent.id for agent in ws.agents.values() if agent.held or agent.offers],
-            "index": [index._contacts, index._offer_timers, index._agent_timers, index.fresh_contacts],
+            "index": [index._contacts, index._due.of_offers, index._due.of_agents, index.fresh_contacts],
             "waiting": [list(r.waiting) for r in index.requirements.values() if r.waiting],
             "pending": [list(pending) for pending in index.pending_on.values() if pending],
             "counts": [count for q in counts for count in (q.waiting, q.offered, q.assigned, len(q.pending)) if count],

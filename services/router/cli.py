@@ -1,4 +1,4 @@
-"""`python -m services.router`: runs a router process, creates workspaces, looks into a log, plays scenarios.
+"""`python -m services.router`: runs a router process, creates workspaces, looks into a log, plays scenarios and days.
 
 The tools that look (`verify`, `snapshot`, `explain`) read beside running processes and change nothing.
 """
@@ -9,24 +9,20 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from services.router import bystanders, cluster, explain, policy_lint, snapshot
 from services.router.chain import Diverged
 from services.router.provision import create_workspace
+from services.router.reading import reading
 from services.router.replica import Performed, Replica
 from services.router.scenarios import report
 from shared import json_logging
 from shared.clock import SystemClock
 from shared.log.codec import encode
-from shared.log.content_table import MemoryContentTable
-from shared.log.kafka import KafkaLog
 from shared.log.port import Log, LogCorrupt, LogMisconfigured, LogUnavailable, Snapshot
-from shared.log.sqlite_reading import SqliteReadingLog
-from shared.process import ProcessSettings, sqlite_directory
+from shared.process import ProcessSettings
 from shared.service import CannotStart, run_service
 from shared.settings import SettingsError, config_file
 
@@ -58,22 +54,6 @@ class _FromGenesis:
         return None
 
 
-@asynccontextmanager
-async def _reading(address: str) -> AsyncIterator[Log]:
-    """The log at an address (as in LOG, or a folder), for reading only."""
-    log: Log
-    if address.startswith("kafka:"):
-        # With a table of its own the log would read all texts first; nobody asks for them here.
-        log = KafkaLog(address, table=MemoryContentTable())
-    else:
-        log = SqliteReadingLog(sqlite_directory(address) if address.startswith("sqlite:") else Path(address))
-    await log.open()
-    try:
-        yield log
-    finally:
-        await log.close()
-
-
 async def _folded(log: Log, partition: int) -> Replica:
     replica = Replica(partition=partition, name="tool", log=log, clock=SystemClock(), performer=_Silent())
     await replica.recover()
@@ -85,7 +65,7 @@ async def write_snapshot(address: str, target: Path, partition: int = 0) -> None
 
     Raises `LogCorrupt`, `LogUnavailable`, `Diverged`, ValueError for an address that cannot be read.
     """
-    async with _reading(address) as log:
+    async with reading(address) as log:
         replica = await _folded(log, partition)
         await asyncio.to_thread(target.write_bytes, snapshot.to_bytes(replica.snapshot()))
 
@@ -95,7 +75,7 @@ async def verify(address: str, partition: int = 0) -> list[str]:
 
     The two states must be one (invariant 7); if they are not, the last sentence says so.
     """
-    async with _reading(address) as log:
+    async with reading(address) as log:
         whole = await _folded(_FromGenesis(log), partition)
         quick = await _folded(log, partition)
         # What was journaled between the two readings is folded by the first one as well.
@@ -118,7 +98,7 @@ async def explain_contact(
     """Every decision about a contact, or one of them, as `explain.explained` tells it, and with `agents` who was there:
     by event id, None for now while the contact waits. Raises as `write_snapshot`, and ValueError for what is not
     there."""
-    async with _reading(address) as log:
+    async with reading(address) as log:
         events, policies = await explain.read_whole(log, partition, workspace, contact)
         if not events:
             raise ValueError(f"the journal tells of no contact {contact!r} in workspace {workspace!r}")
@@ -138,7 +118,7 @@ async def explain_contact(
 
 async def explain_moment(address: str, workspace: str, contact: str, moment: str, partition: int) -> dict[str, Any]:
     """Who was there at an event (`partition:seq:index`) or is `now`; `{cannot}` if that cannot be found out."""
-    async with _reading(address) as log:
+    async with reading(address) as log:
         try:
             if moment == "now":
                 return await bystanders.agents_now(log, partition, workspace, contact)
@@ -150,6 +130,15 @@ async def explain_moment(address: str, workspace: str, contact: str, moment: str
 
 def main(arguments: list[str]) -> int:
     """0 if all is well, 1 if a check or the service failed, 2 for wrong arguments, settings or an unreadable log."""
+    try:
+        if arguments[:1] == ["twin"]:
+            # Not loaded above: a router that serves has no use for tables and bars.
+            from services.router.twin import command
+
+            return command.main(arguments[1:])
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     chosen = _parser().parse_args(arguments)
     try:
         if chosen.role is not None and chosen.command is None:
@@ -224,6 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     scenarios = commands.add_parser("scenarios", help="play policy tests through the engine")
     scenarios.add_argument("files", nargs="+", type=Path, help="YAML files, or folders of them")
     scenarios.add_argument("--json", action="store_true", help="one object a line")
+    commands.add_parser("twin", help="play a day through the engine, under one policy or several", add_help=False)
     policy = commands.add_parser("policy", help="look at a policy before it is adopted")
     looks = policy.add_subparsers(dest="tool", required=True)
     lint = looks.add_parser("lint", help="what it will not do as it seems to")

@@ -18,7 +18,8 @@ from services.router.adoptions import Adoptions
 from services.router.bystanders import named
 from services.router.chain import decode_entry, hash_of, number_of
 from services.router.engine import explain as engine_explain
-from services.router.engine.policy import RoutingPolicy, routing_policy
+from services.router.engine.policy import RoutingPolicy
+from services.router.engine.policy_document import routing_policy
 from services.router.feed import history_in
 from services.router.past import BATCH, Place
 from services.router.retelling import Story

@@ -46,7 +46,7 @@ async def states_before(log: Log, partition: int, places: Sequence[Place]) -> As
             for event in decision.events:
                 if (entry.seq, number) in here:
                     yield (entry.seq, number), engine
-                evolve(engine.world, decision.workspace, event, entry.at, entry.seq)
+                evolve(engine.world, decision.workspace, [event], entry.at, entry.seq)
                 number += 1
         engine.settle(entry.at, entry.positions)
         wanted = [place for place in wanted if place[0] > entry.seq]

@@ -177,11 +177,13 @@ class ContactCreated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactQueued:
-    """A scheduled contact is due and waits from now on (`reason` `due`), or an ended one waits again (`reopened`)."""
+    """A scheduled contact is due and waits from now on (`reason` `due`), or an ended one waits again (`reopened`), from
+    now on for these agents if there are any."""
 
     contact: ContactId
     queue: QueueName
     reason: str
+    preferred: tuple[AgentId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

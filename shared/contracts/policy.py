@@ -33,6 +33,16 @@ class Channel(Strict):
     language: Language = Field(UNKNOWN_LANGUAGE, description="Taken when neither text nor profile tells the language.")
     flow: Name | None = Field(None, description="The flow that its contacts take, in place of the queue.")
     priority: Priority = Field(0, description="Added to what the message says; a station of a flow may set another.")
+    reopen_s: Seconds = Field(
+        0,
+        description="A customer who writes again in the conversation so soon after their contact was completed or "
+        "abandoned reopens it; later, and with 0 always, another contact begins.",
+    )
+    last_agent: bool = Field(
+        default=False,
+        description="Who served the customer last is preferred, unless the message names others; how, the queue's "
+        "`preferred` says.",
+    )
     fallback: tuple[FallbackStep, ...] = Field(
         (), max_length=5, description="Tried in order when this channel is down; none twice."
     )
@@ -177,6 +187,8 @@ class Policy(Strict):
         for index, channel in enumerate(self.channels):
             _refuse_unknown(f"channels.{index}.queue", "queue", channel.queue, queues)
             _refuse_unknown(f"channels.{index}.flow", "flow", channel.flow, flows)
+            if channel.reopen_s > self.keep_ended_s:
+                raise ValueError(f"channels.{index}.reopen_s: ended contacts are kept for {self.keep_ended_s} s only")
             steps = [channel_name(step.channel, step.account) for step in channel.fallback]
             _refuse_twice(f"channels.{index}.fallback", steps)
             for step_index, step in enumerate(steps):

@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, help="append the facts of the run to this file, as a line of JSON")
     parser.add_argument("--keep", action="store_true", help="leave history and logs even if nothing was violated")
     options = parser.parse_args(arguments)
+    folder = Path(tempfile.mkdtemp(prefix="switchdesk-faults-"))
     plan = Plan(
         seed=options.seed,
         seconds=options.minutes * 60,
@@ -39,8 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         per_s=options.rate,
         customers=options.customers,
         steps=_steps(options.steps),
+        folder=folder,
     )
-    folder = Path(tempfile.mkdtemp(prefix="switchdesk-faults-"))
     report = asyncio.run(_run(plan, folder))
     print(report.line())
     for finding in report.findings:

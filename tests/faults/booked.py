@@ -83,10 +83,10 @@ class Booked:
         if self._facts is None:
             return
         if not self._facts.state.workspaces:
-            evolve(self._facts, "", ev.DayTurned(day=self._at // 86_400_000), self._at, seq)
-            evolve(self._facts, WORKSPACE, ev.WorkspaceCreated(name=WORKSPACE), self._at, seq)
+            evolve(self._facts, "", [ev.DayTurned(day=self._at // 86_400_000)], self._at, seq)
+            evolve(self._facts, WORKSPACE, [ev.WorkspaceCreated(name=WORKSPACE)], self._at, seq)
         try:
-            evolve(self._facts, WORKSPACE, event, self._at, seq)
+            evolve(self._facts, WORKSPACE, [event], self._at, seq)
         except (AssertionError, KeyError, ValueError) as error:
             self._find("1", f"event {event_id}, {type(event).__name__}, cannot be made true: {error!r}")
             self._facts = None
@@ -108,8 +108,10 @@ class Booked:
         contact, agent = moment.contacts.get(offer.contact), moment.agents.get(offer.agent)
         if contact is None or agent is None:
             return  # The ledger says so.
+        moment.patient = True
         if not eligible(moment, contact, agent):
             self._find("4", f"{contact.id} is offered to {agent.id}, who may not get it")
+        moment.patient = False
         if self._offers % self._every:
             return
         wrong = first_wrong(moment, [(str(offer.contact), str(offer.agent))])

@@ -63,7 +63,7 @@ def _handed_on(story: Story) -> None:
     story.did("reject", ANA, "o9", subject="c5", seq=seq)
     story.say(ev.RetryDue(contact=c5))
     story.entry += 1
-    story.say(_window_moves(story), ev.DeclineForgotten(contact=c5, agent=ANA), offer(story, 10, "c5", ANA))
+    story.say(_window_moves(story), ev.DeclinePassed(contact=c5, agent=ANA), offer(story, 10, "c5", ANA))
     accepts(story, 10, "c5", ANA)
     completes(story, "c5", ANA)
     completes(story, "c4", ANA)
@@ -82,7 +82,7 @@ def _wrap_up(story: Story) -> None:
 
 
 def _nobody_for_a_while(story: Story) -> None:
-    """One contact takes a step and another overflows until Ben comes back for both."""
+    """One contact takes a step, another overflows and passes its cap, until Ben comes back for both."""
     story.say(*(ev.AgentPresenceChanged(agent=agent, presence="away", cause="agent") for agent in (ANA, BEN)))
     story.say(*arrives(story, "c8", "money", PAGE), *arrives(story, "c9", "post", MAIL))
     arrived(story, "c8", _name(PAGE))
@@ -93,11 +93,12 @@ def _nobody_for_a_while(story: Story) -> None:
             contact=ContactId("c9"), queue=QueueName("money"), reason="overflow", from_queue=QueueName("post")
         )
     )
-    story.entry += 4
+    story.say(ev.DeadlineNear(contact=ContactId("c9")))
+    story.entry += 3
     story.say(ev.ContactStepped(contact=ContactId("c8"), steps=1))
     back = ev.AgentPresenceChanged(agent=BEN, presence="available", cause="agent")
-    story.say(back, offer(story, 13, "c8", BEN), offer(story, 14, "c9", BEN))
-    for number, contact in ((13, "c8"), (14, "c9")):
+    story.say(back, offer(story, 13, "c9", BEN), offer(story, 14, "c8", BEN))
+    for number, contact in ((13, "c9"), (14, "c8")):
         accepts(story, number, contact, BEN)
     for contact in ("c8", "c9"):
         completes(story, contact, BEN)

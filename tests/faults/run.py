@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from tests.eventually import eventually
@@ -34,7 +35,8 @@ GAPS: Final = ("router-kill", "router-term", "router-pause", "broker-kill")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run is made of. `steps` in order instead of dice, if there are any."""
+    """What a run is made of. `steps` in order instead of dice, if there are any. `folder`: where the public outputs
+    that were judged are kept, for whoever looks for the cause of a finding."""
 
     seed: int
     seconds: float
@@ -44,6 +46,7 @@ class Plan:
     steps: Sequence[str] = ()
     sample: int = 200
     every: int = 10
+    folder: Path | None = None
 
 
 @dataclass(slots=True)
@@ -206,6 +209,8 @@ async def run_on_cluster(cluster: Cluster, history: History, plan: Plan) -> Repo
         supervisor.cancel()
         await asyncio.gather(supervisor, return_exceptions=True)
     outputs = await read_outputs(staff.access, after=after, sample=plan.sample, seed=plan.seed)
+    if plan.folder is not None:
+        (plan.folder / "feed.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in outputs.events))
     return judge(history, outputs, plan)
 
 

@@ -38,6 +38,8 @@ POLICY: Final[dict[str, Any]] = {
         {
             "name": "money",
             "rank": 1,
+            "contact_order": "slo",
+            "target_s": {"telegram": 20, "messenger": 20, "email": 8},
             "offer_timeout_s": 5,
             "language_min": 2,
             "on_miss": None,
@@ -50,6 +52,7 @@ POLICY: Final[dict[str, Any]] = {
             "name": "cards",
             "rank": 1,
             "offer_timeout_s": 6,
+            "contact_order": "priority",
             "strategy": "best_skill",
             "retry_delay_s": 1,
             "max_offers": 2,
@@ -59,6 +62,7 @@ POLICY: Final[dict[str, Any]] = {
         {
             "name": "post",
             "rank": 2,
+            "contact_order": "score",
             "strategy": "least_active",
             "auto_accept": True,
             "wrap_up_s": 1,

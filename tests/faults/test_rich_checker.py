@@ -104,9 +104,15 @@ def an_agent_is_asked_before_their_delay(story: Story) -> None:
 
 @lie("5")
 def the_priority_of_an_agents_queues_does_not_count(story: Story) -> None:
-    _of(story, "ContactCreated", "c9")["data"]["queue"] = "cards"
-    story.drop(lambda event: event["type"] != "switchdesk.ContactMoved" or event["data"]["contact"] != "c9")
-    _is_member(story, 1, queue="money", priority=2)
+    created = _of(story, "ContactCreated", "c9")["data"]
+    created |= {"queue": "cards", "age_from": created["age_from"] - 1_000}
+    story.drop(
+        lambda event: (
+            event["data"].get("contact") != "c9"
+            or event["type"] not in ("switchdesk.ContactMoved", "switchdesk.DeadlineNear")
+        )
+    )
+    _is_member(story, 1, queue="cards", priority=2)
 
 
 @lie("4")

@@ -154,7 +154,9 @@ class Referee:
                 made = event.contact
             elif isinstance(event, ev.OfferMade):
                 made = event.offer
-            elif isinstance(event, ev.MessageReceived | ev.ReplyQueued):
+            elif isinstance(event, ev.OutboundCreated):
+                made = event.outbound
+            elif isinstance(event, ev.MessageReceived | ev.ReplyQueued | ev.OutboundAttempted):
                 made = event.message
             if made is not None:
                 before = self._ids.get(made)
@@ -178,7 +180,7 @@ class Referee:
             if number == begins:
                 moment = self._moment(decision.workspace, entry.at)
             self.ledger.book(decision.workspace, event, decision.actor, entry.at)
-            evolve(self.engine.world, decision.workspace, event, entry.at, entry.seq)
+            evolve(self.engine.world, decision.workspace, [event], entry.at, entry.seq)
         self.ledger.decided(decision.workspace)
         if decision.actor:
             d = decision

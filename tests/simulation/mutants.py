@@ -25,11 +25,15 @@ from services.router.engine import (
     demand,
     evolve_contacts,
     evolve_offers,
+    evolve_outbound,
     evolve_setup,
     evolve_waiting,
     fallback,
+    hours,
     lines,
     offers,
+    outbound,
+    outbound_records,
     presence,
     rooms,
     slo,
@@ -38,6 +42,7 @@ from services.router.engine import (
     waiting,
 )
 from services.router.engine.classes import CapabilityClass, Requirement
+from services.router.engine.due_timers import DueTimers
 from services.router.engine.engine import Engine
 from services.router.engine.index import Index
 from services.router.engine.records import Agent
@@ -157,7 +162,7 @@ MUTANTS = (
         evolve_waiting._contact_requeued,
         "world.change_agent(ws, event.agent)",
         "ws.agents[event.agent]",
-        seed=3,
+        seed=1,
     ),
     _mutant(
         "the indexes are left as they were undone",
@@ -174,11 +179,11 @@ MUTANTS = (
         evolve_offers._offer_declined,
         "count_decline(contact, agent.id, at)",
         "count_decline(contact, agent.id, at)\n    contact.age_from = at",
-        seed=1,
+        seed=6,
     ),
     _mutant("capacity weights are ignored", Agent.weight, "self.capacity_weights.get(kind, UNIT)", "UNIT", seed=1),
-    _mutant("channel limits are one too generous", rooms.with_capacity, "< limits[kind]", "<= limits[kind]", seed=3),
-    _mutant("source keys are not remembered", truth.remember_source, "contact)", "contact) if False else None", seed=0),
+    _mutant("channel limits are one too generous", rooms.with_capacity, "< limits[kind]", "<= limits[kind]", seed=10),
+    _mutant("source keys are not remembered", truth.remember_source, "contact)", "contact) if False else None", seed=1),
     _mutant("answers are not remembered", Engine._remember, "state.undo.put(", "(lambda *rest: None)("),
     _mutant(
         "public numbers start over with every policy",
@@ -194,11 +199,17 @@ MUTANTS = (
         seed=5,
     ),
     # The indexes.
-    _mutant("an offer's timer stays behind", Index.sync_offer, "self.timers.remove(old)", "pass"),
-    _mutant("a freed agent is not fresh", Index._sync_free, "self.fresh_classes[new.known.number] = new.known", "pass"),
+    _mutant("an offer's timer stays behind", DueTimers.sync_offer, "self._timers.remove(old)", "pass"),
+    _mutant(
+        "a freed agent is not fresh",
+        Index._sync_free,
+        "self.fresh_classes[new.known.number] = new.known",
+        "pass",
+        seed=1,
+    ),
     _mutant("a fresh contact is not noted", Index.sync_contact, "self.fresh_contacts[contact_id] = None", "pass"),
-    _mutant("the language's minimum is ignored", CapabilityClass.speaks, ">= demand.language_min", ">= 1", seed=0),
-    _mutant("skills are ignored", CapabilityClass.why_not, "< level", "< 0", seed=4),
+    _mutant("the language's minimum is ignored", CapabilityClass.speaks, ">= demand.language_min", ">= 1", seed=7),
+    _mutant("skills are ignored", CapabilityClass.why_not, "< level", "< 0", seed=0),
     # Deciding.
     _mutant("anybody may accept an offer", offers._own_open_offer, "ctx.actor.id != offer.agent", "False", seed=1),
     _mutant(
@@ -206,13 +217,14 @@ MUTANTS = (
         presence.withdraw_unaccepted,
         "presence in ws.policy",
         "presence != Presence.OFFLINE or presence in ws.policy",
+        seed=8,
     ),
     _mutant(
         "a lost desk keeps its offers",
         presence.lose_lease,
         '*withdraw_offers(agent, ctx.workspace, "agent_lost")',
         "",
-        seed=13,
+        seed=1,
     ),
     _mutant("an offer is born expired", offers.make_offer, "ctx.now + queue.offer_timeout", "ctx.now"),
     _mutant(
@@ -227,7 +239,7 @@ MUTANTS = (
         fallback.why_unreachable,
         "if not reach.consent",
         "if False",
-        seed=4,
+        seed=0,
     ),
     _mutant(
         "one conversation opens two contacts",
@@ -240,7 +252,7 @@ MUTANTS = (
         conversations.receive_message,
         "if known is not None",
         "if False",
-        seed=0,
+        seed=12,
     ),
     _mutant(
         "a policy leaves offers that it forbids",
@@ -255,14 +267,14 @@ MUTANTS = (
         chains.agent_score,
         "MEASURES[strategy](agent, chain)",
         "0 if strategy == 'longest_idle' else MEASURES[strategy](agent, chain)",
-        seed=4,
+        seed=1,
     ),
     _mutant(
         "the oldest contact is not the first",
         demand.order_of,
         "-contact.priority, contact.age_from",
         "-contact.priority, -contact.age_from",
-        seed=3,
+        seed=6,
     ),
     _mutant("priority does not count", demand.order_of, "-contact.priority", "0", seed=1),
     _mutant(
@@ -289,8 +301,8 @@ MUTANTS = (
         "the rate window is off by one", Rooms._queue_is_open, "< queue.rate_limit[0]", "<= queue.rate_limit[0]", seed=7
     ),
     _mutant("a queue's limit is off by one", Rooms._queue_is_open, ">= most", "> most", seed=30),
-    _mutant("nobody is ever overdue", slo.worth, "if share < 1:", "if True:", seed=0),
-    _mutant("a deadline passes unnoticed", waiting._rules, 'yield "deadline"', 'if False: yield "deadline"', seed=0),
+    _mutant("nobody is ever overdue", slo.worth, "if share < 1:", "if True:", seed=1),
+    _mutant("a deadline passes unnoticed", waiting._rules, 'yield "deadline"', 'if False: yield "deadline"', seed=1),
     _mutant("nothing is kept free", Index.spared, "if not requirement.demand.spare:", "if True:", seed=0),
     _mutant(
         "a pause ends with the other offer", evolve_offers._back_to_waiting, "contact.retry_at)", "retry_at)", seed=0
@@ -334,6 +346,33 @@ MUTANTS = (
     _mutant(
         "a call-back overflows for ever", waiting.is_done, "rule.queue in contact.overflowed or", "False or", seed=5
     ),
+    _mutant("a station is kept though nobody is there", waiting.leaves_unstaffed, "station.skip_if_none", "False"),
+    _mutant("a station is left though somebody was asked", waiting.leaves_unstaffed, "not contact.asked", "True"),
+    _mutant("the ramp is ignored", rooms.ramp_limit, "return policy.ramp[agent.ramped][1]", "return None"),
+    _mutant("a break begins the ramp anew", evolve_setup._sign_in_or_out, "presence == Presence.OFFLINE", "True"),
+    _mutant("hours that go on replace the others", hours.extended, '*document.get("open_ms", ()), ', ""),
+    # Outbound messages.
+    _mutant(
+        "a customer is written to on a channel that is down",
+        outbound._way,
+        "if channel.state is ChannelHealth.DOWN",
+        "if False",
+    ),
+    _mutant("a step is tried twice", outbound._advance, "attempt.step + 1", "attempt.step"),
+    _mutant("a step is left out", outbound._advance, "attempt.step + 1", "attempt.step + 2"),
+    _mutant(
+        "the next step begins beside a late attempt", outbound._report_attempt, "attempt is outbound.under_way", "True"
+    ),
+    _mutant("what has ended goes on", outbound._report_attempt, "outbound.state is not OutboundState.PENDING", "False"),
+    _mutant("an answer ends nothing", outbound.answered, "in contacts", "in ()"),
+    _mutant("what is read was not delivered", outbound_records.is_met, "status is Delivery.READ or", "False or"),
+    _mutant(
+        "the wait does not begin anew when the channel has it",
+        evolve_outbound._report_attempt,
+        "event.status is Delivery.ACCEPTED",
+        "False",
+    ),
+    _mutant("a deadline is not the end", outbound.outbound_due, "ctx.now >= outbound.deadline", "False"),
 )
 
 

@@ -34,6 +34,8 @@ class Policies:
                 "de": [{"language": "en", "after_s": first}],
                 "pt": [{"language": "de", "after_s": first}, {"language": "en", "after_s": second}],
             }
+        self.by_deadlines = dice.random() < 0.35
+        """Whether this is a centre of chats that hurry and mail that can wait, whose queues go by deadlines."""
 
     def document(self, queues: list[str], channels: list[str], now: int) -> Options:
         """A policy document over these queues and channels (`kind:account`), without circles of fallbacks. `now` (ms):
@@ -55,11 +57,13 @@ class Policies:
                 "on_lost": {kind: dice.choice(("keep", "requeue")) for kind in KINDS if dice.random() < 0.3},
             },
             "keep_ended_s": dice.choice((60, 120, 86_400)),
+            "ramp": _ramp(dice) if dice.random() < 0.3 else [],
+            "slo": _deadlines(dice) if self.by_deadlines or dice.random() < 0.3 else {},
         }
         valid = Policy.model_validate(document).model_dump(mode="json")
         for queue in valid["queues"]:
             if queue["business_hours"] is not None:
-                queue["open_ms"] = _hours(dice, now)
+                queue["open_ms"] = opening_hours(dice, now)
         return valid
 
     def _queue(self, name: str, queues: list[str]) -> Options:
@@ -84,7 +88,9 @@ class Policies:
         if dice.random() < 0.5:
             queue["decline"] = _declines(dice)
         queue |= _chosen(dice, _OPTIONS, dice.choice((0, 1, 2, 4)))
-        if dice.random() < 0.3:
+        if self.by_deadlines:
+            queue |= {"contact_order": "slo", "strategy": dice.choice(("slo", "slo", queue["strategy"]))}
+        elif dice.random() < 0.3:
             queue |= _order(dice)
         if dice.random() < 0.35:
             queue["steps"] = _steps(dice, [other for other in queues if other != name], self._agents)
@@ -126,6 +132,30 @@ def _order(dice: random.Random) -> Options:
             {"contact_order": "buckets", "buckets": [{"match": {"vip": "no"}}, {"match": {"vip": "yes"}}]},
         )
     )
+
+
+def _ramp(dice: random.Random) -> list[Options]:
+    """Little by little after signing in."""
+    times = sorted(dice.sample((2, 5, 20), dice.randint(1, 2)))
+    return [{"until_s": until, "max_open": most} for until, most in zip(times, (dice.randint(0, 1), 2), strict=False)]
+
+
+def _deadlines(dice: random.Random) -> Options:
+    """Targets that small worlds reach, and room that they have to keep free."""
+    return {
+        "overdue_weight": dice.choice((0.3, 1.0)),
+        "exponent": dice.choice((0, 8)),
+        "strict": dice.random() < 0.2,
+        "priority_shortens": dice.random() < 0.7,
+        "target_s": {"chat": dice.choice((2, 5)), "email": dice.choice((10, 40, 120))},
+        "other_target_s": dice.choice((3, 20)),
+        "age_cap": {"chat": dice.choice((2, 4)), "email": dice.choice((1.25, 3))},
+        "reserve": {
+            "channels": dice.choice((("email",), ("email",), ("email", "telegram"))),
+            "factor": dice.choice((0.5, 1, 1.5, 3)),
+            "until_share": dice.choice((0.3, 0.7)),
+        },
+    }
 
 
 _OPTIONS: dict[str, Callable[[random.Random], Any]] = {
@@ -194,9 +224,9 @@ def _overflows(dice: random.Random, queues: list[str], has_hours: bool) -> list[
     return rules
 
 
-def _hours(dice: random.Random, now: int) -> list[list[int]]:
-    """Openings and closings within the next minute, and a last opening for good."""
-    times = sorted(now + dice.randint(-5_000, 60_000) for _ in range(dice.choice((1, 3, 5))))
+def opening_hours(dice: random.Random, now: int) -> list[list[int]]:
+    """Openings and closings within the next minute, mostly with a last opening for good."""
+    times = sorted(now + dice.randint(-5_000, 60_000) for _ in range(dice.choice((1, 2, 3, 5))))
     ends = [*times[1:], now + 400 * 86_400_000]
     return [[begin, end] for begin, end in zip(times[::2], ends[::2], strict=False)]
 
@@ -208,7 +238,7 @@ def _flow(dice: random.Random, name: str, queues: list[str], agents: list[str]) 
             "queue": dice.choice(queues),
             "until_age_s": age,
             "priority": dice.choice((None, 3)),
-            "skip_if_none_available": dice.random() < 0.2,
+            "skip_if_none_available": dice.random() < 0.4,
             "only_agents": dice.choice((None, None, None, "$preferred", dice.sample(agents, 1))),
         }
         for age in ages

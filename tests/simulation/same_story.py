@@ -21,13 +21,23 @@ _OF_CONTACTS = (
     "preference_over",
     "past_age",
     "deadline_near",
+    "asked",
     "excluded",
     "flow_step",
     "overflowed",
     "ended_at",
 )
 """What both call by the same name."""
-_OF_AGENTS = ("presence", "queue_presence", "reachable", "next_presence", "missed", "missed_in")
+_OF_AGENTS = (
+    "signed_in_at",
+    "ramped",
+    "presence",
+    "queue_presence",
+    "reachable",
+    "next_presence",
+    "missed",
+    "missed_in",
+)
 _UNTIL = ("wrap_up_until", "queue_wrap_up", "grace_until", "paused_until")
 
 
@@ -40,6 +50,7 @@ def compare(engine: Engine, name: str, ws: WorkspaceBook) -> None:
     for agent_id, agent in facts.agents.items():
         _compare_agent(ws.agents[agent_id], agent)
     _compare_offers(ws, facts)
+    _compare_outbounds(ws, facts)
     limits = (frozenset(ws.frozen), ws.queue_limits, ws.agent_limit)
     held = (facts.frozen, dict(facts.queue_limits), facts.agent_limit)
     require(limits == held, "3", f"{name} should be under {limits}, is under {held}")
@@ -69,6 +80,18 @@ def _compare_agent(book: AgentBook, agent: Agent) -> None:
     recent = {queue: tuple(times) for queue, times in book.recent.items()}
     require(recent == agent.assigned_times, "time", f"{book.id} got {recent}, not {agent.assigned_times}")
     require(book.idle_since == agent.idle_since, "5", f"{book.id} is idle since {agent.idle_since}")
+
+
+def _compare_outbounds(ws: WorkspaceBook, facts: Workspace) -> None:
+    require(list(ws.outbounds) == list(facts.outbounds), "9", f"{ws.name} sends other messages than it was told to")
+    for outbound_id, outbound in facts.outbounds.items():
+        book = ws.outbounds[outbound_id]
+        told = (book.state, book.reason, book.ended_at, book.due)
+        held = (outbound.state.value, outbound.reason, outbound.ended_at, outbound.due)
+        require(told == held, "9", f"{outbound_id} should be {told}, is {held}")
+        tried = [(each.id, each.step, each.status, each.given_up) for each in book.attempts]
+        made = [(each.id, each.step, each.status, each.given_up) for each in outbound.attempts if each.id is not None]
+        require(tried == made, "9", f"{outbound_id} should have tried {tried}, has {made}")
 
 
 def _compare_offers(ws: WorkspaceBook, facts: Workspace) -> None:

@@ -31,24 +31,6 @@ def _chosen() -> tuple[range, bool]:
     return range(USUAL), True
 
 
-NOT_PLAYED = frozenset(
-    {
-        "AgentRamped",
-        "DeadlineNear",
-        "HoursExtended",
-        "OutboundAdvanced",
-        "OutboundAttempted",
-        "OutboundCreated",
-        "OutboundEnded",
-        "OutboundForgotten",
-        "OutboundSkipped",
-        "ReserveReviewed",
-    }
-)
-"""Events of rules that the worlds do not play yet: a gap. The slow matcher of `tests/oracle` judges them in random
-worlds without crashes, scenarios and `tests/unit/engine` do."""
-
-
 @pytest.mark.timeout(1800)
 def test_worlds_keep_every_invariant() -> None:
     seeds, usual = _chosen()

@@ -29,6 +29,7 @@ from shared.vocabulary import (
     Topic,
 )
 from tests.simulation.ledger import OPEN, AgentBook, Ledger, WorkspaceBook
+from tests.simulation.outbox import Outbox
 from tests.simulation.policies import (
     KINDS,
     LANGUAGES,
@@ -37,6 +38,7 @@ from tests.simulation.policies import (
     SKILLS,
     VALUES,
     Policies,
+    opening_hours,
 )
 from tests.simulation.profiles import random_profile
 from tests.simulation.sender import Sender
@@ -72,6 +74,8 @@ class Size:
     """Customers' messages per workspace."""
     actions: int
     """Things that each agent does."""
+    outbounds: int
+    """Messages that somebody wants sent to customers, about."""
     pace_s: float
     stormy: bool
     """Channels go up and down all the time, policies change, and hardly an agent is there."""
@@ -88,6 +92,7 @@ def size_of(dice: random.Random) -> Size:
         queues=dice.randint(1, 3),
         messages=dice.randint(5, 50),
         actions=dice.randint(10, 40),
+        outbounds=dice.choice((0, 0, 4, 12)),
         pace_s=dice.choice((0.3, 1.0, 3.0)),
         stormy=stormy,
     )
@@ -107,10 +112,16 @@ class People:
         self.queues = [f"q{number}" for number in range(size.queues)]
         self.agents = [f"a{number}" for number in range(size.agents)]
         self.policies = Policies(dice, self.queues, self.agents)
+        self._busy_channels = self.channels
+        if self.policies.by_deadlines:
+            # Nearly all who hurry and all who can wait come by these two.
+            self.channels = list(dict.fromkeys(("chat:one", "email:one", *self.channels)))
+            self._busy_channels = ["chat:one", "chat:one", "email:one", *self.channels]
         self.operator = cmd.Actor(role=Role.OPERATOR, id=f"op-{name}")
         self.adapter = cmd.Actor(role=Role.ADAPTER, id=f"ad-{name}")
         self.supervisor = cmd.Actor(role=Role.SUPERVISOR, id=f"su-{name}")
         self._said: list[cmd.ReceiveMessage] = []
+        self.outbox = Outbox(name, self.channels, size.customers, dice)
 
     @property
     def book(self) -> WorkspaceBook | None:
@@ -124,6 +135,7 @@ class People:
             self._repeatedly(self.size.messages, self._customer_acts),
             self._repeatedly(max(5, self.size.messages // 2), self._operator_acts),
             self._repeatedly(40 if self.size.stormy else 0, self._weather_acts),
+            self._repeatedly(self.size.outbounds * 3, self._outbound_acts),
         ]
 
     async def _repeatedly(self, times: int, act: Callable[[], Awaitable[None]]) -> None:
@@ -145,6 +157,7 @@ class People:
         await self._one_of(
             (10, self._report_health),
             (4, self._adopt),
+            (3, self._extend_hours),
             (2, lambda: self._put_agent(self.dice.choice(self.agents))),
             (4, self._lease),
             (2, self._supervise),
@@ -173,6 +186,23 @@ class People:
         if self.dice.random() < 0.05:
             policy.pop(self.dice.choice(("channels", "keep_ended_s", "lease", "presences", "queues")))
         await self.sender.send(self.name, self.operator, cmd.AdoptPolicy(policy=policy))
+
+    async def _extend_hours(self) -> None:
+        """The router's own command, as it is made from an earlier policy."""
+        book = self.book
+        names = [name for name, queue in book.queues.items() if queue["business_hours"] is not None] if book else []
+        if book is None or not names:
+            return
+        now = self.sender.now_ms()
+        intervals = tuple((begin, end) for begin, end in opening_hours(self.dice, now))
+        await self._by(
+            self.operator,
+            cmd.ExtendHours(
+                policy_version=book.policy_version - (self.dice.random() < 0.1),
+                until=now + self.dice.choice((60_000, 400 * 86_400_000)),
+                hours={self.dice.choice(names): intervals},
+            ),
+        )
 
     async def _put_agent(self, agent: str) -> None:
         kinds = sorted({name.split(":")[0] for name in self.channels})
@@ -225,7 +255,7 @@ class People:
 
     async def _deliver(self) -> None:
         book = self.book
-        messages = list(book.replies) if book else []
+        messages = [*book.replies, *book.attempts] if book else []
         message = self.dice.choice(messages) if messages else "nothing"
         status = self.dice.choice(list(Delivery))
         await self._by(self.adapter, cmd.ReportDelivery(message=MessageId(message), status=status))
@@ -261,6 +291,20 @@ class People:
             where = self.name
         await self.sender.send(where, nobody, command)
 
+    # Senders of outbound messages, and adapters that carry them out
+
+    async def _outbound_acts(self) -> None:
+        await self._one_of((2, self._send_outbound), (3, self._report_attempt))
+
+    async def _send_outbound(self) -> None:
+        message = self.outbox.message(lambda: self.sender.fresh_id(f"out-{self.name}"), self._some_contact)
+        await self._by(self.supervisor, message)
+
+    async def _report_attempt(self) -> None:
+        report = self.outbox.report(self.book) if self.book is not None else None
+        if report is not None:
+            await self._by(self.adapter, report)
+
     # Customers
 
     async def _customer_acts(self) -> None:
@@ -275,7 +319,7 @@ class People:
     def _message(self) -> cmd.ReceiveMessage:
         dice = self.dice
         customer = f"u{dice.randrange(self.size.customers)}"
-        kind, account = dice.choice(self.channels).split(":")
+        kind, account = dice.choice(self._busy_channels).split(":")
         source_key = self.sender.fresh_id(f"src-{self.name}")
         likely = 0.95 if self.size.stormy else 0.85
         ways = tuple(

@@ -27,6 +27,10 @@ Want = tuple[tuple[int, int], Order, int, Demand]
 """((agent's priority of the queue, rank of the queue), order of the first contact, requirement's number, demand)."""
 
 
+_Entry = tuple[Score, str, int, Item]
+"""A head, and the item that it was made from."""
+
+
 class Requirement:
     """The contacts with one demand, in order, and the classes that may serve it.
 
@@ -34,6 +38,7 @@ class Requirement:
     """
 
     __slots__ = (
+        "_tops",
         "by_deadline",
         "by_number",
         "chain",
@@ -64,7 +69,9 @@ class Requirement:
         self.waiting: OrderedSet[Order] = OrderedSet()
         self.by_number: dict[int, CapabilityClass] = {}
         self.excluded: dict[str, int] = {}
-        self.heads: list[Head] = []
+        self.heads: list[_Entry] = []
+        self._tops: dict[int, Item] = {}
+        """By class number, the least item among its entries in `heads`."""
 
     @property
     def classes(self) -> Iterable[CapabilityClass]:
@@ -76,42 +83,55 @@ class Requirement:
         profiles = () if "capacity" in self.demand.bypass else self.demand.profiles
         return self.kind in signature.kinds and (not profiles or set(profiles) <= set(signature.profiles))
 
-    def offer_head(self, known: CapabilityClass) -> None:
-        """A class of this requirement may have a better best agent than before."""
-        head = known.best_for(self)
-        if head is not None:
-            heappush(self.heads, head)
-            if len(self.heads) > 4 * len(self.by_number) + 64:
-                self.rebuild_heads()
+    def offer_head(self, known: CapabilityClass, item: Item) -> None:
+        """A class of this requirement may have a better best agent than before, this one."""
+        best = self._tops.get(known.number)
+        if best is not None and best <= item:
+            return
+        self._tops[known.number] = item
+        heappush(self.heads, (*known.head(self, item), item))
+        if len(self.heads) > 4 * len(self.by_number) + 64:
+            self.rebuild_heads()
 
     def rebuild_heads(self) -> None:
         """One true entry for each class, nothing stale."""
-        heads = (known.best_for(self) for known in self.by_number.values())
-        self.heads = [head for head in heads if head is not None]
+        self.heads, self._tops = [], {}
+        for known in self.by_number.values():
+            item = known.best_item(self)
+            if item is not None:
+                self._tops[known.number] = item
+                self.heads.append((*known.head(self, item), item))
         heapify(self.heads)
 
     def best_heads(self, limit: int, wanted: Callable[[Head], bool] | None = None) -> list[Head]:
         """The best free agents of the classes, one each, best first: looks on until `limit` of them were `wanted`."""
-        taken: list[Head] = []
+        taken: list[_Entry] = []
+        found: list[Head] = []
         seen: set[int] = set()
         heads = self.heads
         while heads and limit:
-            head = heads[0]
-            number = head[2]
+            entry = heads[0]
+            number = entry[2]
             known = self.by_number.get(number)
-            current = known.best_for(self) if known is not None else None
-            if current is None or number in seen:
+            item = known.best_item(self) if known is not None else None
+            if known is None or item is None:
                 heappop(heads)
-            elif current != head:
-                heapreplace(heads, current)
+                self._tops.pop(number, None)
+            elif number in seen:
+                heappop(heads)
+            elif item != entry[3]:
+                heapreplace(heads, (*known.head(self, item), item))
+                self._tops[number] = item
             else:
                 seen.add(number)
                 taken.append(heappop(heads))
+                head: Head = entry[:3]
+                found.append(head)
                 if wanted is None or wanted(head):
                     limit -= 1
-        for head in taken:
-            heappush(heads, head)
-        return taken
+        for entry in taken:
+            heappush(heads, entry)
+        return found
 
 
 class CapabilityClass:
@@ -300,14 +320,14 @@ class CapabilityClass:
 
     # Agents that a requirement could get
 
-    def best_for(self, requirement: Requirement) -> Head | None:
-        """The best free agent of the class for a requirement."""
+    def best_item(self, requirement: Requirement) -> Item | None:
+        """The best free agent of the class for a requirement, as a set holds them."""
         best: Item | None = None
         for signature in self.by_kind.get(requirement.kind, ()):
             agents = self.free[signature][requirement.chain]
             if agents and (best is None or agents.first() < best) and requirement.fits(signature):
                 best = agents.first()
-        return self.head(requirement, best) if best is not None else None
+        return best
 
     def head(self, requirement: Requirement, item: Item) -> Head:
         """An agent of the class with their whole score: tier, then the chain in its order."""

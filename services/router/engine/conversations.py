@@ -12,6 +12,7 @@ from shared.contracts import events as ev
 from shared.vocabulary import (
     UNKNOWN_LANGUAGE,
     AddressKey,
+    AgentId,
     AutoClass,
     ContactId,
     ContactState,
@@ -49,7 +50,13 @@ def receive_message(ctx: Context, command: cmd.ReceiveMessage) -> list[ev.Event]
     if live is not None:
         return [_message(ctx, command, live, customer), *answered(ctx, [live.id])]
     thread = ctx.workspace.threads.get(command.thread)
-    return [*_open(ctx, command, channel, customer), *answered(ctx, thread.contacts if thread else ())]
+    replied = answered(ctx, thread.contacts if thread else ())
+    ended = _to_reopen(ctx, command, channel)
+    if ended is not None:
+        preferred = _last_agent(ctx, channel, customer) if not ended.preferred else ()
+        queued = ev.ContactQueued(contact=ended.id, queue=ended.queue, reason="reopened", preferred=preferred)
+        return [queued, _message(ctx, command, ended, customer), *replied]
+    return [*_open(ctx, command, channel, customer), *replied]
 
 
 def _channel(ctx: Context, kind: str, account: str) -> ChannelPolicy:
@@ -81,6 +88,30 @@ def _live_contact(ctx: Context, command: cmd.ReceiveMessage) -> Contact | None:
         if contact.state.is_open and contact.redirects and contact.channel == command.channel:
             return contact
     return None
+
+
+def _to_reopen(ctx: Context, command: cmd.ReceiveMessage, channel: ChannelPolicy) -> Contact | None:
+    """The newest contact of the thread, if it came to its end so lately that the customer means the same matter."""
+    thread = ctx.workspace.threads.get(command.thread)
+    if thread is None or not thread.contacts or not channel.reopen:
+        return None
+    contact = ctx.workspace.contacts[thread.contacts[-1]]
+    served = contact.state in (ContactState.COMPLETED, ContactState.ABANDONED)
+    if not served or contact.ended_at is None or ctx.now >= contact.ended_at + channel.reopen:
+        return None
+    return contact if contact.queue in ctx.workspace.policy.queues else None
+
+
+def _last_agent(ctx: Context, channel: ChannelPolicy, customer_id: CustomerId) -> tuple[AgentId, ...]:
+    """Who served the customer last, where the channel wants them again."""
+    customer = ctx.workspace.customers.get(customer_id)
+    if not channel.last_agent or customer is None:
+        return ()
+    for contact_id in reversed(customer.contacts):
+        agent = ctx.workspace.contacts[contact_id].agent
+        if agent is not None:
+            return (agent,)
+    return ()
 
 
 def _customer_of(ctx: Context, sender: AddressKey) -> CustomerId:
@@ -141,7 +172,7 @@ def _open(ctx: Context, command: cmd.ReceiveMessage, channel: ChannelPolicy, cus
         previous=thread.contacts[-1] if thread and thread.contacts else None,
         language_min=command.language_min,
         flow=flow,
-        preferred=command.preferred,
+        preferred=command.preferred or _last_agent(ctx, channel, customer),
         profiles=command.profiles,
     )
     message = ev.MessageReceived(

@@ -6,7 +6,7 @@ decided since a mark. `fold` makes recorded decisions true. Recovery folds event
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -80,8 +80,7 @@ class Engine:
         except Exception as error:
             # Nothing to take back: deciding only reads.
             events = [ev.CommandRejected(reason=f"{type(error).__name__}: {error}"[:200], input_position=position)]
-        for event in events:
-            evolve(self.world, record.workspace, event, now, seq)
+        evolve(self.world, record.workspace, events, now, seq)
         workspace = self.state.workspaces.get(record.workspace)
         if workspace is not None and not isinstance(events[0], REFUSALS):
             ctx = Context(self.world, workspace, now, f"{record.id}.m", record.actor)
@@ -143,14 +142,17 @@ class Engine:
         sequence = workspace.sequence
         ctx = Context(self.world, workspace, now, tick_id, ROUTER)
         events = decide_due(ctx, timer)
-        for event in events:
-            evolve(self.world, workspace.name, event, now, seq)
+        evolve(self.world, workspace.name, events, now, seq)
         # All timers due at one instant fire before the routing pass, so that each sees the others' effects. Presences
         # follow at once: an entry that got too long ends between two timers, and with it the note of what was touched.
         events += self._follow_presences(ctx, seq)
-        if not timers or timers.first()[0] > now or timers.first()[2] != workspace.name:
+        if workspace.name not in self._workspaces_due(now):
             events += self._route(ctx, seq)
         return Decided(tick_id, workspace.name, "", "", sequence, tuple(events), None)
+
+    def _workspaces_due(self, now: int) -> Iterator[str]:
+        """The workspaces of the timers that are due, in their order."""
+        return (timer[2] for timer in takewhile(lambda timer: timer[0] <= now, self.world.timers))
 
     def go_on(self, now: int, seq: int, number: int) -> Decided | None:
         """The next piece of work that was too much for one decision; None if nothing was left of it."""
@@ -169,13 +171,13 @@ class Engine:
         if self.state.day >= now // DAY:
             return None
         turned = ev.DayTurned(day=now // DAY)
-        evolve(self.world, "", turned, now, seq)
+        evolve(self.world, "", [turned], now, seq)
         return Decided(f"t{seq}.day", "", "", "", 0, (turned,), None)
 
     def resume(self, gap: int, now: int, seq: int) -> Decided:
         """Nobody led for `gap` ms: shift what ran meanwhile."""
         event = ev.Resumed(gap=gap)
-        evolve(self.world, "", event, now, seq)
+        evolve(self.world, "", [event], now, seq)
         return Decided(f"t{seq}.resumed", "", "", "", 0, (event,), None)
 
     def rematch(self, now: int, seq: int) -> list[Decided]:
@@ -183,7 +185,7 @@ class Engine:
         live in the memory of the leader that made them and may have died with it."""
         decided = []
         self.unfinished.clear()
-        due = {timer[2] for timer in takewhile(lambda timer: timer[0] <= now, self.world.timers)}
+        due = set(self._workspaces_due(now))
         for number, (name, index) in enumerate(sorted(self.world.indexes.items())):
             index.fresh_contacts.clear()
             index.fresh_classes.update((known.number, known) for known in index.classes.values())
@@ -202,8 +204,7 @@ class Engine:
     def _follow_policy(self, ctx: Context, seq: int) -> list[ev.Event]:
         """What a new policy means at once: which queues are open, and which offers it takes back."""
         made = queueing.hours_now(ctx)
-        for event in made:
-            evolve(self.world, ctx.workspace.name, event, ctx.now, seq)
+        evolve(self.world, ctx.workspace.name, made, ctx.now, seq)
         return made + self._withdraw_unfit(ctx, seq)
 
     def _follow(self, ctx: Context, seq: int) -> list[ev.Event]:
@@ -218,25 +219,25 @@ class Engine:
         for _ in range(MOST_DUE):
             if not timers or timers.first()[0] > ctx.now or timers.first()[2] != ctx.workspace.name:
                 break
-            for event in decide_due(ctx, timers.first()):
-                evolve(self.world, ctx.workspace.name, event, ctx.now, seq)
-                made.append(event)
+            events = decide_due(ctx, timers.first())
+            evolve(self.world, ctx.workspace.name, events, ctx.now, seq)
+            made += events
         return made
 
     def _follow_presences(self, ctx: Context, seq: int) -> list[ev.Event]:
         made: list[ev.Event] = []
         name = ctx.workspace.name
         for agent_id in self.world.touched_agents(name):
-            for event in follow_next_presence(ctx.workspace.agents[agent_id]):
-                evolve(self.world, name, event, ctx.now, seq)
-                made.append(event)
+            events = follow_next_presence(ctx.workspace.agents[agent_id])
+            if events:
+                evolve(self.world, name, events, ctx.now, seq)
+                made += events
         return made
 
     def _withdraw_unfit(self, ctx: Context, seq: int) -> list[ev.Event]:
         name = ctx.workspace.name
         withdrawn = setup.withdraw_unfit(ctx)
-        for event in withdrawn:
-            evolve(self.world, name, event, ctx.now, seq)
+        evolve(self.world, name, withdrawn, ctx.now, seq)
         if len(withdrawn) >= setup.MOST_WITHDRAWN:
             self.unfinished[name] = True
         return withdrawn
@@ -246,9 +247,9 @@ class Engine:
         name = ctx.workspace.name
         index = self.world.indexes[name]
         for match in matches(index, MOST_OFFERS, ctx.now):
-            for event in make_offer(ctx, match):
-                evolve(self.world, name, event, ctx.now, seq)
-                made.append(event)
+            events = make_offer(ctx, match)
+            evolve(self.world, name, events, ctx.now, seq)
+            made += events
         if index.cut:
             self.unfinished.setdefault(name, False)
         return made
@@ -269,8 +270,7 @@ class Engine:
         self, command_id: str, workspace: str, actor: str, digest: str, events: Sequence[ev.Event], at: int, seq: int
     ) -> None:
         """Make a recorded decision true. Ticks have no actor, and nobody to answer."""
-        for event in events:
-            evolve(self.world, workspace, event, at, seq)
+        evolve(self.world, workspace, events, at, seq)
         if actor:
             self._remember(command_id, workspace, actor, digest, events, seq)
         index = self.world.indexes.get(workspace)

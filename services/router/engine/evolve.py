@@ -6,6 +6,8 @@ so that every later release folds what an earlier one decided.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from services.router.engine import evolve_contacts, evolve_offers, evolve_outbound, evolve_setup, evolve_waiting
 from services.router.engine.lines import follow, place_of
 from services.router.engine.state import ANSWER_DAYS, DEDUPE_DAYS, Workspace
@@ -25,8 +27,15 @@ PUBLIC_SILENT = (
 """Events that have no number in a workspace's public feed: they tell of a request or of time, not of the centre."""
 
 
-def evolve(world: World, workspace: str, event: ev.Event, at: int, seq: int) -> None:
-    """Make one event of entry `seq` true. `at` is the entry's time."""
+def evolve(world: World, workspace: str, events: Iterable[ev.Event], at: int, seq: int) -> None:
+    """Make events of entry `seq` true that were decided together, and then bring what is derived in step. `at` is the
+    entry's time."""
+    for event in events:
+        _evolve_one(world, workspace, event, at, seq)
+    world.sync()
+
+
+def _evolve_one(world: World, workspace: str, event: ev.Event, at: int, seq: int) -> None:
     if isinstance(event, ev.Resumed):
         _resumed(world, event)
     elif isinstance(event, ev.DayTurned):
@@ -42,7 +51,6 @@ def evolve(world: World, workspace: str, event: ev.Event, at: int, seq: int) -> 
                 _EVOLVE[type(event)](world, ws, event, at)
             else:
                 _of_contact(world, ws, contact_id, event, at, seq)
-    world.sync()
     if workspace and not isinstance(event, PUBLIC_SILENT):
         facts = world.state.workspaces[workspace]
         world.state.undo.save(facts)

@@ -25,6 +25,7 @@ def _contact_queued(world: World, ws: Workspace, event: ev.ContactQueued, at: in
         contact.stepped = {}
         contact.agent = None
         contact.active = True
+        contact.preferred = event.preferred or contact.preferred
         contact.age_from = at
         contact.ended_at = None
         contact.end_reason = None

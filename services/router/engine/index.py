@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.router.engine.candidates import Candidates
@@ -18,10 +18,12 @@ from services.router.engine.chains import Chain, agent_score, chain_of
 from services.router.engine.classes import CapabilityClass, Item, Requirement
 from services.router.engine.deadlines import Spare
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
+from services.router.engine.due_timers import DueTimers
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.outbound_timers import OutboundTimers
 from services.router.engine.records import Agent, Contact
-from services.router.engine.rooms import NO_ROOM, Rooms, Signature, accepts, ramp_turns_at
+from services.router.engine.rooms import NO_ROOM, Rooms, Signature, towards_queues
+from services.router.engine.staffing import QueueCounts, Staffing, Turned
 from services.router.engine.state import Workspace
 from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, leaves_unstaffed, timer
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
@@ -31,26 +33,6 @@ REVIEW = 15_000
 """So often (ms) it is looked at whether room can be spared that could not when its contact arrived."""
 
 _WAITS = (ContactState.WAITING, ContactState.OFFERED)
-
-
-class QueueCounts:
-    """Live numbers of a queue. `staff` counts by tier who is in a presence that the queue accepts."""
-
-    __slots__ = ("assigned", "available", "offered", "pending", "staff", "staffed", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting = 0
-        self.offered = 0
-        self.assigned = 0
-        self.staffed = 0
-        self.available = 0
-        self.staff: dict[int, int] = {}
-        self.pending: OrderedSet[tuple[int, str]] = OrderedSet()
-
-    @property
-    def somebody_there(self) -> bool:
-        """Whether anybody is in a presence that the queue accepts, with room or without."""
-        return any(self.staff.values())
 
 
 class _ContactPlace(NamedTuple):
@@ -75,14 +57,6 @@ class _AgentPlace(NamedTuple):
     items: tuple[Item, ...]
 
 
-class _Staff(NamedTuple):
-    queues: tuple[str, ...]
-    here: bool
-    available: bool
-    accepted: tuple[tuple[str, int], ...]
-    """(queue, tier) for each queue that accepts their presence."""
-
-
 class Index:
     """What is derived from one workspace."""
 
@@ -102,7 +76,8 @@ class Index:
         self.of_queue: dict[str, dict[Demand, Requirement]] = {name: {} for name in policy.queues}
         self.classes: dict[tuple[object, ...], CapabilityClass] = {}
         self._candidates = Candidates()
-        self.queues: dict[str, QueueCounts] = {name: QueueCounts() for name in policy.queues}
+        self._staffing = Staffing(workspace)
+        self.queues = self._staffing.counts
         self.closed = {name for name, queue in policy.queues.items() if queue.hours is not None} - self._open_queues()
         self.held_back = self.closed | (workspace.frozen & policy.queues.keys())
         """Queues of which nothing is offered now: closed ones and frozen ones."""
@@ -119,8 +94,11 @@ class Index:
         }
         self._chains: tuple[Chain, ...] = tuple(dict.fromkeys(self._chain_of.values()))
         self.outgrown = False
-        """Whether a queue has the first agent with a position of their own, or lost the last one: its chain is another
-        then, and the whole has to be made anew."""
+        """Whether a queue has the first agent with a position of their own, or lost the last one, so that its chain is
+        another; or the first or last one whom an earlier policy's rule still binds, so that its group is. The whole has
+        to be made anew then."""
+        self._bound = {agent.id: towards_queues(agent, policy) for agent in workspace.agents.values()}
+        self._bound_by_queue = Counter(queue for queues in self._bound.values() for queue in queues)
         self._named: dict[str, int] = {}
         """Agents that some waiting contact is restricted to, and by how many demands: each is a class of their own."""
         self._watching: dict[AgentId, dict[ContactId, None]] = {}
@@ -134,14 +112,11 @@ class Index:
         self._delays: dict[str, dict[int, int]] = {}
         """By queue the delays (ms) that its agents have, and how many have each."""
         self._delays_of: dict[AgentId, tuple[tuple[str, int], ...]] = {}
-        self._improved: dict[int, CapabilityClass] = {}
+        self._improved: dict[AgentId, None] = {}
         self._asked: dict[Demand, Requirement] = {}
         self._contacts: dict[ContactId, _ContactPlace] = {}
         self._agents: dict[AgentId, _AgentPlace] = {}
-        self._staff: dict[AgentId, _Staff] = {}
-        self._staff_seen: dict[AgentId, tuple[object, ...]] = {}
-        self._agent_timers: dict[tuple[str, str], Timer] = {}
-        self._offer_timers: dict[OfferId, Timer] = {}
+        self._due = DueTimers(workspace, timers)
         self._queue_timers: dict[str, Timer] = {}
         self.spare = Spare(workspace)
         self._reserves = policy.slo.reserve is not None and any(q.by_deadline for q in policy.queues.values())
@@ -156,7 +131,7 @@ class Index:
             self.sync_queue(name)
         self._take_in(workspace.contacts.values())
         for offer in workspace.offers.values():
-            self.sync_offer(offer.id)
+            self._due.sync_offer(offer.id)
         self.outbounds = OutboundTimers(workspace, timers)
         # Whoever is free is fresh now, and that is enough: every pair has a free agent.
         self.fresh_contacts.clear()
@@ -215,7 +190,8 @@ class Index:
         for place in self._contacts.values():
             if place.timer is not None:
                 self.timers.remove(place.timer)
-        for due in (*self._agent_timers.values(), *self._offer_timers.values(), *self._queue_timers.values()):
+        self._due.drop()
+        for due in self._queue_timers.values():
             self.timers.remove(due)
         if self._review is not None:
             self.timers.remove(self._review)
@@ -348,6 +324,12 @@ class Index:
         if not requirement.demand.spare:
             return True
         return self.spare.of_class(known, self.workspace.agents[agent].weight(requirement.demand.kind), now)
+
+    def overtakes(self, contact: Contact) -> bool:
+        """Whether the contact is one that can wait and others wait for room to spare already: whoever can be spared for
+        it may have been to be spared for them first, which no event told."""
+        requirement = self.requirement_of(contact)
+        return requirement.demand.spare and (len(self._can_wait) > 1 or len(requirement.waiting) > 1)
 
     def _register(self, requirement: Requirement) -> Requirement:
         if len(self.requirements) >= max(self._forget_at, MAX_IDLE_REQUIREMENTS) and not self._taking_in:
@@ -577,7 +559,7 @@ class Index:
     def sync_channels(self, name: str) -> None:
         """A channel's health changed: who waits on it may be offered again or has to move, and whoever waits on another
         channel that is down may have a way out now."""
-        for channel, pending in self.pending_on.items():
+        for channel, pending in list(self.pending_on.items()):
             state = self.workspace.channels.get(channel)
             if channel == name or (state is not None and state.state is ChannelHealth.DOWN):
                 for (contact_id,) in list(pending):
@@ -616,19 +598,22 @@ class Index:
         """Bring free sets, timers and staffing of one agent in step with their facts."""
         agent = self.workspace.agents.get(agent_id)
         self._sync_positions(agent_id, agent)
+        self._sync_bound(agent_id, agent)
         if self.outgrown:
             return
         if agent is None or agent.memberships or agent_id in self._delays_of:
             self._sync_delays(agent_id, agent)
-        self._sync_staff(agent_id, agent)
+        self._follow_staff(self._staffing.sync(agent_id, agent))
         self._sync_free(agent_id, agent)
         if self._reserves:
             self.spare.sync(agent_id, agent)
-        for kind, due in _agent_dues(agent):
-            self._sync_agent_timer(kind, agent_id, due)
-        self._sync_queue_timers(agent_id, agent)
+        self._due.sync_agent(agent_id, agent)
         for contact_id in list(self._watching.get(agent_id, ())):
             self.sync_contact(contact_id)
+
+    def sync_offer(self, offer_id: OfferId) -> None:
+        """Bring the timer of one offer in step with its facts."""
+        self._due.sync_offer(offer_id)
 
     def _sync_positions(self, agent_id: AgentId, agent: Agent | None) -> None:
         old = self._positions.get(agent_id, ())
@@ -641,6 +626,18 @@ class Index:
         self._positioned.update(new)
         self._positioned += Counter()
         self.outgrown = self._positioned.keys() != before
+
+    def _sync_bound(self, agent_id: AgentId, agent: Agent | None) -> None:
+        old = self._bound.get(agent_id, ())
+        new = towards_queues(agent, self.workspace.policy) if agent is not None else ()
+        if old == new:
+            return
+        before = self._bound_by_queue.keys() - ()
+        self._bound[agent_id] = new
+        self._bound_by_queue.subtract(old)
+        self._bound_by_queue.update(new)
+        self._bound_by_queue += Counter()
+        self.outgrown = self.outgrown or self._bound_by_queue.keys() != before
 
     def _sync_delays(self, agent_id: AgentId, agent: Agent | None) -> None:
         """A delay that nobody had yet, or has any more, changes when those who wait in that queue are looked at."""
@@ -685,7 +682,7 @@ class Index:
             sets[chain].add(item)
         moved = old is None or old.known is not new.known or old.signature != new.signature
         if moved or self._leads_more(old, new):
-            self._improved[new.known.number] = new.known
+            self._improved[agent_id] = None
         # With less room than before nobody can be paired who could not be before.
         if old is None or old.known is not new.known or not new.signature.is_within(old.signature):
             self.fresh_classes[new.known.number] = new.known
@@ -700,11 +697,16 @@ class Index:
         )
 
     def settle_heads(self) -> None:
-        """Tell the requirements of classes whose best agent may have become better. Done after a routing pass, because
-        most agents that become free are taken again in the same one."""
-        for known in self._improved.values():
-            for requirement in known.requirements.values():
-                requirement.offer_head(known)
+        """Tell the requirements of agents who are free and better than before, by whom their class may have a better
+        head now. Done after a routing pass, because most agents that become free are taken again in the same one."""
+        for agent_id in self._improved:
+            place = self._agents.get(agent_id)
+            if place is None:
+                continue
+            items = dict(zip(self._chains, place.items, strict=True))
+            for requirement in place.known.requirements.values():
+                if requirement.fits(place.signature):
+                    requirement.offer_head(place.known, items[requirement.chain])
         self._improved.clear()
 
     def settle_wants(self) -> None:
@@ -716,66 +718,12 @@ class Index:
                     known.offer_want(requirement)
         self._asked.clear()
 
-    def _sync_staff(self, agent_id: AgentId, agent: Agent | None) -> None:
-        old = self._staff.get(agent_id)
-        if agent is not None:
-            says = (agent.presence, agent.reachable, agent.takes_offers)
-            seen = (says, agent.queues, agent.memberships, agent.queue_presence)
-            known = self._staff_seen.get(agent_id)
-            if known is not None and known[0] == says and all(map(operator.is_, known[1:], seen[1:])):
-                return
-            self._staff_seen[agent_id] = seen
-        new = self._staff_of(agent) if agent is not None else None
-        if old == new:
-            return
-        before = self._empty_tiers(old, new)
-        left = {name: self.queues[name].somebody_there for name, leaving in self._leaving.items() if leaving}
-        if old is not None:
-            self._staff_by(old, -1)
-        if new is None:
-            del self._staff[agent_id]
-        else:
-            self._staff[agent_id] = new
-            self._staff_by(new, 1)
-        for name, empty in before.items():
-            if empty != self._empty(name):
-                self._relate_anew(name)
-        for name, there in left.items():
-            if there != self.queues[name].somebody_there:
-                for contact_id in list(self._leaving[name]):
-                    self.sync_contact(contact_id)
-
-    def _staff_of(self, agent: Agent) -> _Staff:
-        policy = self.workspace.policy.queues
-        queues = agent.queues or tuple(policy)
-        tiers = {m.queue: m.tier for m in agent.memberships}
-        here = agent.reachable and agent.presence != "offline"
-        accepted = (
-            tuple((name, tiers.get(name, 1)) for name in queues if name in policy and accepts(agent, policy[name]))
-            if agent.reachable
-            else ()
-        )
-        return _Staff(queues, here, agent.takes_offers, accepted)
-
-    def _staff_by(self, staff: _Staff, by: int) -> None:
-        for queue in staff.queues:
-            counts = self.queues.get(queue)
-            if counts is not None:
-                counts.staffed += by * staff.here
-                counts.available += by * staff.available
-        for queue, tier in staff.accepted:
-            counts = self.queues.get(queue)
-            if counts is not None:
-                counts.staff[tier] = counts.staff.get(tier, 0) + by
-
-    def _empty_tiers(self, *staffs: _Staff | None) -> dict[str, tuple[int, ...]]:
-        """Of the queues that skip empty tiers: which tiers have nobody now."""
-        queues = self.workspace.policy.queues
-        names = {name for staff in staffs if staff is not None for name, _ in staff.accepted}
-        return {name: self._empty(name) for name in names if queues[name].skip_empty_tiers}
-
-    def _empty(self, queue: str) -> tuple[int, ...]:
-        return tuple(sorted(tier for tier, count in self.queues[queue].staff.items() if not count))
+    def _follow_staff(self, turned: Turned) -> None:
+        for name in turned.tiers:
+            self._relate_anew(name)
+        for name in turned.staffed:
+            for contact_id in list(self._leaving.get(name, ())):
+                self.sync_contact(contact_id)
 
     def _relate_anew(self, queue: str) -> None:
         """Which tiers count as open in a queue has changed."""
@@ -793,56 +741,7 @@ class Index:
         for contact_id in list(self._watchers.get(queue, ())):
             self.sync_contact(contact_id)
 
-    def _sync_agent_timer(self, kind: str, agent_id: str, due: int | None) -> None:
-        old = self._agent_timers.get((kind, agent_id))
-        if old is None and due is None:
-            return
-        new = timer(self.workspace, due, kind, agent_id) if due is not None else None
-        if old == new:
-            return
-        if old is not None:
-            self.timers.remove(old)
-            del self._agent_timers[kind, agent_id]
-        if new is not None:
-            self.timers.add(new)
-            self._agent_timers[kind, agent_id] = new
-
-    def _sync_queue_timers(self, agent_id: AgentId, agent: Agent | None) -> None:
-        """The end of a wrap-up towards one queue, of a rate window, and of a step of the ramp."""
-        wrap_up = min(agent.queue_wrap_up.values(), default=None) if agent is not None else None
-        self._sync_agent_timer("queue_wrap_up", agent_id, wrap_up)
-        self._sync_agent_timer("rate", agent_id, min(self._windows(agent), default=None) if agent else None)
-        self._sync_agent_timer("ramp", agent_id, ramp_turns_at(agent, self.workspace.policy) if agent else None)
-
-    def _windows(self, agent: Agent) -> Iterator[int]:
-        for name, times in agent.assigned_times.items():
-            queue = self.workspace.policy.queues.get(name)
-            if queue is not None and queue.rate_limit is not None and times:
-                yield times[0] + queue.rate_limit[1]
-
-    def sync_offer(self, offer_id: OfferId) -> None:
-        """Bring the timer of one offer in step with its facts."""
-        offer = self.workspace.offers.get(offer_id)
-        old = self._offer_timers.get(offer_id)
-        new = None
-        if offer is not None and not offer.outcome and offer.expires_at is not None:
-            new = timer(self.workspace, offer.expires_at, "offer", offer_id)
-        if old == new:
-            return
-        if old is not None:
-            self.timers.remove(old)
-            del self._offer_timers[offer_id]
-        if new is not None:
-            self.timers.add(new)
-            self._offer_timers[offer_id] = new
-
 
 def _positioned(agent: Agent) -> tuple[str, ...]:
     """The queues in which the agent has a position of their own."""
     return tuple(member.queue for member in agent.memberships if member.position)
-
-
-def _agent_dues(agent: Agent | None) -> tuple[tuple[str, int | None], ...]:
-    if agent is None:
-        return (("grace", None), ("wrap_up", None), ("pause", None))
-    return (("grace", agent.grace_until), ("wrap_up", agent.wrap_up_until), ("pause", agent.paused_until))

@@ -46,7 +46,7 @@ def matches(index: Index, most: int, now: int) -> Iterator[Match]:
     """
     index.cut = False
     contacts, classes = index.take_fresh()
-    if len(contacts) == 1 and not classes:
+    if len(contacts) == 1 and not classes and not index.overtakes(contacts[0]):
         yield from _arrived(index, contacts[0], now)
         # Whoever waited for the agent who is taken now, and only as long as he could be had, is for everybody.
         contacts, classes = index.take_fresh()

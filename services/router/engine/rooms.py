@@ -40,7 +40,8 @@ class Rooms:
         policy = workspace.policy
         self._workspace = workspace
         self.kinds = tuple(sorted({channel.kind for channel in policy.channels.values()} | {"callback"}))
-        minding = {
+        lasting = {name for agent in workspace.agents.values() for name in towards_queues(agent, policy)}
+        minding = lasting | {
             name for name, queue in policy.queues.items() if queue.minds_agents or name in workspace.queue_limits
         }
         self.groups = {name: name if name in minding else COMMON for name in policy.queues}
@@ -126,6 +127,16 @@ def ramp_turns_at(agent: Agent, policy: RoutingPolicy) -> int | None:
     if agent.signed_in_at is None or agent.ramped >= len(policy.ramp):
         return None
     return agent.signed_in_at + policy.ramp[agent.ramped][0]
+
+
+def towards_queues(agent: Agent, policy: RoutingPolicy) -> tuple[str, ...]:
+    """The queues towards which an agent has a presence or a wrap-up of their own though the policy has no rule about
+    agents there any more: what an earlier one made of them holds until it ends."""
+    if not agent.queue_presence and not agent.queue_wrap_up:
+        return ()
+    queues = policy.queues
+    names = {*agent.queue_presence, *agent.queue_wrap_up} & queues.keys()
+    return tuple(sorted(name for name in names if not queues[name].minds_agents))
 
 
 def accepts(agent: Agent, queue: QueuePolicy) -> bool:

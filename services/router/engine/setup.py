@@ -7,7 +7,8 @@ from itertools import islice
 from services.router.engine.classes import CapabilityClass
 from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.demand import asked_language, demand_of
-from services.router.engine.policy import RoutingPolicy, routing_policy
+from services.router.engine.policy import RoutingPolicy
+from services.router.engine.policy_document import routing_policy
 from services.router.engine.records import Agent, Offer
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.router.engine.outbound_records import Outbound
-from services.router.engine.policy import NO_POLICY, RoutingPolicy, routing_policy
+from services.router.engine.policy import NO_POLICY, RoutingPolicy
+from services.router.engine.policy_document import routing_policy
 from services.router.engine.records import Agent, Answer, ChannelState, Contact, Customer, Key, Message, Offer, Thread
 from services.router.engine.slo import Load
 from services.router.engine.undo import Record, Undo

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from services.router.engine.index import Index
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Agent, Contact
@@ -47,8 +49,18 @@ class World:
         """Bring the indexes in step with everything touched since the last call."""
         fresh = self.touched[self._synced :]
         self._synced = len(self.touched)
+        anew = self._rebuild_touched(fresh)
         for kind, workspace, id in dict.fromkeys(fresh) if len(fresh) > 1 else fresh:
-            self._sync_one(kind, workspace, id)
+            if workspace not in anew:
+                self._sync_one(kind, workspace, id)
+
+    def _rebuild_touched(self, touched: Iterable[Touched]) -> set[str]:
+        """Derive those workspaces anew of which everything changed: an index of another policy knows nothing of the
+        queues, so nothing is synced into it. Returns their names."""
+        anew = {workspace for kind, workspace, _ in touched if kind in REBUILT}
+        for workspace in sorted(anew):
+            self.rebuild(workspace)
+        return anew
 
     def _sync_one(self, kind: str, workspace: str, id: str) -> None:
         if kind == "contact":
@@ -67,8 +79,6 @@ class World:
             self.indexes[workspace].sync_queue(id)
         elif kind == "reserve":
             self.indexes[workspace].sync_reserve()
-        elif kind in REBUILT:
-            self.rebuild(workspace)
 
     def rebuild(self, workspace: str) -> None:
         """Derive a workspace's indexes anew: its policy changed, or it came into being or went."""
@@ -91,10 +101,7 @@ class World:
         self._synced = len(self.touched)
         self._followed = min(self._followed, len(self.touched))
         self.state.undo.rollback(undo_mark)
-        # An index of a policy that was taken back knows nothing of the queues before: nothing is synced into it.
-        anew = dict.fromkeys(workspace for kind, workspace, _ in undone if kind in REBUILT)
-        for workspace in anew:
-            self.rebuild(workspace)
+        anew = self._rebuild_touched(undone)
         for kind, workspace, id in undone:
             if workspace not in anew and workspace in self.indexes:
                 self._sync_one(kind, workspace, id)

@@ -171,6 +171,11 @@ class ReachSetup(_Strict):
     consent: bool = True
 
 
+class ChannelSetup(_Strict):
+    reopen_s: int = 0
+    last_agent: bool = False
+
+
 class Setup(_Strict):
     """The centre at second 0: its rules are a policy's file, or what the setup itself says."""
 
@@ -184,6 +189,7 @@ class Setup(_Strict):
     workflows: list[FlowSetup] = []
     language_fallback: dict[str, list[LanguageStep]] = {}
     slo: Slo = Slo()
+    channels: dict[str, ChannelSetup] = {}
 
     @field_validator("policy", mode="before")
     @classmethod
@@ -193,7 +199,9 @@ class Setup(_Strict):
         assert isinstance(info.context, PolicyFiles), "scenarios are validated by `read`"
         return info.context.read(value)
 
-    @field_validator("auto_accept", "limits", "ramp", "queues", "workflows", "language_fallback", "slo", mode="before")
+    @field_validator(
+        "auto_accept", "limits", "ramp", "queues", "workflows", "language_fallback", "slo", "channels", mode="before"
+    )
     @classmethod
     def _not_beside_a_policy(cls, value: Any, info: ValidationInfo) -> Any:
         if info.data.get("policy") is not None:

@@ -27,7 +27,10 @@ def _described(scenario: words.Scenario) -> Policy:
     # A scenario of messages alone has no use for queues, but a policy has.
     queues = setup.queues or [words.QueueSetup(name="general")]
     document: dict[str, Any] = {
-        "channels": [{"kind": kind, "account": ACCOUNT, "queue": queues[0].name} for kind in sorted(kinds)],
+        "channels": [
+            {"kind": kind, "account": ACCOUNT, "queue": queues[0].name, **_channel(setup, kind)}
+            for kind in sorted(kinds)
+        ],
         "own_kinds": sorted(kinds - {kind.value for kind in ChannelKind}),
         "queues": [_queue(queue, auto_accept=setup.auto_accept) for queue in queues],
         "flows": [_flow(flow) for flow in setup.workflows],
@@ -41,6 +44,10 @@ def _described(scenario: words.Scenario) -> Policy:
         "keep_ended_s": 31 * 86_400,
     }
     return Policy.model_validate(document)
+
+
+def _channel(setup: words.Setup, kind: str) -> dict[str, Any]:
+    return setup.channels[kind].model_dump() if kind in setup.channels else {}
 
 
 def texts(attributes: dict[str, Any]) -> dict[str, str]:
@@ -67,7 +74,7 @@ def _flow(flow: words.FlowSetup) -> dict[str, Any]:
 
 def _kinds_of(scenario: words.Scenario) -> set[str]:
     """Every kind of channel that the scenario speaks of."""
-    kinds = {"chat"}
+    kinds = {"chat", *scenario.setup.channels}
     for agent in scenario.setup.agents:
         kinds.update(agent.channels, agent.while_on, *agent.while_on.values())
         kinds.update(load.channel for load in agent.load)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.contracts import events as ev
+from tests.simulation.ledger import outbound
 from tests.simulation.ledger.books import OPEN, Arrival, Booking, ContactBook, Instant, WorkspaceBook
 from tests.simulation.ledger.violation import require
 
@@ -49,6 +50,8 @@ def created(ws: WorkspaceBook, event: ev.ContactCreated, now: Instant) -> None:
         scheduled_priority=event.scheduled_priority,
     )
     ws.contacts[event.contact] = contact
+    if now.role == "adapter":
+        ws.wrote |= dict.fromkeys(ws.threads.get(event.thread, ()), True)
     ws.threads.setdefault(event.thread, set()).add(event.contact)
     if ws.arrival is not None:
         ws.arrival.station = next((s["queue"] for s in ws.route(contact)[event.flow_step :]), None)
@@ -75,6 +78,8 @@ def message_received(ws: WorkspaceBook, event: ev.MessageReceived, now: Instant)
     contact.reach.update({reach.channel: reach for reach in event.reach})
     if event.language is not None:
         contact.language = event.language
+    if event.message_kind.value in ("message", "postback"):
+        ws.wrote[event.contact] = False
     chosen = event.message_kind.value in ("message", "postback") and event.thread != contact.thread
     name = f"{event.channel}:{event.account}"
     # An offer was made for the channel where the contact then was; it stays there until the offer has ended.
@@ -102,6 +107,9 @@ def reply_queued(ws: WorkspaceBook, event: ev.ReplyQueued, now: Instant) -> None
 
 
 def delivery_reported(ws: WorkspaceBook, event: ev.DeliveryReported, now: Instant) -> None:
+    if event.outbound is not None:
+        outbound.reported(ws, event, now)
+        return
     require(ws.replies.get(event.message) == event.contact, "9", f"{event.message} was never sent")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from shared.contracts.commands import Membership, Reach
+from shared.contracts.commands import DeliveryStep, Membership, Reach
 from tests.simulation.ledger.violation import require
 
 OPEN = ("scheduled", "waiting", "offered", "assigned")
@@ -67,6 +67,8 @@ class ContactBook:
     past_age: int = 0
     """The greatest age (ms) at which a queue had it aged out."""
     deadline_near: bool = False
+    asked: bool = False
+    """Whether anybody was offered it since it entered its queue."""
     excluded: str | None = None
     overflowed: tuple[str, ...] = ()
     hops: list[tuple[str, str]] = field(default_factory=list)
@@ -76,6 +78,11 @@ class ContactBook:
     @property
     def channel_name(self) -> str:
         return f"{self.channel}:{self.account}"
+
+    @property
+    def has_sender(self) -> bool:
+        """Whether the sender is somebody's address: work that was made for nobody in particular has none."""
+        return self.sender != f"x{self.id}"
 
     def enter(self, queue: str, at: int) -> None:
         """What counts from entering a queue begins anew, but each step comes once."""
@@ -88,6 +95,7 @@ class ContactBook:
         self.preference_over = False
         self.past_age = 0
         self.deadline_near = False
+        self.asked = False
 
     def wait(self, retry_at: int | None = None) -> None:
         self.state = "waiting"
@@ -123,6 +131,9 @@ class AgentBook:
     queue_wrap_up: dict[str, int] = field(default_factory=dict)
     paused_until: int | None = None
     idle_since: int = 0
+    signed_in_at: int | None = None
+    ramped: int = 0
+    """Steps of the ramp that were said to be over."""
     missed: int = 0
     missed_in: dict[str, int] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
@@ -168,6 +179,44 @@ class OfferBook:
 
 
 @dataclass(slots=True)
+class AttemptBook:
+    id: str
+    step: int
+    status: str = "queued"
+    given_up: str = ""
+
+
+@dataclass(slots=True)
+class OutboundBook:
+    id: str
+    source_key: str
+    route: tuple[DeliveryStep, ...]
+    deadline: int
+    contact: str | None
+    state: str = "pending"
+    reason: str = ""
+    ended_at: int | None = None
+    due: int | None = None
+    """When the attempt under way is given up if nothing more is heard of it."""
+    steps: int = 0
+    """How many of the route had their turn."""
+    attempts: list[AttemptBook] = field(default_factory=list)
+
+    @property
+    def under_way(self) -> AttemptBook | None:
+        waits = self.ended_at is None and self.attempts and not self.attempts[-1].given_up
+        return self.attempts[-1] if waits else None
+
+    def channel_of(self, attempt: AttemptBook) -> str:
+        step = self.route[attempt.step]
+        return f"{step.channel}:{step.account}"
+
+    def wait(self, at: int) -> None:
+        within = self.route[self.attempts[-1].step].within
+        self.due = at + within if within is not None else None
+
+
+@dataclass(slots=True)
 class Arrival:
     """A contact that comes in with this decision: how many waited before it, and whether its queue was staffed."""
 
@@ -199,6 +248,12 @@ class WorkspaceBook:
     contacts: dict[str, ContactBook] = field(default_factory=dict)
     offers: dict[str, OfferBook] = field(default_factory=dict)
     replies: dict[str, str] = field(default_factory=dict)
+    outbounds: dict[str, OutboundBook] = field(default_factory=dict)
+    attempts: dict[str, str] = field(default_factory=dict)
+    """By the id of an attempt: whose it is."""
+    wrote: dict[str, bool] = field(default_factory=dict)
+    """Contacts whose customers wrote in this decision, and whether they did so for sure: what joins a contact may be an
+    automatic answer."""
     keys: dict[str, str] = field(default_factory=dict)
     sources: dict[str, tuple[str, int]] = field(default_factory=dict)
     threads: dict[str, set[str]] = field(default_factory=dict)
@@ -210,6 +265,10 @@ class WorkspaceBook:
 
     def is_down(self, channel: str) -> bool:
         return self.health.get(channel) == "down"
+
+    def cannot_deliver(self, channel: str) -> bool:
+        """Whether nothing that was given to a channel arrives: it is down, or a policy took it away."""
+        return channel not in self.channels or self.is_down(channel)
 
     def contact_in(self, contact_id: str, *states: str) -> ContactBook:
         """The contact, which must be in one of the states."""
@@ -237,7 +296,23 @@ class WorkspaceBook:
         for each in flow["filters"]:
             if fits(contact.attributes, each["match"]):
                 return list(each["steps"])
-        return [{"queue": flow["default_queue"], "until_age_s": None}]
+        return [{"queue": flow["default_queue"], "until_age_s": None, "skip_if_none_available": False}]
+
+    def station(self, contact: ContactBook) -> Document | None:
+        """The station of its flow that the contact is at; None if it has none."""
+        route = self.route(contact)
+        return route[contact.flow_step] if contact.flow_step < len(route) else None
+
+    def is_passed_over(self, station: Document) -> bool:
+        """Whether nobody begins to wait at a station, because it says so and nobody is there."""
+        return bool(station["skip_if_none_available"]) and not self.is_staffed(station["queue"])
+
+    def leaves_unstaffed(self, contact: ContactBook) -> bool:
+        """Whether a waiting contact goes on at once: nobody was asked at its station, and nobody is left to be."""
+        station = self.station(contact)
+        if station is None or contact.asked or station["queue"] != contact.queue:
+            return False
+        return self.is_passed_over(station)
 
     def way_out(self, contact: ContactBook) -> str | None:
         """The first channel that a contact on a channel that is down could be moved to."""

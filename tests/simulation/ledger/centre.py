@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from shared.contracts import events as ev
 from tests.simulation.ledger.books import AgentBook, Booking, Instant, WorkspaceBook, is_open
 from tests.simulation.ledger.violation import require
@@ -59,6 +61,25 @@ def queue_hours(ws: WorkspaceBook, event: ev.QueueHours, now: Instant) -> None:
     ws.hours[event.queue] = (event.open, now.at)
 
 
+def hours_extended(ws: WorkspaceBook, event: ev.HoursExtended, now: Instant) -> None:
+    require(event.policy_version == ws.policy_version, "9", f"hours of version {event.policy_version} are continued")
+    for name, intervals in event.hours.items():
+        queue = ws.queues[name]
+        require(queue["business_hours"] is not None, "9", f"{name} gets opening hours, it is always open")
+        ws.queues[name] = {**queue, "open_ms": _joined([*queue["open_ms"], *intervals])}
+
+
+def _joined(intervals: Iterable[Sequence[int]]) -> list[list[int]]:
+    """As few intervals as cover the same time: where two meet, nothing turns."""
+    times: list[list[int]] = []
+    for begin, end in sorted((begin, end) for begin, end in intervals):
+        if times and begin <= times[-1][1]:
+            times[-1][1] = max(times[-1][1], end)
+        else:
+            times.append([begin, end])
+    return times
+
+
 def queue_frozen(ws: WorkspaceBook, event: ev.QueueFrozen, now: Instant) -> None:
     require((event.queue in ws.frozen) != event.frozen, "9", f"{event.queue} is frozen or unfrozen twice")
     if event.frozen:
@@ -85,6 +106,7 @@ BOOK: Booking = {
     ev.AgentProfileSet: profile_set,
     ev.LimitSet: limit_set,
     ev.QueueHours: queue_hours,
+    ev.HoursExtended: hours_extended,
     ev.QueueFrozen: queue_frozen,
     ev.ReserveReviewed: reserve_reviewed,
     ev.ChannelHealthChanged: health_changed,

@@ -22,6 +22,10 @@ def presence_changed(ws: WorkspaceBook, event: ev.AgentPresenceChanged, now: Ins
     if event.presence == "available" and agent.presence != "available":
         agent.idle_since = now.at
         agent.missed = 0
+    if event.presence == "offline":
+        agent.signed_in_at, agent.ramped = None, 0
+    elif event.presence == "available" and agent.signed_in_at is None:
+        agent.signed_in_at = now.at
     agent.presence = event.presence
     agent.queue_presence = {}
     agent.next_presence = event.next_presence
@@ -85,6 +89,15 @@ def rate_window_moved(ws: WorkspaceBook, event: ev.RateWindowMoved, now: Instant
     agent.recent[event.queue] = [time for time in agent.recent.get(event.queue, ()) if time > since]
 
 
+def ramped(ws: WorkspaceBook, event: ev.AgentRamped, now: Instant) -> None:
+    agent = ws.agents[event.agent]
+    since = now.at - agent.signed_in_at if agent.signed_in_at is not None else -1
+    over = sum(step["until_s"] * 1000 <= since for step in ws.policy["ramp"])
+    right = agent.ramped < event.steps == over
+    require(right, "time", f"{agent.id} is told to be past {event.steps} steps of the ramp, not {over}")
+    agent.ramped = event.steps
+
+
 BOOK: Booking = {
     ev.AgentPresenceChanged: presence_changed,
     ev.AgentLost: lost,
@@ -95,4 +108,5 @@ BOOK: Booking = {
     ev.AgentPaused: paused,
     ev.AgentPauseEnded: pause_ended,
     ev.RateWindowMoved: rate_window_moved,
+    ev.AgentRamped: ramped,
 }

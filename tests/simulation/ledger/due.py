@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from tests.simulation.ledger.books import WAITS, AgentBook, ContactBook, Document, WorkspaceBook
+from tests.simulation.ledger.books import WAITS, AgentBook, ContactBook, Document, OutboundBook, WorkspaceBook
 
 Due = tuple[int, str, str]
 
@@ -28,6 +28,8 @@ def timers(ws: WorkspaceBook) -> Iterator[Due]:
         yield from _of_agent(ws, agent)
     for contact in ws.contacts.values():
         yield from _of_contact(ws, contact)
+    for outbound in ws.outbounds.values():
+        yield from _of_outbound(ws, outbound)
 
 
 def next_turn(queue: Document, since: int) -> int | None:
@@ -41,6 +43,9 @@ def _of_agent(ws: WorkspaceBook, agent: AgentBook) -> Iterator[Due]:
     for kind, due in (("grace", agent.grace_until), ("wrap_up", agent.wrap_up_until), ("pause", agent.paused_until)):
         if due is not None:
             yield due, kind, agent.id
+    ramp = ws.policy["ramp"]
+    if agent.signed_in_at is not None and agent.ramped < len(ramp):
+        yield agent.signed_in_at + ramp[agent.ramped]["until_s"] * 1000, "ramp", agent.id
     for queue, until in agent.queue_wrap_up.items():
         yield until, "queue_wrap_up", f"{agent.id}:{queue}"
     for queue, times in agent.recent.items():
@@ -49,16 +54,32 @@ def _of_agent(ws: WorkspaceBook, agent: AgentBook) -> Iterator[Due]:
             yield times[0] + rate["window_s"] * 1000, "rate", f"{agent.id}:{queue}"
 
 
+def _of_outbound(ws: WorkspaceBook, outbound: OutboundBook) -> Iterator[Due]:
+    if outbound.ended_at is not None:
+        yield outbound.ended_at + ws.policy["keep_ended_s"] * 1000, "forget_outbound", outbound.id
+        return
+    yield outbound.deadline, "outbound_deadline", outbound.id
+    if outbound.due is not None:
+        yield outbound.due, "outbound", outbound.id
+
+
 def _of_contact(ws: WorkspaceBook, contact: ContactBook) -> Iterator[Due]:
     if contact.state == "scheduled":
         yield contact.scheduled_at or 0, "scheduled", contact.id
     elif contact.ended_at is not None:
+        if is_written_to(ws, contact):
+            return
         yield contact.ended_at + ws.policy["keep_ended_s"] * 1000, "forget", contact.id
     elif contact.state in WAITS:
         if contact.retry_at is not None and not ws.is_down(contact.channel_name):
             yield contact.retry_at, "retry", contact.id
         for kind, due in _rules(ws, contact):
             yield due, kind, contact.id
+
+
+def is_written_to(ws: WorkspaceBook, contact: ContactBook) -> bool:
+    """Whether a message to the contact's customer is under way, which needs the contact's addresses."""
+    return any(each.contact == contact.id and each.ended_at is None for each in ws.outbounds.values())
 
 
 def _rules(ws: WorkspaceBook, contact: ContactBook) -> Iterator[tuple[str, int]]:
@@ -86,9 +107,11 @@ def _rules(ws: WorkspaceBook, contact: ContactBook) -> Iterator[tuple[str, int]]
         yield "max_wait", since + queue["max_wait_s"] * 1000
     for rule in overflows(ws, contact):
         yield "overflow", since + rule["when"]["wait_exceeds_s"] * 1000
-    station = ws.route(contact)[contact.flow_step : contact.flow_step + 1]
-    if station and station[0]["until_age_s"] is not None:
-        yield "flow", contact.created_at + station[0]["until_age_s"] * 1000
+    station = ws.station(contact)
+    if station is not None and station["until_age_s"] is not None:
+        yield "flow", contact.created_at + station["until_age_s"] * 1000
+    if contact.state == "waiting" and ws.leaves_unstaffed(contact):
+        yield "unstaffed", since
 
 
 def deadline(ws: WorkspaceBook, contact: ContactBook) -> int | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from shared.contracts import events as ev
 from tests.simulation.ledger.books import OPEN, AgentBook, Booking, ContactBook, Instant, WorkspaceBook
+from tests.simulation.ledger.due import is_written_to
 from tests.simulation.ledger.violation import require
+from tests.simulation.ledger.waiting import may_leave_station
 
 
 def _end(ws: WorkspaceBook, contact: ContactBook, state: str, at: int) -> None:
@@ -51,9 +53,19 @@ def cancelled(ws: WorkspaceBook, event: ev.ContactCancelled, now: Instant) -> No
     if event.reason == "max_wait":
         most = ws.queues[contact.queue]["max_wait_s"] * 1000
         require(contact.queue_since + most <= now.at, "time", f"{contact.id} has not waited {most} ms")
+    if event.reason == "flow_ended":
+        _check_end_of_flow(ws, contact, now.at)
     if event.reason == "refused":
         _check_refusal(ws, contact, now.at)
     _end(ws, contact, "cancelled", now.at)
+
+
+def _check_end_of_flow(ws: WorkspaceBook, contact: ContactBook, at: int) -> None:
+    """Behind the last station: its time is over, or nobody is there, and so it is at all that follow."""
+    arrives = ws.arrival is not None and ws.arrival.contact == contact.id
+    require(arrives or may_leave_station(ws, contact, at), "time", f"{contact.id} leaves its last station too early")
+    rest = ws.route(contact)[contact.flow_step + (not arrives) :]
+    require(all(map(ws.is_passed_over, rest)), "5", f"{contact.id} is cancelled before a station where somebody is")
 
 
 def _check_refusal(ws: WorkspaceBook, contact: ContactBook, at: int) -> None:
@@ -77,6 +89,7 @@ def abandoned(ws: WorkspaceBook, event: ev.ContactAbandoned, now: Instant) -> No
 def forgotten(ws: WorkspaceBook, event: ev.ContactForgotten, now: Instant) -> None:
     contact = ws.contacts[event.contact]
     require(contact.ended_at is not None, "1", f"{contact.id} is forgotten while it is {contact.state}")
+    require(not is_written_to(ws, contact), "9", f"{contact.id} is forgotten before what is sent to it has ended")
     keep = ws.policy["keep_ended_s"] * 1000
     require((contact.ended_at or 0) + keep <= now.at, "time", f"{contact.id} is forgotten too early")
     del ws.contacts[contact.id]

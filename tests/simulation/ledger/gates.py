@@ -85,6 +85,7 @@ def _why_declined(ws: WorkspaceBook, contact: ContactBook, agent: str, at: int) 
         return None
     if rule["policy"] == "never" or (rule["max"] is not None and declines >= rule["max"]):
         return f"declined it {declines} times, for good"
-    if rule["policy"] == "after_s" and at < contact.declined_at[agent] + rule["after_s"] * 1000:
+    declined_at = contact.declined_at.get(agent)
+    if rule["policy"] == "after_s" and declined_at is not None and at < declined_at + rule["after_s"] * 1000:
         return "declined it a moment ago"
     return None

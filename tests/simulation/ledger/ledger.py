@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.contracts import events as ev
-from tests.simulation.ledger import arrivals, centre, desks, endings, offers, waiting
+from tests.simulation.ledger import arrivals, centre, desks, endings, offers, outbound, waiting
 from tests.simulation.ledger.books import Booking, Instant, WorkspaceBook
 from tests.simulation.ledger.violation import Violation, require
 
@@ -15,6 +15,7 @@ _BOOK: Booking = {
     **waiting.BOOK,
     **offers.BOOK,
     **endings.BOOK,
+    **outbound.BOOK,
 }
 
 
@@ -40,7 +41,7 @@ class Ledger:
             raise Violation("decide", f"the engine could not decide: {event.reason}")
         elif not isinstance(event, SILENT):
             _BOOK[type(event)](self.workspaces[workspace], event, Instant(at, actor))
-        if workspace and not isinstance(event, SILENT):
+        if workspace and not isinstance(event, (*SILENT, ev.HoursExtended)):
             self.workspaces[workspace].sequence += 1
 
     def decided(self, workspace: str) -> None:
@@ -48,6 +49,7 @@ class Ledger:
         ws = self.workspaces.get(workspace)
         if ws is not None:
             arrivals.arrived(ws)
+            outbound.decided(ws)
 
     def _resumed(self, event: ev.Resumed) -> None:
         require(event.gap > 0, "time", f"resumed after {event.gap} ms")
@@ -58,3 +60,6 @@ class Ledger:
             for agent in ws.agents.values():
                 if agent.grace_until is not None:
                     agent.grace_until += event.gap
+            for message in ws.outbounds.values():
+                if message.due is not None:
+                    message.due += event.gap

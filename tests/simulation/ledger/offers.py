@@ -26,6 +26,7 @@ def offer_made(ws: WorkspaceBook, event: ev.OfferMade, now: Instant) -> None:
     ws.offers[event.offer] = OfferBook(event.offer, event.contact, event.agent, now.at, event.expires_at)
     contact.state = "offered"
     contact.offers = (*contact.offers, event.offer)
+    contact.asked = True
     agent.offers.append(event.offer)
     agent.held[contact.id] = contact.channel
 

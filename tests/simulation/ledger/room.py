@@ -8,7 +8,7 @@ from tests.simulation.ledger.books import AgentBook, ContactBook, WorkspaceBook
 def why_full(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:
     """The first bound that one more contact would exceed; None if there is room."""
     if not bypasses(ws, contact, agent, "capacity"):
-        full = _own_bounds(ws, contact, agent)
+        full = _own_bounds(ws, contact, agent, at)
         if full is not None:
             return full
     return _bounds_of_queue(ws, contact.queue, agent, at)
@@ -21,7 +21,7 @@ def bypasses(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, what: st
     return bool(waits and agent.id in contact.preferred and what in rule["bypass"])
 
 
-def _own_bounds(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook) -> str | None:
+def _own_bounds(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:
     kind, working = contact.channel, agent.working
     load = sum(agent.weights.get(each, 1000) for each in working.values())
     if agent.total is not None and load + agent.weights.get(kind, 1000) > agent.total:
@@ -35,7 +35,18 @@ def _own_bounds(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook) -> st
     limit = agent.max_contacts or (ws.policy.get("max_per_agent") if ws.agent_limit is None else ws.agent_limit[0])
     if limit is not None and len(working) >= limit:
         return f"{len(working)} contacts of {limit} already"
+    eased = ramp_limit(ws, agent, at)
+    if eased is not None and len(working) >= eased:
+        return f"{len(working)} contacts, {eased} are the most so soon after signing in"
     return None
+
+
+def ramp_limit(ws: WorkspaceBook, agent: AgentBook, at: int) -> int | None:
+    """The most contacts so soon after signing in; None when that is long ago."""
+    if agent.signed_in_at is None:
+        return None
+    since = at - agent.signed_in_at
+    return next((step["max_open"] for step in ws.policy["ramp"] if since < step["until_s"] * 1000), None)
 
 
 def _bounds_of_queue(ws: WorkspaceBook, queue: str, agent: AgentBook, at: int) -> str | None:

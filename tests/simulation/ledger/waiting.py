@@ -67,13 +67,23 @@ def _stepped_out(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved
 
 def _went_on(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, now: Instant) -> None:
     route = ws.route(contact)
-    ends = route[contact.flow_step]["until_age_s"]
-    require(contact.created_at + ends * 1000 <= now.at, "time", f"{contact.id} leaves its station too early")
+    require(may_leave_station(ws, contact, now.at), "time", f"{contact.id} leaves its station too early")
     right = event.flow_step is not None and event.flow_step > contact.flow_step
     require(right, "5", f"{contact.id} goes from station {contact.flow_step} to {event.flow_step}")
+    between = route[contact.flow_step + 1 : event.flow_step]
+    require(all(map(ws.is_passed_over, between)), "5", f"{contact.id} passes over a station where somebody is")
     contact.flow_step = event.flow_step or 0
-    station = route[contact.flow_step]["queue"]
-    require(event.queue == station, "5", f"{contact.id} goes to {event.queue}, its flow says {station}")
+    station = route[contact.flow_step]
+    require(not ws.is_passed_over(station), "5", f"{contact.id} comes to {station['queue']}, where nobody is")
+    here = station["queue"]
+    require(event.queue == here, "5", f"{contact.id} goes to {event.queue}, its flow says {here}")
+
+
+def may_leave_station(ws: WorkspaceBook, contact: ContactBook, at: int) -> bool:
+    """Whether the time of the contact's station is over, or nobody is there who could be asked and nobody was."""
+    station = ws.station(contact)
+    ends = station["until_age_s"] if station is not None else None
+    return (ends is not None and contact.created_at + ends * 1000 <= at) or ws.leaves_unstaffed(contact)
 
 
 _MOVE = {"transfer": _transferred, "overflow": _overflowed, "step": _stepped_out, "flow": _went_on}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
@@ -412,3 +413,19 @@ def test_agent_who_went_away_still_answers_what_they_hold() -> None:
     centre.accept("ana", "c1")
     centre.do(presence("ana", "away"), by=acting("ana"))
     assert kinds(centre.reply("ana", "c1").events) == ["ReplyQueued"]
+
+
+def test_contact_cannot_be_reopened_later_than_it_is_kept() -> None:
+    with pytest.raises(ValidationError, match=r"channels\.0\.reopen_s"):
+        policy(channels=[channel("chat", reopen_s=7_200)], keep_ended_s=3_600)
+
+
+def test_what_a_machine_writes_reopens_nothing() -> None:
+    centre = Centre(policy(channels=[channel("email", reopen_s=600)]))
+    centre.staff(agent("ana"))
+    centre.write("c1", channel="email")
+    centre.accept("ana")
+    centre.complete("ana")
+    thread = centre.contact("c1").thread
+    centre.do(message("c2", channel="email", thread=thread, auto=AutoClass.AUTO_REPLY), by=ADAPTER)
+    assert centre.contact("c1").state is ContactState.COMPLETED

@@ -11,7 +11,7 @@ from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.contracts.commands import Membership
 from shared.vocabulary import AgentId, ContactId
-from tests.builders import ADAPTER, START, SUPERVISOR, Centre, acting, agent, message, policy, presence, queue
+from tests.builders import ADAPTER, START, SUPERVISOR, Centre, acting, agent, contact, message, policy, presence, queue
 
 ANA, BEN = AgentId("ana"), AgentId("ben")
 
@@ -70,3 +70,55 @@ def test_station_for_some_agents_leaves_the_preference_in_force() -> None:
     centre.do(replace(message("c1"), preferred=(ANA,), flow="f"), by=ADAPTER)
     contact = centre.contact("c1")
     assert contact.offers == ()
+
+
+def test_presence_towards_one_queue_lasts_until_the_agent_declares_another() -> None:
+    on_miss = {"after_misses": 1, "set_presence": "away", "scope": "queue"}
+    centre = Centre(policy([queue(on_miss=on_miss, offer_timeout_s=5)]))
+    centre.staff(agent("ana"))
+    centre.write("c1")
+    centre.wait(5)
+    centre.do(cmd.AdoptPolicy(policy=policy([queue(on_miss=None)])))
+    assert centre.agent("ana").queue_presence == {"general": "away"}
+    assert centre.contact("c1").offers == ()
+
+
+def test_wrap_up_towards_a_queue_outlasts_the_policy_that_it_came_from() -> None:
+    centre = Centre(policy([queue(wrap_up_s=60, wrap_up_scope="queue")]))
+    centre.staff(agent("ana"))
+    centre.write("c1")
+    centre.accept("ana")
+    centre.complete("ana")
+    centre.do(cmd.AdoptPolicy(policy=policy([queue()])))
+    centre.write("c2")
+    assert centre.offered_to("c2") == []
+    centre.wait(60)
+    assert centre.offered_to("c2") == ["ana"]
+
+
+def test_call_back_that_is_too_old_when_it_comes_due_is_offered_to_nobody_though_another_workspace_is_due_too() -> None:
+    centre = Centre(policy([queue(max_age_s=5)]))
+    centre.staff(agent("ana"))
+    centre.do(contact("c1", channel="chat", at_s=60), by=SUPERVISOR)
+    centre.move_to("v")
+    centre.do(contact("c2", channel="chat", at_s=62), by=SUPERVISOR)
+    events = [*centre.leave_unled(90), *centre.wait(0)]
+    assert not any(isinstance(event, ev.OfferMade) for event in events)
+
+
+def test_mail_that_waited_for_room_to_spare_comes_before_one_that_arrives_when_there_is_some() -> None:
+    document = policy(
+        [queue(contact_order="slo", strategy="slo")],
+        slo={"reserve": {"channels": ["email"], "factor": 1.5, "until_share": 0.7}},
+    )
+    centre = Centre(document)
+    centre.staff(agent("ana", capacity=1, languages={"en": 5}))
+    centre.write("c0", channel="chat", language="en")
+    centre.accept("ana", "c0")
+    centre.complete("ana", "c0")
+    centre.write("c1", channel="email")
+    assert centre.offered_to("c1") == []
+    centre.staff(agent("ben", capacity=9, channels=("chat",), languages={"en": 5}))
+    centre.wait(1)
+    centre.write("c2", channel="email")
+    assert (centre.offered_to("c1"), centre.offered_to("c2")) == (["ana"], [])

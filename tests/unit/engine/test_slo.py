@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.router.engine.policy import slo_rule
+from services.router.engine.policy_document import slo_rule
 from services.router.engine.slo import NO_LOAD, Load, Reserve, SloRule, fit_cost, slowing, spares, worth
 from services.router.gauges import add_dated
 from services.router.snapshot import dump, load, state_hash
