@@ -58,7 +58,7 @@ def state_of(document: Mapping[str, Any] | None) -> dict[str, Any]:
         return {"state": "none"}
     state = str(document["state"])
     shown: dict[str, Any] = {"state": _SHOWN_AS.get(ContactState(state), state)}
-    for field in ("queue", "agent_name", "redirected_to", "wait_range_s"):
+    for field in ("queue", "agent_name", "redirected_to", "wait_range"):
         if document.get(field) is not None:
             shown[field] = document[field]
     return shown

@@ -8,8 +8,9 @@ from services.router.engine.index import Index
 from services.router.engine.outbound_records import Outbound
 from services.router.engine.records import FINAL_DELIVERIES, Agent, Answer, Contact, Key, Message, Thread
 from services.router.engine.state import Workspace
+from services.router.engine.waits import line_name, remaining, said_of
 from shared.times import rfc3339
-from shared.vocabulary import ContactState, MessageId, ThreadKey, channel_name
+from shared.vocabulary import ChannelKind, ContactState, MessageId, ThreadKey, channel_name
 
 Doc = dict[str, Any]
 UNITS = 1000
@@ -20,7 +21,8 @@ def _time(at: int | None) -> str | None:
 
 
 def contact_doc(ws: Workspace, contact: Contact) -> Doc:
-    """`Contact out` of the API. `_seqs`: the entries that touched it; `_sender`: the address key owning its texts."""
+    """`Contact out` of the API. `_seqs`: the entries that touched it; `_sender`: the address key owning its texts;
+    `_promise`: the bounds from which the API says what they mean at the time of reading."""
     return {
         "id": contact.id,
         "workspace": ws.name,
@@ -55,9 +57,24 @@ def contact_doc(ws: Workspace, contact: Contact) -> Doc:
         "previous": contact.previous,
         "messages": len(contact.messages),
         "created_at": rfc3339(contact.created_at),
+        "wait_range": None,
+        "_promise": _promise(contact),
         "_sender": contact.sender,
         "_seqs": list(contact.seqs),
     }
+
+
+def _promise(contact: Contact) -> Doc | None:
+    """The bounds that were given for its wait, if they may be told; ms."""
+    given = contact.promise
+    if given is None or not given.told:
+        return None
+    return {"since": given.at, "half": given.half, "most": given.most}
+
+
+def wait_range(said: tuple[int, int] | None) -> Doc | None:
+    """How a range of waits is told: seconds, rounded up."""
+    return {"usually_under_s": said[0], "nearly_always_under_s": said[1]} if said is not None else None
 
 
 def summary(contact: Contact) -> Doc:
@@ -195,7 +212,7 @@ def thread_doc(ws: Workspace, thread: Thread) -> Doc:
         "language": contact.language,
         "agent_name": agent.name if agent is not None and state is ContactState.ASSIGNED else None,
         "redirected_to": contact.channel if moved and contact.state.is_open else None,
-        "wait_range_s": None,
+        "wait_range": _whole_wait(contact),
         "next_seq": thread.next_seq,
         "messages": [
             {
@@ -212,6 +229,15 @@ def thread_doc(ws: Workspace, thread: Thread) -> Doc:
             for message in _lines(ws, thread.key)
         ],
     }
+
+
+def _whole_wait(contact: Contact) -> Doc | None:
+    """What the customer is told of the wait as a whole, counted from `since`."""
+    given = contact.promise
+    if given is None or not given.told:
+        return None
+    told = wait_range(remaining(given.at, given.half, given.most, given.at))
+    return {**told, "since": rfc3339(given.at)} if told is not None else None
 
 
 def _lines(ws: Workspace, key: ThreadKey) -> list[Message]:
@@ -309,9 +335,15 @@ def queue_doc(ws: Workspace, index: Index, name: str) -> Doc:
         "available": counts.available,
         "open": name not in index.closed,
         "frozen": name in ws.frozen,
-        "wait_range_s": None,
+        "wait_ranges": _wait_ranges(ws, name),
         "_oldest_ms": oldest,
     }
+
+
+def _wait_ranges(ws: Workspace, queue: str) -> Doc:
+    """By kind of channel what is said to whoever comes now; null where the bounds are not calibrated."""
+    lines = {kind.value: ws.lines.get(line_name(queue, kind.value)) for kind in ChannelKind}
+    return {kind: wait_range(said_of(line)) for kind, line in lines.items() if line is not None}
 
 
 def channel_doc(ws: Workspace, name: str) -> Doc:

@@ -12,6 +12,7 @@ from services.router.audit import Audit
 from services.router.engine.deadlines import overdue
 from services.router.engine.index import Index
 from services.router.engine.policy import spoken
+from services.router.engine.waits import Line, kind_of
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
 from services.router.replica import Replica
@@ -108,6 +109,7 @@ class Gauges:
         now = self._clock.now_ms()
         dated: dict[tuple[str, str], tuple[int, float]] = {}
         languages: set[str] = set()
+        lines: list[tuple[str, Line]] = []
         for replica in leading:
             world = replica.engine.world
             for name, workspace in world.state.workspaces.items():
@@ -118,6 +120,7 @@ class Gauges:
                     oldest = now - counts.pending.first()[0] if counts.pending else 0
                     waiting = counts.waiting + counts.offered
                     metrics.set_queue(queue, waiting=waiting, oldest_age_s=oldest / 1000, staffed=counts.staffed)
+                lines += ((kind_of(line), known) for line, known in workspace.lines.items())
                 add_dated(dated, world.indexes[name], now)
                 for agent in workspace.agents.values():
                     languages.update(spoken(agent.languages))
@@ -127,6 +130,7 @@ class Gauges:
                     total += agent.capacity_total or 0 if agent.takes_offers else 0
                 for channel in workspace.channels.values():
                     metrics.set_channel(channel.kind, channel.account, channel.state.value)
+        metrics.set_wait_bounds(lines)
         metrics.set_deadlines(dated, frozenset(languages))
         metrics.set_contacts(open_contacts)
         metrics.set_agents(presences, reachable=reachable)

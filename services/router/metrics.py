@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
+from services.router.engine.waits import HALF, KEPT_MEMORY, MOST, Line
 from shared.contracts import events as ev
 from shared.metrics import Catalogue, Metric, ProcessMetrics
 from shared.vocabulary import AutoClass, ChannelHealth, ChannelKind, ContactState, Delivery, Presence, Topic
@@ -177,6 +178,14 @@ class RouterMetrics:
             "switchdesk_oldest_age_seconds",
             "Age of the oldest contact that waits for an offer, in queues by deadlines; 0 if none does.",
             ("channel", "language"),
+        )
+        self.wait_bound_coverage = self._names.gauge(
+            "switchdesk_wait_bound_coverage_ratio",
+            "Share of the newest waits that stayed under the bound given at their beginning; 0.5 and 0.9 are meant.",
+            ("channel", "bound"),
+        )
+        self.wait_bound_judged = self._names.gauge(
+            "switchdesk_wait_bound_judged_contacts", "Waits that were held against their bounds so far.", ("channel",)
         )
         self.queue_oldest = self._names.gauge(
             "switchdesk_queue_oldest_age_seconds", "Age of the oldest waiting contact; 0 if none waits.", ("queue",)
@@ -450,6 +459,25 @@ class RouterMetrics:
         for labels, (overdue, oldest) in known.items():
             self.overdue.labels(*labels).set(overdue)
             self.oldest_by_language.labels(*labels).set(oldest)
+
+    def set_wait_bounds(self, lines: Iterable[tuple[str, Line]]) -> None:
+        """From (kind of channel, what is known of one of its lines): lines with more waits weigh more, up to as many as
+        are remembered. A kind that had none yet has no series."""
+        sums: dict[str, list[float]] = {}
+        for kind, line in lines:
+            if line.judged:
+                weight = min(line.judged, 1 / KEPT_MEMORY)
+                found = sums.setdefault(closed(kind, _CHANNELS), [0.0, 0.0, 0.0, 0])
+                found[:] = (
+                    found[0] + weight,
+                    found[1] + weight * line.half_kept,
+                    found[2] + weight * line.most_kept,
+                    found[3] + line.judged,
+                )
+        for channel, (weight, half, most, judged) in sums.items():
+            self.wait_bound_coverage.labels(channel, str(HALF)).set(half / weight)
+            self.wait_bound_coverage.labels(channel, str(MOST)).set(most / weight)
+            self.wait_bound_judged.labels(channel).set(judged)
 
     def set_agents(self, counts: Mapping[str, int], *, reachable: int) -> None:
         """Agents by presence, whole; presences outside the policy are summed up."""

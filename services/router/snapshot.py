@@ -1,6 +1,6 @@
 """A state to bytes and back, and its hash.
 
-Facts only: what is derived is derived again. Format 5: zlib over msgspec's JSON of the records as they are.
+Facts only: what is derived is derived again. Format 6: zlib over msgspec's JSON of the records as they are.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from services.router.engine.records import (
 )
 from services.router.engine.slo import Load
 from services.router.engine.state import State, Workspace
+from services.router.engine.waits import Line
 from shared.log.port import LogCorrupt, Snapshot
 from shared.vocabulary import AddressKey, CustomerId, MessageId
 
-FORMAT = 5
+FORMAT = 6
 
 
 class _WorkspaceWire(msgspec.Struct):
@@ -44,6 +45,7 @@ class _WorkspaceWire(msgspec.Struct):
     agent_limit: tuple[int | None] | None
     reserve_reviewed: int
     loads: dict[str, Load]
+    lines: dict[str, Line]
     keys: list[Key]
     agents: list[Agent]
     contacts: list[Contact]
@@ -89,6 +91,7 @@ def _wire(state: State) -> _StateWire:
                 agent_limit=ws.agent_limit,
                 reserve_reviewed=ws.reserve_reviewed,
                 loads=dict(sorted(ws.loads.items())),
+                lines=dict(sorted(ws.lines.items())),
                 keys=_by(ws.keys),
                 agents=_by(ws.agents),
                 contacts=_by(ws.contacts),
@@ -140,6 +143,7 @@ def _workspace(wire: _WorkspaceWire) -> Workspace:
     ws.agent_limit = wire.agent_limit
     ws.reserve_reviewed = wire.reserve_reviewed
     ws.loads = wire.loads
+    ws.lines = wire.lines
     ws.keys = {key.key_id: key for key in wire.keys}
     ws.agents = {agent.id: agent for agent in wire.agents}
     ws.contacts = {contact.id: contact for contact in wire.contacts}

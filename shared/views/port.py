@@ -13,12 +13,14 @@ Kinds and their documents (ids in brackets; every document carries `seq`, the en
 - `work` [agent id]: `{presence, reachable, capacity, load, offers, assignments, wrap_up}` as in `docs/api.md`; each
   offer and assignment carries a summary of its contact.
 - `thread` [thread key]: what the customer may know: `{thread, contact, state, queue, agent_name, language,
-  redirected_to, wait_range_s, next_seq, messages: [{seq, id, direction, ref, at, kind, status, source_key}]}`.
+  redirected_to, wait_range, next_seq, messages: [{seq, id, direction, ref, at, kind, status, source_key}]}`;
+  `wait_range`: `{usually_under_s, nearly_always_under_s, since}` of the whole wait, or null.
 - `delivery` [message id]: a reply, or an outbound message's attempt, that has no final status yet: `{message, contact,
   channel, account, thread, address, ref, agent, queued_at (ms), status}`; deleted when it has one, or when an attempt
   was given up. `contact` may be null and `agent` empty for attempts.
 - `outbound` [outbound id]: the shape of `GET /v1/outbound/{id}` in `docs/api.md`.
-- `queue` [name]: `{name, waiting, offered, assigned, oldest_enqueued_at, staffed, available}`.
+- `queue` [name]: `{name, waiting, offered, assigned, oldest_enqueued_at, staffed, available, wait_ranges}`;
+  `wait_ranges`: by kind of channel `{usually_under_s, nearly_always_under_s}` for whoever comes now, or null.
 - `channel` [kind:account]: `{channel, kind, account, state, evidence, since, maintenance}`.
 - `policy` [`current`]: `{version, policy}`.
 - `key` [key id]: `{key_id, key_hash, role, agent, label}`.

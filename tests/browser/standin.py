@@ -399,9 +399,9 @@ def _status() -> Doc:
             channel("telegram", "wallet_bot", "down", "chat:web", "email:support@wallet.example"),
         ],
         "queues": [
-            {"queue": "payments", "wait_range_s": [40, 170]},
-            {"queue": "cards", "wait_range_s": [5, 40]},
-            {"queue": "general", "wait_range_s": None},
+            {"queue": "payments", "wait_ranges": {"chat": {"usually_under_s": 60, "nearly_always_under_s": 180}}},
+            {"queue": "cards", "wait_ranges": {"email": {"usually_under_s": 5400, "nearly_always_under_s": 5400}}},
+            {"queue": "general", "wait_ranges": {}},
         ],
         "notices": [],
         "links": {"chat": "/chat/"},

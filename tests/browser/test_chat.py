@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.standin import Standin
+from tests.browser.standin import Standin, rfc3339
 from tests.browser.visitor import Visitor
 from tests.eventually import eventually
 
@@ -123,16 +124,32 @@ async def test_leaving_asks_first_and_starts_anew_afterwards(standin: Standin, v
     await eventually(lambda: len(standin.chat.sessions) == 2)
 
 
+async def test_says_how_long_the_wait_nearly_always_is_until_it_has_taken_longer(
+    standin: Standin, visitor: Visitor
+) -> None:
+    chat = await visitor.open("/chat/")
+    await _say(chat, "hello")
+    await expect(chat.locator("#where")).to_be_visible()
+    contact = next(iter(standin.contacts))
+    told = {"usually_under_s": 300, "nearly_always_under_s": 600, "since": rfc3339(time.time())}
+    await standin.chat.tell(contact, {"state": "waiting", "queue": "payments", "wait_range": told})
+    await expect(chat.locator("#where-more")).to_have_text(
+        "Usually answered within 5 minutes, nearly always within 10 minutes."
+    )
+    late = {**told, "since": rfc3339(time.time() - 700)}
+    await standin.chat.tell(contact, {"state": "waiting", "queue": "payments", "wait_range": late})
+    await expect(chat.locator("#where-more")).to_have_text(
+        "If your connection breaks, we keep your place for a short while."
+    )
+
+
 async def test_says_when_the_answer_comes_by_another_channel(standin: Standin, visitor: Visitor) -> None:
     chat = await visitor.open("/chat/")
     await _say(chat, "hello")
     await expect(chat.locator("#where")).to_be_visible()
     contact = next(iter(standin.contacts))
-    await standin.chat.tell(
-        contact, {"state": "waiting", "queue": "payments", "redirected_to": "email", "wait_range_s": [60, 240]}
-    )
+    await standin.chat.tell(contact, {"state": "waiting", "queue": "payments", "redirected_to": "email"})
     await expect(chat.locator("#notices")).to_contain_text("We will answer you by E-mail.")
-    await expect(chat.locator("#where-more")).to_have_text("An answer usually takes 1 to 4 minutes.")
     await expect(chat.get_by_role("link", name="Are all services working?")).to_have_attribute(
         "href", "/status/?workspace=wallet"
     )

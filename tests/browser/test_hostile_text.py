@@ -77,7 +77,7 @@ async def test_the_customers_page_shows_text_as_text(standin: Standin, visitor: 
 
 async def test_the_status_page_shows_text_as_text_and_no_foreign_schemes(standin: Standin, visitor: Visitor) -> None:
     standin.status["notices"] = [CORPUS[1], {"text": CORPUS[2]}]
-    standin.status["queues"].append({"queue": CORPUS[0], "wait_range_s": None})
+    standin.status["queues"].append({"queue": CORPUS[0], "wait_ranges": {}})
     standin.status["links"] |= {
         "evil": "javascript:alert(1)",
         "elsewhere": "//evil.example",

@@ -30,6 +30,7 @@ from services.router.engine import (
     evolve_waiting,
     fallback,
     hours,
+    lines,
     offers,
     outbound,
     outbound_records,
@@ -147,6 +148,13 @@ MUTANTS = (
         Undo.rollback,
         "zip(type(record).MUTABLE, values, strict=True)",
         "list(zip(type(record).MUTABLE, values, strict=True))[:-1]",
+        seed=1,
+    ),
+    _mutant(
+        "who joined a line stays in it when that is taken back",
+        lines._join,
+        "world.state.undo.put(ws.lines, name, line)",
+        "ws.lines[name] = line",
         seed=1,
     ),
     _mutant(

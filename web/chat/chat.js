@@ -6,11 +6,14 @@ import { randomId } from "../lib/api.js";
 import { byId, fill, h, reconcile, say } from "../lib/dom.js";
 import { icon } from "../lib/icons.js";
 import { device } from "../lib/storage.js";
-import { clockTime, timeOf } from "../lib/time.js";
+import { clockTime, stretch, timeOf } from "../lib/time.js";
 import { channelWord, nameWord } from "../lib/words.js";
 import { Connection } from "./connection.js";
 import { Memory } from "./memory.js";
 import { choose, direction, speaker, WORDS } from "./words.js";
+
+/** Browsers count a timer's milliseconds in 31 bits. */
+const LONGEST_TIMER_MS = 2 ** 31 - 2000;
 
 const query = new URLSearchParams(location.search);
 const account = query.get("account") || "web";
@@ -28,6 +31,8 @@ let link = "idle";
 let notice = "";
 /** Whether the service refused the greeting: then the fields show again, to be mended. */
 let stopped = false;
+/** When the range of waits that is shown has been overtaken by the wait. @type {ReturnType<typeof setTimeout> | undefined} */
+let overtaken;
 
 /** Ids of own messages that the server has, by our own id, until the transcript shows them. @type {Map<string, {id: string, text: string, at: number}>} */
 const acknowledged = new Map();
@@ -284,7 +289,7 @@ function renderState() {
   let more = "";
   if (shown === "waiting") {
     title = words("waiting", { queue: nameWord(state.queue ?? "") });
-    more = range(state.wait_range_s) || words("waitingMore");
+    more = range(state.wait_range) || words("waitingMore");
   } else if (shown === "assigned") {
     if (name) title = words("assignedName", { name });
     more = words("assignedMore");
@@ -304,12 +309,20 @@ function renderState() {
   }
 }
 
-/** @param {unknown} seconds */
-function range(seconds) {
-  if (!Array.isArray(seconds) || seconds.length !== 2) return "";
-  const from = Math.max(1, Math.round(seconds[0] / 60));
-  const to = Math.max(1, Math.ceil(seconds[1] / 60));
-  return words("waitRange", { range: from < to ? words("minutes", { from, to }) : words("minute", { to }) });
+/**
+ * What was said of the wait when it began; nothing any more once it has taken longer than nearly every one.
+ * @param {any} told
+ */
+function range(told) {
+  const since = timeOf(told?.since);
+  if (since === null) return "";
+  const left = since + told.nearly_always_under_s * 1000 - Date.now();
+  clearTimeout(overtaken);
+  if (left <= 0) return "";
+  if (left < LONGEST_TIMER_MS) overtaken = setTimeout(renderState, left + 1000);
+  const usually = stretch(told.usually_under_s, language);
+  const nearly = stretch(told.nearly_always_under_s, language);
+  return usually === nearly ? words("waitBound", { nearly }) : words("waitRange", { usually, nearly });
 }
 
 function renderNotice() {

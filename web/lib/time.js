@@ -75,14 +75,18 @@ export function sameDay(a, b) {
   return new Date(a).toDateString() === new Date(b).toDateString();
 }
 
-/** A range of waiting times in seconds, as a person would say it. @param {[number, number]} range */
+/** So many seconds in the largest unit that fits, as a person would say it. @param {number} seconds @param {string} [language] */
+export function stretch(seconds, language = "en") {
+  const [unit, size] = seconds < 60 ? ["second", 1] : seconds < 3600 ? ["minute", 60] : ["hour", 3600];
+  const whole = { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 1 };
+  return new Intl.NumberFormat(language, /** @type {Intl.NumberFormatOptions} */ (whole)).format(seconds / Number(size));
+}
+
+/** Upper bounds of a wait, as a person would say them. @param {{usually_under_s: number, nearly_always_under_s: number}} range */
 export function waitRange(range) {
-  const [low, high] = range;
-  if (high < 60) return "less than a minute";
-  const from = Math.max(1, Math.round(low / 60));
-  const to = Math.max(1, Math.ceil(high / 60));
-  if (from >= to) return to === 1 ? "about a minute" : `about ${to} minutes`;
-  return `${from} to ${to} minutes`;
+  const nearly = `nearly always under ${stretch(range.nearly_always_under_s)}`;
+  const same = range.usually_under_s === range.nearly_always_under_s;
+  return same ? nearly : `usually under ${stretch(range.usually_under_s)}, ${nearly}`;
 }
 
 /**

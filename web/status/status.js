@@ -135,7 +135,9 @@ function queueRow() {
 /** @param {HTMLElement} row @param {any} queue */
 function updateQueue(row, queue) {
   say(row.children[0], nameWord(queue.queue));
-  say(row.children[1], Array.isArray(queue.wait_range_s) ? waitRange(queue.wait_range_s) : "no estimate yet");
+  const ranges = Object.entries(queue.wait_ranges ?? {});
+  const told = ranges.map(([kind, range]) => `${channelWord(kind)}: ${waitRange(/** @type {any} */ (range))}`);
+  say(row.children[1], told.join("\n") || "no estimate yet");
 }
 
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && void ask());

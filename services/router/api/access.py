@@ -14,7 +14,7 @@ from typing import Any
 
 from fastapi import Depends, Request, Response
 
-from services.router.api.answers import json_answer, public
+from services.router.api.answers import as_read, json_answer, public
 from services.router.api.auth import Authenticator, Caller
 from services.router.api.deps import ApiDeps
 from services.router.api.gateway import Answer, CommandGateway, Pending
@@ -184,7 +184,8 @@ class Call:
     async def answered(self, answer: Answer, kind: str, id: str | None, *, created: bool = False) -> Response:
         """The resource as it now is, with `seq` of the command."""
         document = await self.views.get(self.workspace, kind, id) if id is not None else None
-        body: dict[str, Any] = public(document) if document is not None else {"id": id}
+        read = as_read(document, self.deps.clock.now_ms()) if document is not None else {"id": id}
+        body: dict[str, Any] = public(read)
         body["seq"] = answer.seq
         if answer.duplicate:
             body["duplicate"] = True

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from fastapi import Response
 
+from services.router.documents import wait_range
+from services.router.engine.waits import remaining
 from shared.log.codec import encode
 
 NO_STORE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -25,6 +27,15 @@ def public(document: Any) -> Any:
     if isinstance(document, (list, tuple)):
         return [public(value) for value in document]
     return document
+
+
+def as_read(document: Mapping[str, Any], now_ms: int) -> Mapping[str, Any]:
+    """A contact's document with what depends on when it is read: what is left of the bounds for its wait."""
+    given = document.get("_promise")
+    if given is None:
+        return document
+    left = remaining(given["since"], given["half"], given["most"], now_ms)
+    return {**document, "wait_range": wait_range(left)}
 
 
 def page(items: Sequence[Mapping[str, Any]], *, limit: int, id_of: str) -> Response:

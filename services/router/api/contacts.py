@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from services.router.api.access import Call, allow
-from services.router.api.answers import json_answer, page, public
+from services.router.api.answers import as_read, json_answer, page, public
 from services.router.api.bodies import json_body
 from services.router.api.problems import NotReady, UnknownContact
 from services.router.api.schemas import CompleteIn, ContactIn, ContactOut, PageOut, PendingOut, ReasonIn
@@ -64,13 +64,14 @@ async def list_contacts(
         )
 
     found = await call.views.list(call.workspace, "contact", after=cursor, limit=limit, where=matches)
-    return page(found, limit=limit, id_of="id")
+    now = call.deps.clock.now_ms()
+    return page([as_read(contact, now) for contact in found], limit=limit, id_of="id")
 
 
 @router.get("/v1/contacts/{contact}", responses=ANSWERS)
 async def get_contact(contact: str, call: Annotated[Call, allow(Role.AGENT, Role.SUPERVISOR)]) -> Response:
     """A contact as it now is."""
-    return json_answer(public(await visible_contact(call, contact)))
+    return json_answer(public(as_read(await visible_contact(call, contact), call.deps.clock.now_ms())))
 
 
 @router.get("/v1/contacts/{contact}/history", responses={200: {"model": PageOut}})

@@ -23,7 +23,7 @@ router = APIRouter(tags=["queues"])
 async def list_queues(
     call: Annotated[Call, allow(Role.SUPERVISOR)], cursor: Cursor = "", limit: Limit = 100
 ) -> Response:
-    """Every queue: waiting, oldest, offered, assigned, staffed, available."""
+    """Every queue: waiting, oldest, offered, assigned, staffed, available, and how long it takes by kind of channel."""
     return page(await call.views.list(call.workspace, "queue", after=cursor, limit=limit), limit=limit, id_of="name")
 
 
@@ -47,7 +47,7 @@ async def unfreeze(queue: str, call: Annotated[Call, allow(Role.SUPERVISOR, Role
 
 @router.get("/v1/status/{workspace}")
 async def get_status(workspace: str, api: Annotated[Runtime, everybody()]) -> Response:
-    """What customers may know: which channels work, what else reaches us. Needs no credential."""
+    """What customers may know: which channels work, what else reaches us, how long it takes. Needs no credential."""
     views = api.deps.views
     if await views.get(workspace, "workspace", "self") is None:
         raise UnknownWorkspace()
@@ -59,10 +59,15 @@ async def get_status(workspace: str, api: Annotated[Runtime, everybody()]) -> Re
             "workspace": workspace,
             "at": rfc3339(api.deps.clock.now_ms()),
             "channels": [_channel(channel, policy) for channel in channels],
-            "queues": [{"queue": queue["name"], "wait_range_s": None} for queue in queues],
+            "queues": [{"queue": queue["name"], "wait_ranges": _known(queue)} for queue in queues],
             "notices": [],
         }
     )
+
+
+def _known(queue: Mapping[str, Any]) -> dict[str, Any]:
+    """The wait ranges that hold; of the others nothing is said."""
+    return {kind: said for kind, said in queue.get("wait_ranges", {}).items() if said is not None}
 
 
 def _channel(channel: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:

@@ -310,6 +310,13 @@ class OfferOut(BaseModel):
     expires_at: str
 
 
+class WaitRangeOut(BaseModel):
+    """Upper bounds for a wait, rounded up: half of the waits, and nine tenths, stay under them."""
+
+    usually_under_s: int
+    nearly_always_under_s: int
+
+
 class ContactOut(BaseModel):
     """A contact as it now is. After an own command, `seq` is the command's."""
 
@@ -331,6 +338,9 @@ class ContactOut(BaseModel):
     redirects: list[dict[str, Any]] = Field(default_factory=list)
     customer: str
     created_at: str
+    wait_range: WaitRangeOut | None = Field(
+        None, description="How long it goes on waiting; null where that is not known well enough."
+    )
     seq: int
 
 

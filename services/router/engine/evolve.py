@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from services.router.engine import evolve_contacts, evolve_offers, evolve_outbound, evolve_setup, evolve_waiting
+from services.router.engine.lines import follow, place_of
 from services.router.engine.state import ANSWER_DAYS, DEDUPE_DAYS, Workspace
 from services.router.engine.truth import Evolve
 from services.router.engine.world import World
 from shared.contracts import events as ev
+from shared.vocabulary import ContactId, ContactState
 
 PUBLIC_SILENT = (
     ev.CommandRefused,
@@ -44,16 +46,28 @@ def _evolve_one(world: World, workspace: str, event: ev.Event, at: int, seq: int
     else:
         ws = world.state.workspaces.get(workspace)
         if ws is not None:
-            _EVOLVE[type(event)](world, ws, event, at)
             contact_id = getattr(event, "contact", None)
-            if contact_id is not None:
-                contact = ws.contacts.get(contact_id)
-                if contact is not None and (not contact.seqs or contact.seqs[-1] != seq):
-                    world.state.undo.append(contact.seqs, seq)
+            if contact_id is None:
+                _EVOLVE[type(event)](world, ws, event, at)
+            else:
+                _of_contact(world, ws, contact_id, event, at, seq)
     if workspace and not isinstance(event, PUBLIC_SILENT):
         facts = world.state.workspaces[workspace]
         world.state.undo.save(facts)
         facts.sequence += 1
+
+
+def _of_contact(world: World, ws: Workspace, contact_id: ContactId, event: ev.Event, at: int, seq: int) -> None:
+    contact = ws.contacts.get(contact_id)
+    before = place_of(contact) if contact is not None else None
+    _EVOLVE[type(event)](world, ws, event, at)
+    contact = ws.contacts.get(contact_id)
+    if contact is None:
+        return
+    if before is not None or contact.state is ContactState.WAITING or contact.promise is not None:
+        follow(world, ws, contact, before, at)
+    if not contact.seqs or contact.seqs[-1] != seq:
+        world.state.undo.append(contact.seqs, seq)
 
 
 def _resumed(world: World, event: ev.Resumed) -> None:

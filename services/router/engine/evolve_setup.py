@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.router.engine.hours import extended
+from services.router.engine.lines import forget_lines
 from services.router.engine.records import Agent, ChannelState, Key
 from services.router.engine.state import Workspace
 from services.router.engine.truth import Evolve
@@ -37,6 +38,7 @@ def _policy_adopted(world: World, ws: Workspace, event: ev.PolicyAdopted, at: in
             world.state.undo.put(ws.channels, name, state)
     for name in [name for name in ws.channels if name not in ws.policy.channels]:
         world.state.undo.delete(ws.channels, name)
+    forget_lines(world, ws)
     world.touched.append(("policy", ws.name, "current"))
 
 

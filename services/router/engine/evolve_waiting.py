@@ -17,7 +17,7 @@ from shared.vocabulary import (
 
 def _contact_queued(world: World, ws: Workspace, event: ev.ContactQueued, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
-    _enter(contact, event.queue, at)
+    _enter(world, ws, contact, event.queue, at)
     if contact.scheduled_priority is not None:
         contact.priority = contact.scheduled_priority
     if event.reason == "reopened":
@@ -33,8 +33,11 @@ def _contact_queued(world: World, ws: Workspace, event: ev.ContactQueued, at: in
     wait(contact, at)
 
 
-def _enter(contact: Contact, queue: QueueName, at: int) -> None:
+def _enter(world: World, ws: Workspace, contact: Contact, queue: QueueName, at: int) -> None:
     """The contact is in a queue from now on: what counts from there begins anew, but each step comes once."""
+    if contact.queue != queue:
+        # Its numbers change too, and the contact will not tell that it was there.
+        world.touched.append(("queue", ws.name, contact.queue))
     contact.stepped = {**contact.stepped, contact.queue: contact.steps}
     contact.steps = contact.stepped.get(queue, 0)
     contact.queue = queue
@@ -69,7 +72,7 @@ def _contact_moved(world: World, ws: Workspace, event: ev.ContactMoved, at: int)
     if event.channel is not None:
         contact.channel = event.channel
     contact.excluded = event.excluded
-    _enter(contact, event.queue, at)
+    _enter(world, ws, contact, event.queue, at)
     wait(contact, at)
 
 

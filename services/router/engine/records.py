@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from services.router.engine.undo import Record
+from services.router.engine.waits import Promise
 from shared.contracts.commands import Membership, Reach
 from shared.vocabulary import (
     AddressKey,
@@ -74,6 +75,7 @@ class Contact(Record):
     `asked`: it was offered to somebody since it entered its queue.
     `excluded`: who handed it on and does not get it back. `active` False: its customer is
     silent, it takes no capacity. `outbounds`: messages to its customer that are still under way; it is kept for them.
+    `promise`: the bounds that were given for its wait, while it waits.
     """
 
     MUTABLE: ClassVar[tuple[str, ...]] = (
@@ -116,6 +118,7 @@ class Contact(Record):
         "last_message_at",
         "threads",
         "outbounds",
+        "promise",
     )
 
     id: ContactId
@@ -171,6 +174,7 @@ class Contact(Record):
     last_message_at: int | None = None
     threads: tuple[ThreadKey, ...] = ()
     outbounds: tuple[OutboundId, ...] = ()
+    promise: Promise | None = None
     all_offers: list[OfferId] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     seqs: list[int] = field(default_factory=list)

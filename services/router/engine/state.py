@@ -15,6 +15,7 @@ from services.router.engine.policy_document import routing_policy
 from services.router.engine.records import Agent, Answer, ChannelState, Contact, Customer, Key, Message, Offer, Thread
 from services.router.engine.slo import Load
 from services.router.engine.undo import Record, Undo
+from services.router.engine.waits import Line
 from shared.vocabulary import AddressKey, AgentId, ContactId, CustomerId, MessageId, OfferId, OutboundId, ThreadKey
 
 DAY = 86_400_000
@@ -59,6 +60,8 @@ class Workspace(Record):
         """When it was last looked at whether room can be spared (ms)."""
         self.loads: dict[str, Load] = {}
         """By language, what customers with short deadlines bring."""
+        self.lines: dict[str, Line] = {}
+        """By `line_name`, who waits and how long that takes."""
         self.keys: dict[str, Key] = {}
         self.agents: dict[AgentId, Agent] = {}
         self.contacts: dict[ContactId, Contact] = {}

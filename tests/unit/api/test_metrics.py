@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from services.router.api.problems import Problem
+from services.router.engine.waits import Line
 from services.router.metrics import RouterMetrics
 from shared.admin import admin_app
 from shared.contracts import events as ev
@@ -151,9 +153,26 @@ def say_anything(metrics: RouterMetrics, word: str) -> None:
         metrics.on_event(event, at_ms=0, contact=facts)
     metrics.set_queue(word, waiting=1, oldest_age_s=1, staffed=1)
     metrics.set_deadlines({(word, word): (1, 1.0)}, frozenset())
+    metrics.set_wait_bounds([(word, Line(judged=1))])
     metrics.set_agents({word: 1}, reachable=1)
     metrics.set_channel(word, word, "down")
     metrics.set_contacts({word: 1})
+
+
+def test_coverage_of_wait_bounds_weighs_lines_by_what_they_remember() -> None:
+    metrics = with_policy()
+    metrics.set_wait_bounds(
+        [
+            ("chat", Line(judged=100, half_kept=0.4, most_kept=0.8)),
+            ("chat", Line(judged=5_000, half_kept=0.6, most_kept=0.92)),
+            ("email", Line()),
+        ]
+    )
+    name = "switchdesk_wait_bound_coverage_ratio"
+    assert value(metrics, name, channel="chat", bound="0.9") == pytest.approx((0.8 + 3 * 0.92) / 4)
+    assert value(metrics, name, channel="chat", bound="0.5") == pytest.approx((0.4 + 3 * 0.6) / 4)
+    assert value(metrics, "switchdesk_wait_bound_judged_contacts", channel="chat") == 5_100
+    assert value(metrics, name, channel="email", bound="0.9") is None
 
 
 @settings(max_examples=20, deadline=None)

@@ -12,7 +12,7 @@ import yaml
 from services.router.api.policy_document import differences, read_policy, write_yaml
 from services.router.api.problems import InvalidPolicy
 from shared.contracts.commands import AdoptPolicy, Input, ReportChannelHealth
-from tests.unit.api.conftest import POLICY, World
+from tests.unit.api.conftest import POLICY, WORKSPACE, World, contact_doc
 from tests.unit.api.standin import Outcome, refuse
 
 GOOD = """
@@ -172,6 +172,37 @@ async def test_the_status_page_needs_no_key_and_tells_no_evidence(api: World) ->
     assert (chat["state"], chat["alternatives"]) == ("healthy", ["email:support"])
     assert "evidence" not in answer.text
     assert unknown.status_code == 404
+
+
+async def test_wait_ranges_are_told_where_they_hold(api: World) -> None:
+    said = {"usually_under_s": 300, "nearly_always_under_s": 600}
+    queue = {"name": "billing", "waiting": 1, "wait_ranges": {"chat": said, "email": None}}
+    await api.router.publish(WORKSPACE, [("queue", "billing", queue)])
+
+    queues = await api.client.get("/v1/queues/billing", headers=api.as_("supervisor"))
+    status = await api.client.get("/v1/status/wallet")
+
+    assert queues.json()["wait_ranges"] == {"chat": said, "email": None}
+    assert status.json()["queues"] == [{"queue": "billing", "wait_ranges": {"chat": said}}]
+
+
+async def test_a_contact_is_told_what_remains_of_its_bounds_when_it_is_read(api: World) -> None:
+    now = api.deps.clock.now_ms()
+    promise = {"since": now - 200_000, "half": 280_000, "most": 900_000}
+    told = contact_doc("c-told", wait_range=None, _promise=promise)
+    untold = contact_doc("c-untold", wait_range=None, _promise=None)
+    await api.router.publish(WORKSPACE, [("contact", "c-told", told), ("contact", "c-untold", untold)])
+
+    one = await api.client.get("/v1/contacts/c-told", headers=api.as_("supervisor"))
+    other = await api.client.get("/v1/contacts/c-untold", headers=api.as_("supervisor"))
+    every = await api.client.get("/v1/contacts", headers=api.as_("supervisor"))
+
+    said = {"usually_under_s": 120, "nearly_always_under_s": 900}
+    assert one.json()["wait_range"] == said
+    assert "_promise" not in one.json()
+    assert other.json()["wait_range"] is None
+    ranges = {contact["id"]: contact.get("wait_range") for contact in every.json()["items"]}
+    assert (ranges["c-told"], ranges["c-untold"]) == (said, None)
 
 
 async def test_the_openapi_document_describes_every_route_and_its_examples_run(api: World) -> None:
