@@ -125,6 +125,7 @@ def _capacity(agent: Agent) -> Doc:
         "total": agent.capacity_total / UNITS if agent.capacity_total is not None else None,
         "per_channel": agent.capacity_per_channel,
         "weights": {kind: weight / UNITS for kind, weight in agent.capacity_weights.items()},
+        "parked": agent.capacity_parked / UNITS,
         "max_contacts": agent.max_contacts,
         "profiles": agent.profiles,
     }

@@ -105,7 +105,8 @@ class PutAgent:
     """Create an agent or replace the whole profile. Levels are 1–5; capacity counts in thousandths of a unit.
 
     `memberships` tell more of some of the `queues`. `capacity_total` None: no total. `max_contacts` None: the
-    workspace's limit counts. `while_on`: with a contact of the key's kind, only these kinds may be offered.
+    workspace's limit counts. `capacity_parked`: what a parked contact takes of the total. `while_on`:
+    with a contact of the key's kind, only these kinds may be offered.
     """
 
     agent: AgentId
@@ -117,6 +118,7 @@ class PutAgent:
     capacity_total: int | None = 1000
     capacity_per_channel: Mapping[str, int] = field(default_factory=dict)
     capacity_weights: Mapping[str, int] = field(default_factory=dict)
+    capacity_parked: int = 0
     memberships: tuple[Membership, ...] = ()
     position: int = 0
     max_contacts: int | None = None
@@ -305,7 +307,7 @@ class ReopenContact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetContactActive:
-    """An assigned contact whose customer is silent takes no capacity until it is active again."""
+    """An assigned contact whose customer is silent takes its share of the total alone, until it is active again."""
 
     contact: ContactId
     active: bool

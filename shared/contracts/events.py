@@ -109,6 +109,7 @@ class AgentProfileSet:
     while_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     wrap_up: int | None = None
     reject_pause: int = 0
+    capacity_parked: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +321,7 @@ class ContactAssigned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactActivity:
-    """An assigned contact takes capacity (active) or does not (its customer is silent)."""
+    """An assigned contact takes its whole capacity (active) or the share of a parked one (its customer is silent)."""
 
     contact: ContactId
     agent: AgentId

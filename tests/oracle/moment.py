@@ -92,8 +92,9 @@ def working(moment: Moment, agent: Agent) -> list[tuple[str, Contact]]:
 
 
 def used(moment: Moment, agent: Agent) -> int:
-    """Capacity in use, in thousandths of a unit."""
-    return sum(agent.capacity_weights.get(kind, 1000) for kind, _ in working(moment, agent))
+    """Capacity in use, in thousandths of a unit: what is worked on by its weight, what is parked by one credit."""
+    parked = sum(agent.capacity_parked for held in agent.held if held in agent.parked)
+    return parked + sum(agent.capacity_weights.get(kind, 1000) for kind, _ in working(moment, agent))
 
 
 def _newest(ws: Workspace) -> int:

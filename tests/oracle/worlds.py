@@ -228,6 +228,7 @@ ROOM = some(
         "capacity_total": st.sampled_from([None, 500, 2000, 3000]),
         "capacity_per_channel": st.dictionaries(st.sampled_from(KINDS), st.integers(1, 2), max_size=2),
         "capacity_weights": st.dictionaries(st.sampled_from(KINDS), st.sampled_from([500, 1500]), max_size=2),
+        "capacity_parked": st.sampled_from([250, 1000]),
         "position": st.integers(0, 2),
         "max_contacts": st.integers(0, 2),
         "profiles": st.just({"gold": 1}),

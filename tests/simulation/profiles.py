@@ -27,6 +27,7 @@ def random_profile(dice: random.Random, agent: str, queues: list[str], kinds: li
         capacity_total=dice.choice((1000, 2000, 2000, 3000, 3000, 4500, 0, None)),
         capacity_per_channel={kind: dice.randint(0, 3) for kind in kinds if dice.random() < 0.2},
         capacity_weights={kind: dice.choice((500, 1000, 1500, 2000)) for kind in kinds if dice.random() < 0.4},
+        capacity_parked=dice.choice((0, 0, 250, 1000)),
         memberships=tuple(_membership(dice, queue, kinds) for queue in queues if dice.random() < 0.5),
         position=dice.choice((0, 0, 1, 2)),
         max_contacts=dice.choice((None, None, None, 0, 2, 3)),

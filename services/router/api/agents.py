@@ -38,6 +38,7 @@ async def put_agent(
         capacity_total=_thousandths(capacity.total) if capacity.total is not None else None,
         capacity_per_channel=capacity.per_channel,
         capacity_weights={kind: _thousandths(units) for kind, units in capacity.weights.items()},
+        capacity_parked=_thousandths(capacity.parked),
         memberships=tuple(_membership(member) for member in body.queues if isinstance(member, Member)),
         position=body.position,
         max_contacts=capacity.max_contacts,

@@ -76,6 +76,9 @@ class Capacity(Strict):
         default_factory=dict, description="How many contacts of a kind; kinds that are not named are not limited."
     )
     weights: dict[KindName, Units] = Field(default_factory=dict)
+    parked: Units = Field(
+        0, description="What a parked contact takes of the total; maxima and limits never count parked ones."
+    )
     max_contacts: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None, description="Open contacts; the policy's limit counts if absent."
     )

@@ -54,13 +54,13 @@ async def transfer(
 
 @router.post("/v1/contacts/{contact}/park", responses=ANSWERS)
 async def park(contact: str, call: Annotated[Call, allow(Role.AGENT, Role.SUPERVISOR)]) -> Response:
-    """The customer is silent: the contact stays assigned and takes no capacity."""
+    """The customer is silent: the contact stays assigned and takes no capacity but the profile's `parked`."""
     return await change(call, contact, SetContactActive(contact=ContactId(contact), active=False))
 
 
 @router.post("/v1/contacts/{contact}/resume", responses=ANSWERS)
 async def resume(contact: str, call: Annotated[Call, allow(Role.AGENT, Role.SUPERVISOR)]) -> Response:
-    """The customer is back: the contact takes capacity again."""
+    """The customer is back: the contact takes its whole capacity again, whether or not there is room."""
     return await change(call, contact, SetContactActive(contact=ContactId(contact), active=True))
 
 

@@ -60,6 +60,7 @@ def _agent_profile_set(world: World, ws: Workspace, event: ev.AgentProfileSet, a
     agent.capacity_total = event.capacity_total
     agent.capacity_per_channel = event.capacity_per_channel
     agent.capacity_weights = event.capacity_weights
+    agent.capacity_parked = event.capacity_parked
     agent.memberships = event.memberships
     agent.position = event.position
     agent.max_contacts = event.max_contacts

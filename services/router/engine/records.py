@@ -76,6 +76,8 @@ class Contact(Record):
     `excluded`: who handed it on and does not get it back. `active` False: its customer is
     silent, it takes no capacity. `outbounds`: messages to its customer that are still under way; it is kept for them.
     `promise`: the bounds that were given for its wait, while it waits.
+    silent, it takes no room but its share. `outbounds`: messages to its customer that are still under way; it is kept
+    for them.
     """
 
     MUTABLE: ClassVar[tuple[str, ...]] = (
@@ -187,10 +189,10 @@ class Contact(Record):
 @dataclass(slots=True, kw_only=True)
 class Agent(Record):
     """Who handles contacts. `held`: the contacts on offer or assigned and their channel kind; both take capacity, but
-    for those in `parked`. `queue_…` hold towards single queues only. `assigned_last`: when a contact of a queue was
-    last offered or given to them; `assigned_times`: those that a queue's rate limit looks at. `signed_in_at`: when they
-    became available for the first time since they were offline; `ramped`: the steps of the ramp behind them. Times in
-    ms."""
+    for those in `parked`, which take `capacity_parked` of the total and no other room. `queue_…` hold towards single
+    queues only. `assigned_last`: when a contact of a queue was last offered or given to them; `assigned_times`: those
+    that a queue's rate limit looks at. `signed_in_at`: when they became available for the first time since they were
+    offline; `ramped`: the steps of the ramp behind them. Times in ms."""
 
     PROFILE: ClassVar[tuple[str, ...]] = (
         "name",
@@ -201,6 +203,7 @@ class Agent(Record):
         "capacity_total",
         "capacity_per_channel",
         "capacity_weights",
+        "capacity_parked",
         "memberships",
         "position",
         "max_contacts",
@@ -246,6 +249,7 @@ class Agent(Record):
     capacity_total: int | None = 1000
     capacity_per_channel: Mapping[str, int] = field(default_factory=dict)
     capacity_weights: Mapping[str, int] = field(default_factory=dict)
+    capacity_parked: int = 0
     memberships: tuple[Membership, ...] = ()
     position: int = 0
     max_contacts: int | None = None
@@ -290,11 +294,12 @@ class Agent(Record):
 
     @property
     def used(self) -> int:
-        """Capacity in use, pending offers included, in thousandths of a unit."""
+        """Capacity in use, pending offers and the share of parked contacts included, in thousandths of a unit."""
         kinds = self.kinds_in_use
+        aside = self.capacity_parked * len(self.parked)
         if not self.capacity_weights:
-            return UNIT * len(kinds)
-        return sum(self.weight(kind) for kind in kinds)
+            return UNIT * len(kinds) + aside
+        return sum(self.weight(kind) for kind in kinds) + aside
 
     @property
     def takes_part(self) -> bool:

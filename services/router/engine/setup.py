@@ -111,6 +111,7 @@ def put_agent(ctx: Context, command: cmd.PutAgent) -> list[ev.Event]:
         capacity_total=command.capacity_total,
         capacity_per_channel=command.capacity_per_channel,
         capacity_weights=command.capacity_weights,
+        capacity_parked=command.capacity_parked,
         memberships=command.memberships,
         position=command.position,
         max_contacts=command.max_contacts,

@@ -112,7 +112,7 @@ def reopen_contact(ctx: Context, command: cmd.ReopenContact) -> list[ev.Event]:
 
 
 def set_contact_active(ctx: Context, command: cmd.SetContactActive) -> list[ev.Event]:
-    """An assigned contact takes capacity again, or no longer."""
+    """An assigned contact takes its whole capacity again, over the total or not, or only the share of a parked one."""
     contact, agent = ctx.held_contact(command.contact)
     if contact.active == command.active:
         return [ev.CommandNoted(reason="unchanged", subject=contact.id)]

@@ -287,6 +287,7 @@ class Centre:
                 capacity_total=round(capacity.total * UNIT) if capacity.total is not None else None,
                 capacity_per_channel=capacity.per_channel,
                 capacity_weights={kind: round(weight * UNIT) for kind, weight in capacity.weights.items()},
+                capacity_parked=round(capacity.parked * UNIT),
                 memberships=tuple(
                     cmd.Membership(
                         queue=member.queue,

@@ -107,6 +107,7 @@ class MemberSetup(_Strict):
 class CapacitySetup(_Strict):
     total: float | None = None
     weights: dict[str, float] = {}
+    parked: float = 0
     per_channel: dict[str, int] = {}
     max_contacts: int | None = None
     profiles: dict[str, int] = {}

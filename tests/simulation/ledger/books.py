@@ -116,6 +116,7 @@ class AgentBook:
     total: int | None = 1000
     per_channel: dict[str, int] = field(default_factory=dict)
     weights: dict[str, int] = field(default_factory=dict)
+    parked_credit: int = 0
     profiles: dict[str, int] = field(default_factory=dict)
     while_on: dict[str, tuple[str, ...]] = field(default_factory=dict)
     max_contacts: int | None = None

@@ -36,6 +36,7 @@ def profile_set(ws: WorkspaceBook, event: ev.AgentProfileSet, now: Instant) -> N
     agent.total = event.capacity_total
     agent.per_channel = dict(event.capacity_per_channel)
     agent.weights = dict(event.capacity_weights)
+    agent.parked_credit = event.capacity_parked
     agent.profiles = dict(event.profiles)
     agent.while_on = dict(event.while_on)
     agent.max_contacts = event.max_contacts

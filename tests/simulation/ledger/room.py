@@ -23,7 +23,7 @@ def bypasses(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, what: st
 
 def _own_bounds(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:
     kind, working = contact.channel, agent.working
-    load = sum(agent.weights.get(each, 1000) for each in working.values())
+    load = sum(agent.weights.get(each, 1000) for each in working.values()) + agent.parked_credit * len(agent.parked)
     if agent.total is not None and load + agent.weights.get(kind, 1000) > agent.total:
         return f"a load of {load} of {agent.total}"
     if list(working.values()).count(kind) >= agent.per_channel.get(kind, len(working) + 1):

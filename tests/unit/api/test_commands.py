@@ -153,7 +153,7 @@ async def test_a_profiles_units_go_in_in_thousandths(api: World) -> None:
         "skills": {"billing": 3},
         "queues": ["billing"],
         "channels": ["chat"],
-        "capacity": {"total": 2.5, "per_channel": {"chat": 2}, "weights": {"email": 0.5}},
+        "capacity": {"total": 2.5, "per_channel": {"chat": 2}, "weights": {"email": 0.5}, "parked": 0.25},
     }
 
     answer = await api.client.put("/v1/agents/cy", json=body, headers=api.as_("operator"))
@@ -163,6 +163,7 @@ async def test_a_profiles_units_go_in_in_thousandths(api: World) -> None:
     assert command.capacity_total == 2500
     assert command.capacity_per_channel == {"chat": 2}, "contacts, not units"
     assert command.capacity_weights == {"email": 500}
+    assert command.capacity_parked == 250
     assert command.languages == {"en": 5, "id": 4}
     bad = await api.client.put("/v1/agents/a%20b", json=body, headers=api.as_("operator"))
     assert bad.json()["errors"][0]["field"] == "path.agent"
