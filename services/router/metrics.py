@@ -142,6 +142,9 @@ class RouterMetrics:
         self.contacts_queued = self._names.counter(
             "switchdesk_contacts_queued_total", "Times a contact began to wait, by reason.", ("queue", "reason")
         )
+        self.step_notices = self._names.counter(
+            "switchdesk_step_notices_total", "Notices of steps that contacts took, by queue.", ("queue",)
+        )
         self.contacts_requeued = self._names.counter(
             "switchdesk_contacts_requeued_total", "Assignments given back to their queue, by reason.", ("reason",)
         )
@@ -347,6 +350,8 @@ class RouterMetrics:
                 self.messages_ignored.labels(closed(event.reason, _IGNORED)).inc()
             case ev.ContactQueued():
                 self.contacts_queued.labels(self._queue(event.queue), closed(event.reason, _QUEUED)).inc()
+            case ev.ContactStepped(notify=str()):
+                self.step_notices.labels(self._queue(event.queue)).inc()
             case ev.OfferMade():
                 self.offers.labels("made").inc()
             case ev.OfferAccepted():

@@ -91,10 +91,11 @@ def _moved(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
 
 def _stepped(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
     number, queue = data["steps"], story.ruling(policy)
+    notice = f"; notice: {data['notify']}" if data.get("notify") is not None else ""
     if queue is None or number > len(queue.steps):
-        return f"step {number} of {story.queue} holds"
+        return f"step {number} of {story.queue} holds{notice}"
     step = queue.steps[number - 1]
-    return f"step {number} of {story.queue}, after {_seconds(step.after)}: {_step_says(step)}"
+    return f"step {number} of {story.queue}, after {_seconds(step.after)}: {_step_says(step)}{notice}"
 
 
 def _step_says(step: QueueStep) -> str:

@@ -246,10 +246,13 @@ class ContactMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactStepped:
-    """The first `steps` steps of its queue hold for the contact from now on."""
+    """The first `steps` steps of its queue hold for the contact from now on. `notify`: what the policy tells those who
+    watch; then `queue` is the step's, which the contact may leave with it."""
 
     contact: ContactId
     steps: int
+    notify: str | None = None
+    queue: QueueName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

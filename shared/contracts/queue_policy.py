@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shared.contracts.message import Language, Level, Name, Strict
+from shared.contracts.message import Language, Level, Line, Name, Strict
 from shared.vocabulary import Presence
 
 Seconds = Annotated[int, Field(ge=0, le=31 * 86_400)]
@@ -70,6 +70,11 @@ class Step(Strict):
     set_priority: Priority | None = Field(None, description="The contact's priority from here on, in later queues too.")
     only_agents: tuple[Name, ...] | None = Field(None, description="From here on only these agents.")
     move_to: Name | None = Field(None, description="The queue that the contact goes on in, with its age.")
+    notify: Annotated[Line, Field(min_length=1)] | None = Field(
+        None,
+        description="A text for who watches: told once, in the feed, in the contact's history and by `explain`, and "
+        "counted. Routing stays as it is.",
+    )
 
 
 class OverflowWhen(Strict):

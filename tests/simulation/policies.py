@@ -208,6 +208,7 @@ def _steps(dice: random.Random, others: list[str], agents: list[str]) -> list[Op
     if others:
         effects["move_to"] = lambda dice: dice.choice(others)
     effects["only_agents"] = lambda dice: dice.sample(agents, dice.randint(1, len(agents)))
+    effects["notify"] = lambda dice: dice.choice(("look", "hurry"))
     times = sorted(dice.choice((0, 1, 3, 8)) for _ in range(dice.randint(1, 3)))
     return [{"after_s": after, **_chosen(dice, effects, dice.randint(1, 2))} for after in times]
 

@@ -54,6 +54,7 @@ class QueueStep:
     set_priority: int | None
     only_agents: tuple[str, ...] | None
     move_to: str | None
+    notify: str | None
 
 
 @dataclass(frozen=True, slots=True)

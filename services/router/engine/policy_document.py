@@ -186,6 +186,7 @@ def _step(step: Mapping[str, Any]) -> QueueStep:
         set_priority=step["set_priority"],
         only_agents=None if only is None else tuple(only),
         move_to=step["move_to"],
+        notify=step.get("notify"),
     )
 
 

@@ -14,7 +14,14 @@ def step_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     """The next step of the queue holds from now on."""
     queue = ctx.workspace.policy.queues[contact.queue]
     step = queue.steps[contact.steps]
-    events: list[ev.Event] = [ev.ContactStepped(contact=contact.id, steps=contact.steps + 1)]
+    events: list[ev.Event] = [
+        ev.ContactStepped(
+            contact=contact.id,
+            steps=contact.steps + 1,
+            notify=step.notify,
+            queue=contact.queue if step.notify is not None else None,
+        )
+    ]
     if step.set_priority is not None and step.set_priority != contact.priority:
         events.append(ev.ContactPrioritised(contact=contact.id, priority=step.set_priority, reason="step"))
     if step.move_to is not None and step.move_to != contact.queue:

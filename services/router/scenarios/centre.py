@@ -53,6 +53,8 @@ class Centre:
         self.refused: dict[str, bool] = {}
         self.decisions: dict[ContactId, ev.DecisionRecord] = {}
         """Of each contact the newest decision to offer it."""
+        self.notices: dict[ContactId, list[str]] = {}
+        """Of each contact what its steps told, in order."""
         self._number = 0
         self._policy = policy_of(scenario)
         self._open_for_work()
@@ -101,6 +103,8 @@ class Centre:
         for event in decided.events:
             if isinstance(event, ev.OfferMade):
                 self.decisions[event.contact] = event.decision
+            elif isinstance(event, ev.ContactStepped) and event.notify is not None:
+                self.notices.setdefault(event.contact, []).append(event.notify)
 
     def act(self, action: words.Action) -> None:
         """One action of the timeline, now."""

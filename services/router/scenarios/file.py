@@ -401,11 +401,12 @@ class Expectation(_Strict):
     assigned_to: str | None = None
     not_offered_to: list[str] | None = None
     position: int | None = None
+    notices: list[str] | None = None
     presence: Presence | None = None
     open: int | None = None
     refused: bool | None = None
 
-    @field_validator("offered_to", "not_offered_to", "attempts", mode="before")
+    @field_validator("offered_to", "not_offered_to", "attempts", "notices", mode="before")
     @classmethod
     def _one_name_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value

@@ -129,6 +129,7 @@ def _contact_facts(centre: Centre, contact: Contact) -> dict[str, Any]:
         "offered_to": sorted(offers[offer].agent for offer in contact.offers),
         "assigned_to": contact.agent if contact.state is ContactState.ASSIGNED else None,
         "position": _position(centre, contact),
+        "notices": centre.notices.get(contact.id, []),
     }
 
 

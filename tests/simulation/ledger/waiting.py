@@ -98,6 +98,8 @@ def stepped(ws: WorkspaceBook, event: ev.ContactStepped, now: Instant) -> None:
     require(event.steps == contact.steps + 1, "5", f"{contact.id} steps from {contact.steps} to {event.steps}")
     step = ws.queues[contact.queue]["steps"][contact.steps]
     _after(contact, contact.queue_since, step["after_s"], now, "a step")
+    told = (step["notify"], contact.queue if step["notify"] is not None else None)
+    require((event.notify, event.queue) == told, "5", f"a step of {contact.id} tells {event.notify}, not {told}")
     contact.steps = event.steps
 
 

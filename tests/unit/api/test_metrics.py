@@ -93,6 +93,16 @@ def test_a_contact_given_back_is_handled_by_whoever_completes_it() -> None:
     assert value(metrics, "switchdesk_offers_total", outcome="accepted") == 2
 
 
+def test_a_notice_counts_for_the_queue_whose_step_told_it() -> None:
+    metrics = with_policy()
+    metrics.on_event(ev.ContactStepped(contact=CONTACT, steps=1), at_ms=0, contact=FACTS)
+    told = ev.ContactStepped(contact=CONTACT, steps=2, notify="hurry", queue=QueueName("billing"))
+    metrics.on_event(told, at_ms=0, contact={**FACTS, "queue": "general"})
+
+    assert value(metrics, "switchdesk_step_notices_total", queue="billing") == 1
+    assert value(metrics, "switchdesk_step_notices_total", queue="general") is None
+
+
 def test_a_channels_state_is_one_of_all() -> None:
     metrics = with_policy()
     changed = ev.ChannelHealthChanged(channel="chat", account="web", state=ChannelHealth.DOWN, evidence="x")

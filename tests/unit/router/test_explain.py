@@ -94,7 +94,10 @@ async def test_a_decisions_id_is_the_events_in_the_feed() -> None:
 
 
 async def test_what_changed_between_decisions_is_told_in_words() -> None:
-    steps = [{"after_s": 20, "open_tier": 2, "set_priority": 7}, {"after_s": 40, "drop_language": True}]
+    steps = [
+        {"after_s": 20, "open_tier": 2, "set_priority": 7, "notify": "the floor is thin"},
+        {"after_s": 40, "drop_language": True},
+    ]
     centre = Centre(policy([queue(initial_tier=1, steps=steps)]))
     centre.staff(member("ben", tier=2, profile={"languages": {"en": 5}}), member("cay", tier=3))
     centre.write(language="de")
@@ -104,7 +107,7 @@ async def test_what_changed_between_decisions_is_told_in_words() -> None:
     (decision,) = story["decisions"][:1]
     assert [change["what"] for change in decision["before"]] == [
         "arrived in general: chat, language de; priority 0",
-        "step 1 of general, after 20 s: tiers up to 2 are open, priority 7",
+        "step 1 of general, after 20 s: tiers up to 2 are open, priority 7; notice: the floor is thin",
         "priority 7, by a step of the queue",
         "step 2 of general, after 40 s: any language will do",
     ]
