@@ -77,7 +77,7 @@ QUEUE_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Which agent gets it": ("strategy", "tie_break", "order_by"),
     "What an agent must know": ("skill_match", "skills", "default_skills", "language_min", "default_language"),
     "How it is offered": ("auto_assign", "auto_accept", "max_offers", "offer_timeout_s", "retry_delay_s"),
-    "What an answer leads to": ("decline", "on_miss", "wrap_up_s", "wrap_up_scope"),
+    "What an answer leads to": ("decline", "on_miss", "wrap_up_s", "wrap_up_scope", "wrap_up_holds"),
     "Who is asked, and from when on": (
         "accepts_presence",
         "initial_tier",

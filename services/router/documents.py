@@ -193,10 +193,16 @@ def work_doc(ws: Workspace, agent: Agent) -> Doc:
             for contact in (ws.contacts[contact_id] for contact_id in agent.held)
             if contact.agent == agent.id
         ],
-        "wrap_up": {"until": rfc3339(agent.wrap_up_until), "contact": agent.wrap_up_contact}
-        if agent.wrap_up_until is not None
-        else None,
+        "wrap_up": _wrap_up(agent),
     }
+
+
+def _wrap_up(agent: Agent) -> Doc | None:
+    """The wrap-up that keeps the agent from others, else that which keeps room longest."""
+    if agent.wrap_up_until is not None:
+        return {"until": rfc3339(agent.wrap_up_until), "contact": agent.wrap_up_contact}
+    contact = agent.longest_slot
+    return {"until": rfc3339(agent.wrap_up_slots[contact][1]), "contact": contact} if contact is not None else None
 
 
 def thread_doc(ws: Workspace, thread: Thread) -> Doc:

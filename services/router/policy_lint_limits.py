@@ -14,7 +14,7 @@ def rate_limit_never_binds(policy: Policy, now: int) -> Iterator[Finding]:
     for place, queue in each_queue(policy):
         rate = queue.rate_limit
         most = min((n for n in (queue.max_per_agent, policy.max_per_agent) if n is not None), default=None)
-        if rate is None or most is None or not queue.wrap_up_s:
+        if rate is None or most is None or not queue.wrap_up_s or queue.wrap_up_holds == "capacity":
             continue
         # In each wrap-up's time an agent gets at most one full load: all of it completed at once, then a pause.
         reachable = most * -(-rate.window_s // queue.wrap_up_s)

@@ -471,12 +471,15 @@ class ContactRequeued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactCompleted:
+    """`wrap_up_queue`: the wrap-up holds towards that queue alone; `wrap_up_slot`: it keeps the contact's room."""
+
     contact: ContactId
     agent: AgentId
     wrap_up_until: int | None = None
     wrap_up_code: str | None = None
     note_ref: str | None = None
     wrap_up_queue: str | None = None
+    wrap_up_slot: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -502,18 +505,23 @@ class ContactForgotten:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrapUpExtended:
+    """With `slot_of`: the wrap-up that keeps the room of that contact."""
+
     agent: AgentId
     until: int
+    slot_of: ContactId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrapUpEnded:
-    """`cause`: `timer` or `agent`. With `queue`: the wrap-up that held only towards that queue."""
+    """`cause`: `timer` or `agent`. With `queue`: the wrap-up that held only towards that queue; with `slot_of`: the
+    one that kept the room of that contact."""
 
     agent: AgentId
     cause: str
     code: str | None = None
     queue: str | None = None
+    slot_of: ContactId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -241,6 +241,11 @@ class Queue(Strict):
     wrap_up_scope: Literal["agent", "queue"] = Field(
         "agent", description="`queue`: nothing new of this queue; other queues go on."
     )
+    wrap_up_holds: Literal["agent", "capacity"] = Field(
+        "agent",
+        description="`capacity`: the agent goes on getting contacts; what the ended one took of the total and of its "
+        "channel's maximum stays taken until the wrap-up is over.",
+    )
     accepts_presence: tuple[Name, ...] = Field(
         (Presence.AVAILABLE.value,), min_length=1, max_length=20, description="Agents in one of these are offered work."
     )
@@ -286,6 +291,8 @@ class Queue(Strict):
             raise ValueError("steps: in order of after_s")
         if self.contact_order == "buckets" and not self.buckets:
             raise ValueError("buckets: contact_order is buckets, and there are none")
+        if self.wrap_up_holds == "capacity" and self.wrap_up_scope == "queue":
+            raise ValueError("wrap_up_scope: a wrap-up that holds capacity alone keeps nobody from a queue")
         if self.business_hours is None and any(each.when.closed for each in self.overflow):
             raise ValueError("overflow: a queue without business_hours is never closed")
         return self

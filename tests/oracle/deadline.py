@@ -7,7 +7,7 @@ import math
 from services.router.engine.records import Agent, Contact
 from services.router.engine.slo import SloRule
 from tests.oracle import asks
-from tests.oracle.moment import Moment, used, working
+from tests.oracle.moment import Moment, places, used, working
 
 
 def rule_of(moment: Moment) -> SloRule:
@@ -103,7 +103,7 @@ def _room(moment: Moment, agent: Agent) -> float:
     if agent.capacity_total is not None:
         return max(0.0, (agent.capacity_total - used(moment, agent)) / 1000)
     most = agent.max_contacts or sum(agent.capacity_per_channel.values()) or 1
-    return max(0, most - len(working(moment, agent)))
+    return max(0, most - len(places(moment, agent)))
 
 
 def _offered(moment: Moment, language: str) -> float:

@@ -7,7 +7,7 @@ from services.router.engine.records import Agent, Contact
 from shared.vocabulary import ContactState
 from tests.oracle import asks
 from tests.oracle.deadline import can_wait, has_room_to_spare
-from tests.oracle.moment import Moment, is_member, membership, used, working
+from tests.oracle.moment import Moment, is_member, membership, places, used, working
 
 
 def waits_for_an_offer(moment: Moment, contact: Contact) -> bool:
@@ -146,7 +146,7 @@ def has_capacity(moment: Moment, contact: Contact, agent: Agent) -> bool:
     weight = agent.capacity_weights.get(kind, 1000)
     if agent.capacity_total is not None and used(moment, agent) + weight > agent.capacity_total:
         return False
-    of_kind = sum(1 for other, _ in work if other == kind)
+    of_kind = places(moment, agent).count(kind)
     if of_kind >= agent.capacity_per_channel.get(kind, of_kind + 1):
         return False
     for profile in contact.profiles:

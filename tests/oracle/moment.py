@@ -91,10 +91,16 @@ def working(moment: Moment, agent: Agent) -> list[tuple[str, Contact]]:
     return [(kind, moment.contacts[held]) for held, kind in agent.held.items() if held not in agent.parked]
 
 
+def places(moment: Moment, agent: Agent) -> list[str]:
+    """The channel kinds of all places that are taken: by what is worked on, and by wrap-ups that keep theirs."""
+    kept = [kind for kind, until in agent.wrap_up_slots.values() if until > moment.now]
+    return [*(kind for kind, _ in working(moment, agent)), *kept]
+
+
 def used(moment: Moment, agent: Agent) -> int:
     """Capacity in use, in thousandths of a unit: what is worked on by its weight, what is parked by one credit."""
     parked = sum(agent.capacity_parked for held in agent.held if held in agent.parked)
-    return parked + sum(agent.capacity_weights.get(kind, 1000) for kind, _ in working(moment, agent))
+    return parked + sum(agent.capacity_weights.get(kind, 1000) for kind in places(moment, agent))
 
 
 def _newest(ws: Workspace) -> int:

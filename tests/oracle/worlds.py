@@ -122,7 +122,9 @@ QUEUE_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "retry_delay_s": st.just(4),
     "decline": DECLINE,
     "on_miss": ON_MISS,
-    "wrap_up": st.sampled_from([{"wrap_up_s": 6}, {"wrap_up_s": 6, "wrap_up_scope": "queue"}]),
+    "wrap_up": st.sampled_from(
+        [{"wrap_up_s": 6}, {"wrap_up_s": 6, "wrap_up_scope": "queue"}, {"wrap_up_s": 6, "wrap_up_holds": "capacity"}]
+    ),
     "accepts_presence": st.sampled_from([("available", "busy"), ("available", "busy"), ("busy",)]),
     "tiers": st.sampled_from(
         [

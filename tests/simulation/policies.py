@@ -77,6 +77,7 @@ class Policies:
             "offer_timeout_s": dice.choice((5, 10, 30)),
             "retry_delay_s": dice.choice((0, 0, 2, 6)),
             "wrap_up_s": dice.choice((0, 0, 3, 10)),
+            "wrap_up_holds": dice.choice(("agent", "agent", "agent", "capacity")),
             "on_miss": None,
         }
         if dice.random() < 0.7:
@@ -96,6 +97,8 @@ class Policies:
             queue["steps"] = _steps(dice, [other for other in queues if other != name], self._agents)
         if dice.random() < 0.3:
             queue["overflow"] = _overflows(dice, queues, "business_hours" in queue)
+        if "wrap_up_scope" in queue:
+            del queue["wrap_up_holds"]
         return queue | self._lasting[name]
 
 

@@ -38,7 +38,7 @@ _OF_AGENTS = (
     "missed",
     "missed_in",
 )
-_UNTIL = ("wrap_up_until", "queue_wrap_up", "grace_until", "paused_until")
+_UNTIL = ("wrap_up_until", "queue_wrap_up", "wrap_up_slots", "grace_until", "paused_until")
 
 
 def compare(engine: Engine, name: str, ws: WorkspaceBook) -> None:

@@ -485,7 +485,7 @@ class People:
             if dice.random() < 0.4:
                 return cmd.SendReply(contact=contact, content_ref="r:x")
             return self._hand_on(agent, contact)
-        if (agent.wrap_up_until is not None or agent.queue_wrap_up) and dice.random() < 0.5:
+        if (agent.wrap_up_until is not None or agent.queue_wrap_up or agent.wrap_up_slots) and dice.random() < 0.5:
             if dice.random() < 0.5:
                 return cmd.ExtendWrapUp(agent=AgentId(agent.id), extend=dice.randint(0, 5_000))
             return cmd.FinishWrapUp(agent=AgentId(agent.id), code="c")

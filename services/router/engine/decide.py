@@ -91,6 +91,7 @@ def decide_due(ctx: Context, timer: Timer) -> list[ev.Event]:
 _AGENT_DUE: dict[str, Callable[[Context, Agent], list[ev.Event]]] = {
     "wrap_up": lambda ctx, agent: [ev.WrapUpEnded(agent=agent.id, cause="timer")],
     "queue_wrap_up": queueing.queue_wrap_up_due,
+    "slot_wrap_up": queueing.slot_wrap_up_due,
     "pause": lambda ctx, agent: [ev.AgentPauseEnded(agent=agent.id)],
     "grace": presence.grace_ended,
     "rate": queueing.rate_due,

@@ -34,6 +34,8 @@ class DueTimers:
         self._sync_one("pause", agent_id, agent.paused_until if agent else None)
         wrap_up = min(agent.queue_wrap_up.values(), default=None) if agent else None
         self._sync_one("queue_wrap_up", agent_id, wrap_up)
+        slot = min((until for _, until in agent.wrap_up_slots.values()), default=None) if agent else None
+        self._sync_one("slot_wrap_up", agent_id, slot)
         self._sync_one("rate", agent_id, min(self._windows(agent), default=None) if agent else None)
         self._sync_one("ramp", agent_id, ramp_turns_at(agent, self._workspace.policy) if agent else None)
 

@@ -160,7 +160,12 @@ def _agent_grace_ended(world: World, ws: Workspace, event: ev.AgentGraceEnded, a
 
 
 def _wrap_up_extended(world: World, ws: Workspace, event: ev.WrapUpExtended, at: int) -> None:
-    world.change_agent(ws, event.agent).wrap_up_until = event.until
+    agent = world.change_agent(ws, event.agent)
+    if event.slot_of is None:
+        agent.wrap_up_until = event.until
+    else:
+        kind, _ = agent.wrap_up_slots[event.slot_of]
+        agent.wrap_up_slots = {**agent.wrap_up_slots, event.slot_of: (kind, event.until)}
 
 
 def _agent_paused(world: World, ws: Workspace, event: ev.AgentPaused, at: int) -> None:
@@ -186,8 +191,12 @@ def _wrap_up_ended(world: World, ws: Workspace, event: ev.WrapUpEnded, at: int) 
     if event.queue is not None:
         agent.queue_wrap_up = {name: until for name, until in agent.queue_wrap_up.items() if name != event.queue}
         return
-    if event.code is not None and agent.wrap_up_contact in ws.contacts:
-        world.change_contact(ws, agent.wrap_up_contact).wrap_up_code = event.code
+    contact = event.slot_of or agent.wrap_up_contact
+    if event.code is not None and contact in ws.contacts:
+        world.change_contact(ws, contact).wrap_up_code = event.code
+    if event.slot_of is not None:
+        agent.wrap_up_slots = {done: slot for done, slot in agent.wrap_up_slots.items() if done != event.slot_of}
+        return
     agent.wrap_up_until = None
     agent.wrap_up_contact = None
     agent.idle_since = at

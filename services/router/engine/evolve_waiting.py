@@ -181,7 +181,10 @@ def _contact_completed(world: World, ws: Workspace, event: ev.ContactCompleted, 
     agent.talk_time += at - contact.state_since
     note_handling(world, ws, contact, agent.weight(contact.channel), at)
     _end(world, ws, event.contact, ContactState.COMPLETED, None, at).wrap_up_code = event.wrap_up_code
-    if event.wrap_up_until is not None and event.wrap_up_queue is not None:
+    if event.wrap_up_until is not None and event.wrap_up_slot:
+        others = {done: slot for done, slot in agent.wrap_up_slots.items() if done != event.contact}
+        agent.wrap_up_slots = {**others, event.contact: (contact.channel, event.wrap_up_until)}
+    elif event.wrap_up_until is not None and event.wrap_up_queue is not None:
         agent.queue_wrap_up = {**agent.queue_wrap_up, event.wrap_up_queue: event.wrap_up_until}
     elif event.wrap_up_until is not None:
         agent.wrap_up_until = event.wrap_up_until

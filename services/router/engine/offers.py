@@ -125,7 +125,8 @@ def complete_contact(ctx: Context, command: cmd.CompleteContact) -> list[ev.Even
     queue = ctx.workspace.policy.queues[contact.queue]
     wrap_up = agent.wrap_up if agent.wrap_up is not None else queue.wrap_up
     here = queue.wrap_up_scope == "queue"
-    runs_until = (agent.queue_wrap_up.get(queue.name) if here else agent.wrap_up_until) or 0
+    slot = queue.wrap_up_holds == "capacity"
+    runs_until = 0 if slot else (agent.queue_wrap_up.get(queue.name) if here else agent.wrap_up_until) or 0
     return [
         ev.ContactCompleted(
             contact=contact.id,
@@ -134,6 +135,7 @@ def complete_contact(ctx: Context, command: cmd.CompleteContact) -> list[ev.Even
             wrap_up_code=command.wrap_up_code,
             note_ref=command.note_ref,
             wrap_up_queue=queue.name if here and wrap_up else None,
+            wrap_up_slot=bool(slot and wrap_up),
         )
     ]
 

@@ -112,6 +112,7 @@ class QueuePolicy:
     on_miss: MissRule | None
     wrap_up: int
     wrap_up_scope: str
+    wrap_up_holds: str
     accepts_presence: frozenset[str]
     initial_tier: int | None
     skip_empty_tiers: bool

@@ -147,6 +147,15 @@ def rate_due(ctx: Context, agent: Agent) -> list[ev.Event]:
     return events
 
 
+def slot_wrap_up_due(ctx: Context, agent: Agent) -> list[ev.Event]:
+    """A wrap-up that kept a contact's room is over."""
+    return [
+        ev.WrapUpEnded(agent=agent.id, cause="timer", slot_of=contact)
+        for contact, (_, until) in sorted(agent.wrap_up_slots.items())
+        if until <= ctx.now
+    ]
+
+
 def queue_wrap_up_due(ctx: Context, agent: Agent) -> list[ev.Event]:
     """A wrap-up towards one queue is over."""
     return [

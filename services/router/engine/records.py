@@ -218,6 +218,7 @@ class Agent(Record):
         "paused_until",
         "queue_presence",
         "queue_wrap_up",
+        "wrap_up_slots",
         "assigned_last",
         "assigned_times",
         "completed",
@@ -260,6 +261,8 @@ class Agent(Record):
     paused_until: int | None = None
     queue_presence: Mapping[str, str] = field(default_factory=dict)
     queue_wrap_up: Mapping[str, int] = field(default_factory=dict)
+    wrap_up_slots: Mapping[ContactId, tuple[str, int]] = field(default_factory=dict)
+    """Completed contacts whose wrap-up keeps their room: the kind of channel and when it is over."""
     assigned_last: Mapping[str, int] = field(default_factory=dict)
     assigned_times: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     completed: int = 0
@@ -287,10 +290,16 @@ class Agent(Record):
 
     @property
     def kinds_in_use(self) -> list[str]:
-        """The channel kinds of what takes capacity."""
+        """The channel kinds of what takes capacity, wrap-up slots included."""
+        slots = [kind for kind, _ in self.wrap_up_slots.values()] if self.wrap_up_slots else []
         if not self.parked:
-            return list(self.held.values())
-        return [kind for contact, kind in self.held.items() if contact not in self.parked]
+            return [*self.held.values(), *slots]
+        return [*(kind for contact, kind in self.held.items() if contact not in self.parked), *slots]
+
+    @property
+    def longest_slot(self) -> ContactId | None:
+        """Of those wrap-ups that keep a contact's room the one that is over last; None if none runs."""
+        return max(self.wrap_up_slots, key=lambda contact: (self.wrap_up_slots[contact][1], contact), default=None)
 
     @property
     def used(self) -> int:

@@ -174,7 +174,7 @@ def free_room(agent: Agent) -> int:
     if agent.capacity_total is not None:
         return max(0, agent.capacity_total - agent.used)
     most = agent.max_contacts or sum(agent.capacity_per_channel.values()) or 1
-    return max(0, most - len(agent.held) + len(agent.parked)) * UNIT
+    return max(0, most - len(agent.kinds_in_use)) * UNIT
 
 
 def held_of_queue(agent: Agent, queue: str, contacts: Mapping[ContactId, Contact]) -> int:

@@ -24,6 +24,7 @@ TIMER_RANK = {
             "hours",
             "wrap_up",
             "queue_wrap_up",
+            "slot_wrap_up",
             "pause",
             "grace",
             "rate",

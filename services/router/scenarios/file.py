@@ -76,6 +76,7 @@ class QueueSetup(_Strict):
     on_miss: MissRule | None = None
     wrap_up_s: int = 0
     wrap_up_scope: Literal["agent", "queue"] = "agent"
+    wrap_up_holds: Literal["agent", "capacity"] = "agent"
     accepts_presence: list[Presence] = ["available"]
     require_staff: bool = False
     auto_assign: bool = True

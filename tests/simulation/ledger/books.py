@@ -130,6 +130,7 @@ class AgentBook:
     grace_until: int | None = None
     wrap_up_until: int | None = None
     queue_wrap_up: dict[str, int] = field(default_factory=dict)
+    wrap_up_slots: dict[str, tuple[str, int]] = field(default_factory=dict)
     paused_until: int | None = None
     idle_since: int = 0
     signed_in_at: int | None = None
@@ -149,6 +150,11 @@ class AgentBook:
     def working(self) -> dict[str, str]:
         """What takes capacity: held or offered, but not parked, with its kind of channel."""
         return {contact: kind for contact, kind in self.held.items() if contact not in self.parked}
+
+    @property
+    def places(self) -> list[str]:
+        """The kinds of channel of what takes capacity, wrap-ups that keep their contact's room included."""
+        return [*self.working.values(), *(kind for kind, _ in self.wrap_up_slots.values())]
 
     @property
     def is_done(self) -> bool:

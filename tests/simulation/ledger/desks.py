@@ -54,17 +54,24 @@ def grace_ended(ws: WorkspaceBook, event: ev.AgentGraceEnded, now: Instant) -> N
 
 
 def wrap_up_extended(ws: WorkspaceBook, event: ev.WrapUpExtended, now: Instant) -> None:
-    require(ws.agents[event.agent].wrap_up_until is not None, "4", f"{event.agent} is not in wrap-up")
-    ws.agents[event.agent].wrap_up_until = event.until
+    agent = ws.agents[event.agent]
+    if event.slot_of is not None:
+        require(event.slot_of in agent.wrap_up_slots, "4", f"{agent.id} keeps no room of {event.slot_of}")
+        agent.wrap_up_slots[event.slot_of] = (agent.wrap_up_slots[event.slot_of][0], event.until)
+        return
+    require(agent.wrap_up_until is not None, "4", f"{event.agent} is not in wrap-up")
+    agent.wrap_up_until = event.until
 
 
 def wrap_up_ended(ws: WorkspaceBook, event: ev.WrapUpEnded, now: Instant) -> None:
     agent = ws.agents[event.agent]
     until = agent.wrap_up_until if event.queue is None else agent.queue_wrap_up.pop(event.queue, None)
+    if event.slot_of is not None:
+        until = agent.wrap_up_slots.pop(event.slot_of, ("", None))[1]
     require(until is not None, "4", f"{agent.id} is not in wrap-up (queue: {event.queue})")
     if event.cause == "timer":
         require(until is not None and until <= now.at, "time", f"wrap-up of {agent.id} ends too early")
-    if event.queue is None:
+    if event.queue is None and event.slot_of is None:
         agent.wrap_up_until = None
         agent.idle_since = now.at
 

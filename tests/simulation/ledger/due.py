@@ -48,6 +48,8 @@ def _of_agent(ws: WorkspaceBook, agent: AgentBook) -> Iterator[Due]:
         yield agent.signed_in_at + ramp[agent.ramped]["until_s"] * 1000, "ramp", agent.id
     for queue, until in agent.queue_wrap_up.items():
         yield until, "queue_wrap_up", f"{agent.id}:{queue}"
+    for contact, (_, until) in agent.wrap_up_slots.items():
+        yield until, "slot_wrap_up", f"{agent.id}:{contact}"
     for queue, times in agent.recent.items():
         rate = ws.queues[queue]["rate_limit"] if queue in ws.queues else None
         if rate is not None and times:

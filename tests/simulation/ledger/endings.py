@@ -28,7 +28,10 @@ def completed(ws: WorkspaceBook, event: ev.ContactCompleted, now: Instant) -> No
     _end(ws, contact, "completed", now.at)
     agent = ws.agents[event.agent]
     _check_wrap_up(ws, contact, agent, event, now.at)
-    if event.wrap_up_until is not None and event.wrap_up_queue is not None:
+    if event.wrap_up_until is not None and event.wrap_up_slot:
+        agent.wrap_up_slots.pop(contact.id, None)
+        agent.wrap_up_slots[contact.id] = (contact.channel, event.wrap_up_until)
+    elif event.wrap_up_until is not None and event.wrap_up_queue is not None:
         agent.queue_wrap_up[event.wrap_up_queue] = event.wrap_up_until
     elif event.wrap_up_until is not None:
         agent.wrap_up_until = event.wrap_up_until
@@ -43,7 +46,9 @@ def _check_wrap_up(
     length = agent.wrap_up if agent.wrap_up is not None else rule["wrap_up_s"] * 1000
     here = contact.queue if rule["wrap_up_scope"] == "queue" and length else None
     require(event.wrap_up_queue == here, "4", f"wrap-up after {contact.id} is of {event.wrap_up_queue}, not {here}")
-    running = (agent.queue_wrap_up.get(contact.queue) if here else agent.wrap_up_until) or 0
+    slot = rule["wrap_up_holds"] == "capacity" and length > 0
+    require(event.wrap_up_slot == slot, "4", f"wrap-up after {contact.id} keeps its room: {event.wrap_up_slot}")
+    running = 0 if slot else (agent.queue_wrap_up.get(contact.queue) if here else agent.wrap_up_until) or 0
     until = max(at + length, running) if length else None
     require(event.wrap_up_until == until, "4", f"wrap-up after {contact.id} until {event.wrap_up_until}, not {until}")
 

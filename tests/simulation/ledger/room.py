@@ -23,10 +23,10 @@ def bypasses(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, what: st
 
 def _own_bounds(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:
     kind, working = contact.channel, agent.working
-    load = sum(agent.weights.get(each, 1000) for each in working.values()) + agent.parked_credit * len(agent.parked)
+    load = sum(agent.weights.get(each, 1000) for each in agent.places) + agent.parked_credit * len(agent.parked)
     if agent.total is not None and load + agent.weights.get(kind, 1000) > agent.total:
         return f"a load of {load} of {agent.total}"
-    if list(working.values()).count(kind) >= agent.per_channel.get(kind, len(working) + 1):
+    if agent.places.count(kind) >= agent.per_channel.get(kind, len(agent.places) + 1):
         return f"{agent.per_channel[kind]} of {kind} already"
     for profile in contact.profiles:
         taken = sum(1 for held in working if profile in ws.contacts[held].profiles)

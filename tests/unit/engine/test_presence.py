@@ -276,6 +276,28 @@ def test_wrap_up_holds_offers_back_until_its_end() -> None:
     assert kinds(centre.wait(0.001)) == ["WrapUpEnded", "OfferMade"]
 
 
+def test_wrap_up_that_keeps_room_alone_is_extended_and_ended_early() -> None:
+    centre = Centre(policy([queue(wrap_up_s=30, wrap_up_holds="capacity")]))
+    centre.staff(agent("ana", capacity=2))
+    for contact in ("c1", "c2"):
+        centre.write(contact)
+        centre.accept("ana", contact)
+    centre.complete("ana", "c1")
+    centre.wait(10)
+    second = centre.complete("ana", "c2")
+    assert centre.agent("ana").used == 2000
+    assert centre.agent("ana").takes_offers
+    centre.do(cmd.ExtendWrapUp(agent=ANA, extend=15_000), by=acting("ana"))
+    assert kinds(centre.wait(20)) == ["WrapUpEnded"], "the one of c1, which was not extended"
+    assert centre.agent("ana").used == 1000
+    decided = centre.do(cmd.FinishWrapUp(agent=ANA, code="refund"), by=acting("ana"))
+    assert kinds(decided.events) == ["WrapUpEnded"]
+    assert centre.agent("ana").used == 0
+    assert (centre.contact("c1").wrap_up_code, centre.contact("c2").wrap_up_code) == (None, "refund")
+    assert kinds(second.events) == ["ContactCompleted"]
+    assert centre.wait(60) == []
+
+
 def test_wrap_up_is_extended_from_its_present_end() -> None:
     centre = Centre(policy([queue(wrap_up_s=30)]))
     centre.staff(agent("ana"))
