@@ -64,7 +64,7 @@ class Teller:
         who = getattr(event, "agent", None)
         contact = getattr(event, "contact", None)
         subject = [self.name(contact)] if contact else [who] if who else []
-        return " ".join([type(event).__name__, *subject, *(part for part in shown if part not in ("", "None"))])
+        return " ".join([type(event).__name__, *subject, *(part for part in shown if part not in ("", "None", "()"))])
 
     @tell.register
     def _(self, event: ev.DayTurned) -> str:

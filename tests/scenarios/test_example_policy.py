@@ -31,6 +31,7 @@ def test_the_policy_uses_most_of_the_model() -> None:
         "max_wait_interrupts_offer",
         "max_wait_s",
         "require_staff",
+        "wrap_up_holds",
     }
 
 

@@ -35,6 +35,10 @@ from shared.log.port import Content, LogUnavailable
 from shared.views.port import Views
 from shared.vocabulary import AgentId, Role
 
+ANSWER_LOOKS = 5
+ANSWER_LOOK_S = 0.1
+"""What a command did is seen before its answer, by less than these together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
@@ -147,6 +151,14 @@ class Call:
             return False
         known = await self.runtime.gateway.check_repeat(self.workspace, command_id, await self.digest())
         return isinstance(known, Answer)
+
+    async def becomes_repeat(self, command_id: str) -> bool:
+        """As `is_repeat`, of a request whose first try may be on its way to its answer at this moment."""
+        for _ in range(ANSWER_LOOKS if self.idempotency_key is not None else 0):
+            if await self.is_repeat(command_id):
+                return True
+            await asyncio.sleep(ANSWER_LOOK_S)
+        return False
 
     async def submit(self, command: Command, *, command_id: str | None = None) -> Answer:
         """The engine's yes. Raises the problem that its no means, or `Undecided`."""

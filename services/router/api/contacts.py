@@ -155,7 +155,12 @@ async def change(call: Call, contact: str, command: Command) -> Response:
     """Change one contact that the caller may see; its document afterwards."""
     command_id = call.command_id()
     if not await call.is_repeat(command_id):
-        await visible_contact(call, contact)
+        try:
+            await visible_contact(call, contact)
+        except UnknownContact:
+            # The first try of this very command may have taken it out of sight: its answer is written after that.
+            if not await call.becomes_repeat(command_id):
+                raise
     return await call.answered(await call.submit(command, command_id=command_id), "contact", contact)
 
 

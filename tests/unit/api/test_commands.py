@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.router.api.access import Call
 from services.router.api.problems import _REFUSALS, Problem
 from shared.contracts.commands import (
     AcceptOffer,
@@ -300,6 +301,29 @@ async def test_a_repeat_is_answered_although_the_contact_is_no_longer_ones_own(a
     anew = await api.client.post("/v1/contacts/c-ana/requeue", headers=api.as_("ana"))
 
     assert (first.status_code, again.status_code, anew.status_code) == (200, 200, 404)
+
+
+async def test_a_repeat_is_answered_although_what_it_did_is_seen_before_its_answer(
+    api: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def requeued(record: Input) -> Outcome:
+        return Outcome(subject="c-ana", docs=[("contact", "c-ana", contact_doc("c-ana"))])
+
+    api.router.scripts[RequeueContact] = requeued
+    headers = {**api.as_("ana"), "Idempotency-Key": "k1"}
+    await api.client.post("/v1/contacts/c-ana/requeue", headers=headers)
+    looks: list[str] = []
+    is_repeat = Call.is_repeat
+
+    async def not_yet(call: Call, command_id: str) -> bool:
+        looks.append(command_id)
+        return len(looks) > 2 and await is_repeat(call, command_id)
+
+    monkeypatch.setattr(Call, "is_repeat", not_yet)
+    again = await api.client.post("/v1/contacts/c-ana/requeue", headers=headers)
+
+    assert again.status_code == 200
+    assert len(looks) == 3
 
 
 async def test_history_is_in_order_with_public_ids(api: World) -> None:
