@@ -64,6 +64,9 @@ def _stations(flow: Flow, kind: str, priority: int | None) -> Iterator[Arrival]:
         for step in each.steps:
             now = step.priority if step.priority is not None else now
             yield Arrival(step.queue, kind, now)
+        last = each.steps[-1]
+        if flow.end in ("default_queue", "callback") and (last.until_age_s is not None or last.skip_if_none_available):
+            yield Arrival(flow.default_queue, "callback" if flow.end == "callback" else kind, now)
     if not has_catch_all(flow):
         yield Arrival(flow.default_queue, kind, priority)
 

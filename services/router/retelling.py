@@ -73,7 +73,7 @@ def _queued(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
 _MOVED = {
     "step": "a step of the queue says so",
     "overflow": "an overflow rule of the queue says so",
-    "flow": "the next station of its flow",
+    "flow": "its flow leads there",
     "transfer": "an agent handed it on",
 }
 

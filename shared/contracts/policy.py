@@ -80,12 +80,18 @@ class FlowFilter(Strict):
 
 
 class Flow(Strict):
-    """Which queues a contact goes through, by its attributes. After the last step with an end it is cancelled."""
+    """Which queues a contact goes through, by its attributes."""
 
     name: Name = Field(description="What channels and messages call it by.")
     default_queue: Name = Field(description="For contacts that no filter matches.")
     filters: tuple[FlowFilter, ...] = Field(
         (), max_length=100, description="Looked at in order; the first that matches decides the whole way."
+    )
+    end: Literal["cancel", "default_queue", "callback", "stay"] = Field(
+        "cancel",
+        description="What becomes of a contact behind its last step. `default_queue`: it waits on there, for good; "
+        "`callback`: there too, as a contact of the channel `callback`; `stay`: it never leaves the last step, "
+        "whatever that one says of its end.",
     )
 
 

@@ -253,6 +253,7 @@ def _flow(dice: random.Random, name: str, queues: list[str], agents: list[str]) 
         "name": name,
         "default_queue": dice.choice(queues),
         "filters": [{"match": dice.choice(({}, {"vip": "yes"})), "steps": steps}],
+        "end": dice.choice(("cancel", "default_queue", "callback", "stay")),
     }
 
 

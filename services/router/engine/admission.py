@@ -68,25 +68,55 @@ def waiting_in(ctx: Context, queue: str) -> int:
 def arrive(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:
     """The creation of a contact and what follows at once: the first station of its flow, and what the queue's checks do
     about it. A contact that an overflow moves is taken by the target without checks: there are no chains."""
-    events: list[ev.Event] = []
     if created.flow is not None:
         found = station_of(ctx, created.flow, created.attributes, 0)
         if found is None:
-            return [created, ev.ContactCancelled(contact=created.contact, reason="flow_ended")]
+            return _past_all_stations(ctx, created, created.flow)
         number, station = found
         created = replace(created, queue=QueueName(station.queue), flow_step=number)
         if station.priority is not None:
             created = replace(created, priority=station.priority)
-    events.append(created)
+    return [created, *_let_in(ctx, created)]
+
+
+def _past_all_stations(ctx: Context, created: ev.ContactCreated, flow: str) -> list[ev.Event]:
+    """Every station of the flow is left at once: the contact comes to its end as it comes in."""
+    rule = ctx.workspace.policy.flows[flow]
+    if rule.end == "cancel":
+        return [created, ev.ContactCancelled(contact=created.contact, reason="flow_ended")]
+    behind = len(rule.route(created.attributes))
+    created = replace(created, queue=QueueName(rule.default_queue), flow_step=behind)
+    if rule.end == "callback" and created.channel != "callback" and created.scheduled_at is None:
+        return [created, behind_flow(ctx, created.contact, flow, created.attributes, created.queue)]
+    return [created, *_let_in(ctx, created)]
+
+
+def behind_flow(ctx: Context, contact: ContactId, flow: str, attributes: Mapping[str, str], queue: str) -> ev.Event:
+    """What becomes of a contact of this queue that has left the last station of its flow."""
+    rule = ctx.workspace.policy.flows[flow]
+    if rule.end == "cancel":
+        return ev.ContactCancelled(contact=contact, reason="flow_ended")
+    return ev.ContactMoved(
+        contact=contact,
+        queue=QueueName(rule.default_queue),
+        reason="flow",
+        from_queue=QueueName(queue),
+        flow_step=len(rule.route(attributes)),
+        channel="callback" if rule.end == "callback" else None,
+    )
+
+
+def _let_in(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:
+    """What the checks of its queue do about a contact that has just been created."""
     if created.scheduled_at is not None:
-        return events
+        return []
     queue = ctx.workspace.policy.queues[created.queue]
     rule = arrival_overflow(ctx, queue)
     if rule is not None and not (rule.action == "callback" and created.channel == "callback"):
-        return [*events, *overflowed(created.contact, created.queue, rule)]
+        return overflowed(created.contact, created.queue, rule)
     if why_refused(ctx, queue) is not None:
-        return [*events, ev.ContactCancelled(contact=created.contact, reason=REFUSED)]
-    return events
+        return [ev.ContactCancelled(contact=created.contact, reason=REFUSED)]
+    return []
 
 
 def overflowed(contact: ContactId, queue: str, rule: OverflowRule) -> list[ev.Event]:

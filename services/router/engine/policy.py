@@ -199,6 +199,8 @@ class FlowPolicy:
     name: str
     default_queue: str
     filters: tuple[tuple[tuple[tuple[str, str], ...], tuple[FlowStep, ...]], ...]
+    end: str
+    """What becomes of a contact behind the last station. Of `stay` the last station says so: nobody leaves it."""
 
     def route(self, attributes: Mapping[str, str]) -> tuple[FlowStep, ...]:
         """The stations of the first filter that matches; the default queue without an end if none does."""

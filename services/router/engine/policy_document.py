@@ -6,7 +6,8 @@ one did not know has its default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from services.router.engine.policy import (
@@ -221,13 +222,20 @@ def _hours(queue: Mapping[str, Any]) -> tuple[tuple[int, int], ...] | None:
 
 
 def _flow(flow: Mapping[str, Any]) -> FlowPolicy:
+    end = flow.get("end", "cancel")
     return FlowPolicy(
         name=flow["name"],
         default_queue=flow["default_queue"],
-        filters=tuple(
-            (_match(each["match"]), tuple(_flow_step(step) for step in each["steps"])) for each in flow["filters"]
-        ),
+        filters=tuple((_match(each["match"]), _stations(each["steps"], end)) for each in flow["filters"]),
+        end=end,
     )
+
+
+def _stations(steps: Sequence[Mapping[str, Any]], end: str) -> tuple[FlowStep, ...]:
+    stations = tuple(_flow_step(step) for step in steps)
+    if end != "stay":
+        return stations
+    return (*stations[:-1], replace(stations[-1], until=None, skip_if_none=False))
 
 
 def _flow_step(step: Mapping[str, Any]) -> FlowStep:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.router.engine.admission import overflowed, station_of
+from services.router.engine.admission import behind_flow, overflowed, station_of
 from services.router.engine.context import Context, withdraw_offers
 from services.router.engine.records import Agent, Contact
 from services.router.engine.waiting import is_done, overflow_after
@@ -91,12 +91,12 @@ def overflow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
 
 
 def flow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
-    """The contact leaves this station of its flow; after the last one it is cancelled."""
+    """The contact leaves this station of its flow; after the last one the flow says what becomes of it."""
     assert contact.flow is not None, f"{contact.id} has no flow"
     withdrawn = withdraw_offers(contact, ctx.workspace, "moved")
     following = station_of(ctx, contact.flow, contact.attributes, contact.flow_step + 1)
     if following is None:
-        return [*withdrawn, ev.ContactCancelled(contact=contact.id, reason="flow_ended")]
+        return [*withdrawn, behind_flow(ctx, contact.id, contact.flow, contact.attributes, contact.queue)]
     number, step = following
     events: list[ev.Event] = [
         *withdrawn,

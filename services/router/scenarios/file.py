@@ -156,6 +156,7 @@ class FlowSetup(_Strict):
     name: str
     default_queue: str
     filters: list[FlowFilterSetup] = []
+    end: Literal["cancel", "default_queue", "callback", "stay"] = "cancel"
 
 
 class ClockSetup(_Strict):

@@ -302,7 +302,9 @@ class WorkspaceBook:
             return []
         for each in flow["filters"]:
             if fits(contact.attributes, each["match"]):
-                return list(each["steps"])
+                *before, last = each["steps"]
+                stays = {"until_age_s": None, "skip_if_none_available": False} if flow["end"] == "stay" else {}
+                return [*before, {**last, **stays}]
         return [{"queue": flow["default_queue"], "until_age_s": None, "skip_if_none_available": False}]
 
     def station(self, contact: ContactBook) -> Document | None:

@@ -59,6 +59,9 @@ def cancelled(ws: WorkspaceBook, event: ev.ContactCancelled, now: Instant) -> No
         most = ws.queues[contact.queue]["max_wait_s"] * 1000
         require(contact.queue_since + most <= now.at, "time", f"{contact.id} has not waited {most} ms")
     if event.reason == "flow_ended":
+        require(
+            ws.flows[contact.flow or ""]["end"] == "cancel", "1", f"{contact.id} is cancelled at the end of its flow"
+        )
         _check_end_of_flow(ws, contact, now.at)
     if event.reason == "refused":
         _check_refusal(ws, contact, now.at)

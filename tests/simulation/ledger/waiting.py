@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.contracts import events as ev
-from tests.simulation.ledger.books import WAITS, Booking, ContactBook, Instant, WorkspaceBook
+from tests.simulation.ledger.books import WAITS, Booking, ContactBook, Document, Instant, WorkspaceBook
 from tests.simulation.ledger.due import deadline, language_chain, overflows
 from tests.simulation.ledger.violation import require
 
@@ -67,16 +67,19 @@ def _stepped_out(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved
 
 def _went_on(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, now: Instant) -> None:
     route = ws.route(contact)
+    if contact.flow_step == len(route):
+        # It came in behind all stations, and now becomes a call-back.
+        require(ws.arrival is not None and ws.arrival.contact == contact.id, "5", f"{contact.id} left its flow before")
+        assert ws.arrival is not None
+        ws.arrival.moved = True
+        _check_next_place(ws, contact, event, route)
+        return
     require(may_leave_station(ws, contact, now.at), "time", f"{contact.id} leaves its station too early")
     right = event.flow_step is not None and event.flow_step > contact.flow_step
     require(right, "5", f"{contact.id} goes from station {contact.flow_step} to {event.flow_step}")
     between = route[contact.flow_step + 1 : event.flow_step]
     require(all(map(ws.is_passed_over, between)), "5", f"{contact.id} passes over a station where somebody is")
-    contact.flow_step = event.flow_step or 0
-    station = route[contact.flow_step]
-    require(not ws.is_passed_over(station), "5", f"{contact.id} comes to {station['queue']}, where nobody is")
-    here = station["queue"]
-    require(event.queue == here, "5", f"{contact.id} goes to {event.queue}, its flow says {here}")
+    _check_next_place(ws, contact, event, route)
 
 
 def may_leave_station(ws: WorkspaceBook, contact: ContactBook, at: int) -> bool:
@@ -84,6 +87,24 @@ def may_leave_station(ws: WorkspaceBook, contact: ContactBook, at: int) -> bool:
     station = ws.station(contact)
     ends = station["until_age_s"] if station is not None else None
     return (ends is not None and contact.created_at + ends * 1000 <= at) or ws.leaves_unstaffed(contact)
+
+
+def _check_next_place(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, route: list[Document]) -> None:
+    """The queue of the station that it has come to; behind the last one what the flow says."""
+    contact.flow_step = event.flow_step or 0
+    flow = ws.flows[contact.flow or ""]
+    is_behind = contact.flow_step == len(route)
+    if is_behind:
+        require(
+            flow["end"] in ("default_queue", "callback"), "5", f"{contact.id} goes on, its flow ends by {flow['end']}"
+        )
+    else:
+        station = route[contact.flow_step]
+        require(not ws.is_passed_over(station), "5", f"{contact.id} comes to {station['queue']}, where nobody is")
+    here = flow["default_queue"] if is_behind else route[contact.flow_step]["queue"]
+    require(event.queue == here, "5", f"{contact.id} goes to {event.queue}, its flow says {here}")
+    channel = "callback" if is_behind and flow["end"] == "callback" else None
+    require(event.channel == channel, "5", f"{contact.id} goes on by {event.channel}, its flow says {channel}")
 
 
 _MOVE = {"transfer": _transferred, "overflow": _overflowed, "step": _stepped_out, "flow": _went_on}
