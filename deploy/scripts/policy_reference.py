@@ -22,6 +22,7 @@ from shared.contracts.policy import (
     Lease,
     Policy,
     RampStep,
+    SkipIf,
 )
 from shared.contracts.queue_policy import (
     Bucket,
@@ -63,6 +64,7 @@ MODELS: Final[tuple[tuple[str, type[Strict], str], ...]] = (
     ("Flow", Flow, "flows[]."),
     ("Flow filter", FlowFilter, "flows[].filters[]."),
     ("Flow step", FlowStep, "flows[].filters[].steps[]."),
+    ("Skip if", SkipIf, "flows[].filters[].steps[].skip_if."),
     ("Language step", LanguageStep, "language_fallback.*[]."),
     ("Slo", Slo, "slo."),
     ("Reserve", Reserve, "slo.reserve."),

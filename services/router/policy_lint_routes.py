@@ -65,7 +65,8 @@ def _stations(flow: Flow, kind: str, priority: int | None) -> Iterator[Arrival]:
             now = step.priority if step.priority is not None else now
             yield Arrival(step.queue, kind, now)
         last = each.steps[-1]
-        if flow.end in ("default_queue", "callback") and (last.until_age_s is not None or last.skip_if_none_available):
+        can_end = last.until_age_s is not None or last.skip_if_none_available or last.skip_if is not None
+        if flow.end in ("default_queue", "callback") and can_end:
             yield Arrival(flow.default_queue, "callback" if flow.end == "callback" else kind, now)
     if not has_catch_all(flow):
         yield Arrival(flow.default_queue, kind, priority)

@@ -52,6 +52,21 @@ class Channel(Strict):
         return channel_name(self.kind, self.account)
 
 
+class SkipIf(Strict):
+    """When a station is passed by, judged once, at the moment of entering it. One condition that holds is enough."""
+
+    waiting_at_least: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="So many contacts wait or are offered in its queue, the one that would enter not counted."
+    )
+    channel_down: KindName | None = Field(None, description="Every one of `channels` of this kind is down.")
+
+    @model_validator(mode="after")
+    def _names_a_condition(self) -> Self:
+        if self.waiting_at_least is None and self.channel_down is None:
+            raise ValueError("name waiting_at_least, channel_down or both")
+        return self
+
+
 class FlowStep(Strict):
     """One station of a flow. It ends when the contact is so old, counted from its creation."""
 
@@ -67,6 +82,10 @@ class FlowStep(Strict):
         default=False,
         description="Leave at once if nobody of the queue has a fitting presence, and when the last one goes while "
         "nobody was asked. Available but full is somebody.",
+    )
+    skip_if: SkipIf | None = Field(
+        None,
+        description="Pass the station by on entering; unlike `skip_if_none_available` it is not looked at later.",
     )
 
 
@@ -205,6 +224,9 @@ class Policy(Strict):
                 for step_index, station in enumerate(each.steps):
                     place = f"flows.{index}.filters.{filter_index}.steps.{step_index}"
                     _refuse_unknown(f"{place}.queue", "queue", station.queue, queues)
+                    watched = station.skip_if.channel_down if station.skip_if is not None else None
+                    own = {channel.kind for channel in self.channels}
+                    _refuse_unknown(f"{place}.skip_if.channel_down", "channel of the kind", watched, own)
                 ages = [station.until_age_s for station in each.steps]
                 if any(age is None for age in ages[:-1]):
                     raise ValueError(f"flows.{index}.filters.{filter_index}: a step without an end must be the last")

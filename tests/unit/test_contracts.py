@@ -246,6 +246,17 @@ def test_typo_in_a_policy_is_named(path: str) -> None:
     assert (place, why) == (path, "Extra inputs are not permitted")
 
 
+def flow(**station: Any) -> dict[str, Any]:
+    """A flow of one station in the queue `cards`."""
+    return {"name": "menu", "default_queue": "cards", "filters": [{"steps": [{"queue": "cards", **station}]}]}
+
+
+def test_skipping_by_no_condition_is_refused() -> None:
+    place, why = refusal(Policy, changed(POLICY, "flows", [flow(skip_if={})]))
+    assert place == "flows.0.filters.0.steps.0.skip_if"
+    assert why == "Value error, name waiting_at_least, channel_down or both"
+
+
 @pytest.mark.parametrize(
     ("path", "value", "why"),
     [
@@ -254,6 +265,11 @@ def test_typo_in_a_policy_is_named(path: str) -> None:
         ("channels.0.flow", "typo", "channels.0.flow: there is no flow 'typo'"),
         ("queues.1.target_s", {"pigeon": 10}, "queues.1.target_s: there is no kind of channel 'pigeon'"),
         ("queues.1.steps", [{"after_s": 5, "move_to": "x"}], "queues.1.steps.0.move_to: there is no queue 'x'"),
+        (
+            "flows",
+            [flow(skip_if={"channel_down": "voice"})],
+            "flows.0.filters.0.steps.0.skip_if.channel_down: there is no channel of the kind 'voice'",
+        ),
         ("queues.1.accepts_presence", ["lunch"], "queues.1.accepts_presence.0: there is no presence 'lunch'"),
         (
             "channels.1.fallback",
@@ -275,6 +291,13 @@ def test_typo_in_a_policy_is_named(path: str) -> None:
 )
 def test_names_of_a_policy_must_agree_and_the_place_is_told(path: str, value: Any, why: str) -> None:
     assert refusal(Policy, changed(POLICY, path, value))[1] == f"Value error, {why}"
+
+
+def test_wrap_up_that_holds_capacity_has_no_queue_of_its_own() -> None:
+    both = {"name": "cards", "wrap_up_holds": "capacity", "wrap_up_scope": "queue"}
+    place, why = refusal(Policy, changed(POLICY, "queues.1", both))
+    assert place == "queues.1"
+    assert why == "Value error, wrap_up_scope: a wrap-up that holds capacity alone keeps nobody from a queue"
 
 
 def fallbacks(**chains: list[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from services.router.engine.context import Context, Refused
 from services.router.engine.policy import FlowStep, OverflowRule, QueuePolicy
 from shared.contracts import events as ev
-from shared.vocabulary import ContactId, QueueName
+from shared.vocabulary import ChannelHealth, ContactId, QueueName
 
 REFUSED = "refused"
 
@@ -137,13 +137,37 @@ def overflowed(contact: ContactId, queue: str, rule: OverflowRule) -> list[ev.Ev
     ]
 
 
-def station_of(ctx: Context, flow: str, attributes: Mapping[str, str], at: int) -> tuple[int, FlowStep] | None:
-    """The first station from `at` on that is not left at once; None behind the last."""
+def station_of(
+    ctx: Context, flow: str, attributes: Mapping[str, str], at: int, leaving: str | None = None
+) -> tuple[int, FlowStep] | None:
+    """The first station from `at` on that is not left at once; None behind the last. `leaving`: the queue in which the
+    contact waits until then."""
     route = ctx.workspace.policy.flows[flow].route(attributes)
     for number, step in enumerate(route[at:], start=at):
-        if not (step.skip_if_none and _nobody_is_there(ctx, step)):
+        if not _is_passed_by(ctx, step, leaving):
             return number, step
     return None
+
+
+def _is_passed_by(ctx: Context, step: FlowStep, leaving: str | None) -> bool:
+    """Whether a contact that comes to the station goes on at once."""
+    return (
+        (step.skip_if_none and _nobody_is_there(ctx, step))
+        or (step.skip_waiting is not None and _ahead_of_it(ctx, step, leaving) >= step.skip_waiting)
+        or (step.skip_down is not None and _is_down(ctx, step.skip_down))
+    )
+
+
+def _ahead_of_it(ctx: Context, step: FlowStep, leaving: str | None) -> int:
+    """How many others wait in the station's queue."""
+    return waiting_in(ctx, step.queue) - (leaving == step.queue)
+
+
+def _is_down(ctx: Context, kind: str) -> bool:
+    """Whether every channel of the kind is down."""
+    return all(
+        channel.state is ChannelHealth.DOWN for channel in ctx.workspace.channels.values() if channel.kind == kind
+    )
 
 
 def _nobody_is_there(ctx: Context, step: FlowStep) -> bool:

@@ -190,6 +190,10 @@ class FlowStep:
     only_agents: tuple[str, ...] | None
     preferred_only: bool
     skip_if_none: bool
+    skip_waiting: int | None = None
+    """On entering: so many wait there already."""
+    skip_down: str | None = None
+    """On entering: every channel of this kind is down."""
 
 
 @dataclass(frozen=True, slots=True)

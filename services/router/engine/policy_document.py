@@ -235,12 +235,13 @@ def _stations(steps: Sequence[Mapping[str, Any]], end: str) -> tuple[FlowStep, .
     stations = tuple(_flow_step(step) for step in steps)
     if end != "stay":
         return stations
-    return (*stations[:-1], replace(stations[-1], until=None, skip_if_none=False))
+    return (*stations[:-1], replace(stations[-1], until=None, skip_if_none=False, skip_waiting=None, skip_down=None))
 
 
 def _flow_step(step: Mapping[str, Any]) -> FlowStep:
     only = step["only_agents"]
     named = isinstance(only, str)
+    skip = step.get("skip_if") or {}
     return FlowStep(
         queue=step["queue"],
         until=_ms(step["until_age_s"]),
@@ -248,4 +249,6 @@ def _flow_step(step: Mapping[str, Any]) -> FlowStep:
         only_agents=None if only is None or named else tuple(only),
         preferred_only=named,
         skip_if_none=step["skip_if_none_available"],
+        skip_waiting=skip.get("waiting_at_least"),
+        skip_down=skip.get("channel_down"),
     )

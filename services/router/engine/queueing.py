@@ -94,7 +94,7 @@ def flow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     """The contact leaves this station of its flow; after the last one the flow says what becomes of it."""
     assert contact.flow is not None, f"{contact.id} has no flow"
     withdrawn = withdraw_offers(contact, ctx.workspace, "moved")
-    following = station_of(ctx, contact.flow, contact.attributes, contact.flow_step + 1)
+    following = station_of(ctx, contact.flow, contact.attributes, contact.flow_step + 1, leaving=contact.queue)
     if following is None:
         return [*withdrawn, behind_flow(ctx, contact.id, contact.flow, contact.attributes, contact.queue)]
     number, step = following

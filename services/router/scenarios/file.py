@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from services.router.scenarios.policy_files import PolicyFiles
-from shared.contracts.policy import LanguageStep, Policy, RampStep
+from shared.contracts.policy import LanguageStep, Policy, RampStep, SkipIf
 from shared.contracts.queue_policy import BusinessHours, OrderBy, Overflow, Preferred, RateLimit, Step, Strategy
 from shared.contracts.slo_policy import Slo
 
@@ -145,6 +145,7 @@ class FlowStepSetup(_Strict):
     priority: int | None = None
     only_agents: list[str] | Literal["$preferred"] | None = None
     skip_if_none_available: bool = False
+    skip_if: SkipIf | None = None
 
 
 class FlowFilterSetup(_Strict):

@@ -83,6 +83,9 @@ def _kinds_of(scenario: words.Scenario) -> set[str]:
         for member in agent.queues:
             if isinstance(member, words.MemberSetup):
                 kinds.update(member.channels)
+    for flow in scenario.setup.workflows:
+        skips = [step.skip_if for each in flow.filters for step in each.steps]
+        kinds.update(skip.channel_down for skip in skips if skip is not None and skip.channel_down is not None)
     for action in scenario.timeline:
         kind = getattr(action, "channel", None)
         if kind is not None:

@@ -244,6 +244,14 @@ def test_targets_are_missed_for_channels_that_contacts_fall_back_to() -> None:
     assert findings(document) == {"target-missing": ["queues.0.target_s"]}
 
 
+@pytest.mark.parametrize(("end", "found"), [("cancel", True), ("stay", True), ("default_queue", False)])
+def test_the_default_queue_is_reached_by_the_end_of_a_flow(end: str, found: bool) -> None:
+    stations = {"match": {}, "steps": [station(until_age_s=60)]}
+    ending = {"name": "f", "default_queue": "last", "filters": [stations], "end": end}
+    document = policy(queue(), queue("last"), flows=[ending])
+    assert ("queue-unreachable" in findings(document)) is found
+
+
 def test_an_overflow_by_waiting_needs_hours_in_common() -> None:
     here = queue(business_hours=DAYS, **moving("second", wait_exceeds_s=60))
     assert "overflow-to-closed" in findings(policy(here, queue("second", business_hours=EVENINGS)))
