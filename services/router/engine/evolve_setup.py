@@ -183,7 +183,7 @@ def _rate_window_moved(world: World, ws: Workspace, event: ev.RateWindowMoved, a
 
 
 def _agent_ramped(world: World, ws: Workspace, event: ev.AgentRamped, at: int) -> None:
-    world.change_agent(ws, event.agent).ramped = event.steps
+    world.change_agent(ws, event.agent).ramped = ws.policy.ramp[event.steps - 1][0]
 
 
 def _wrap_up_ended(world: World, ws: Workspace, event: ev.WrapUpEnded, at: int) -> None:

@@ -192,7 +192,8 @@ class Agent(Record):
     for those in `parked`, which take `capacity_parked` of the total and no other room. `queue_…` hold towards single
     queues only. `assigned_last`: when a contact of a queue was last offered or given to them; `assigned_times`: those
     that a queue's rate limit looks at. `signed_in_at`: when they became available for the first time since they were
-    offline; `ramped`: the steps of the ramp behind them. Times in ms."""
+    offline; `ramped`: how long after that the last step of the ramp ended
+    that is behind them. Times in ms."""
 
     PROFILE: ClassVar[tuple[str, ...]] = (
         "name",

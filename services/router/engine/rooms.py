@@ -117,16 +117,16 @@ def _is_below(agent: Agent, most: int | None) -> bool:
 
 def ramp_limit(agent: Agent, policy: RoutingPolicy) -> int | None:
     """The most open contacts so soon after signing in; None when the ramp is behind the agent, or there is none."""
-    if agent.signed_in_at is None or agent.ramped >= len(policy.ramp):
+    if agent.signed_in_at is None:
         return None
-    return policy.ramp[agent.ramped][1]
+    return next((most for until, most in policy.ramp if until > agent.ramped), None)
 
 
 def ramp_turns_at(agent: Agent, policy: RoutingPolicy) -> int | None:
     """When the step of the ramp that limits the agent is over (ms)."""
-    if agent.signed_in_at is None or agent.ramped >= len(policy.ramp):
+    if agent.signed_in_at is None:
         return None
-    return agent.signed_in_at + policy.ramp[agent.ramped][0]
+    return next((agent.signed_in_at + until for until, _ in policy.ramp if until > agent.ramped), None)
 
 
 def towards_queues(agent: Agent, policy: RoutingPolicy) -> tuple[str, ...]:

@@ -135,7 +135,7 @@ class AgentBook:
     idle_since: int = 0
     signed_in_at: int | None = None
     ramped: int = 0
-    """Steps of the ramp that were said to be over."""
+    """How long after signing in (ms) the last step of the ramp ended that was said to be over."""
     missed: int = 0
     missed_in: dict[str, int] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)

@@ -100,9 +100,10 @@ def ramped(ws: WorkspaceBook, event: ev.AgentRamped, now: Instant) -> None:
     agent = ws.agents[event.agent]
     since = now.at - agent.signed_in_at if agent.signed_in_at is not None else -1
     over = sum(step["until_s"] * 1000 <= since for step in ws.policy["ramp"])
-    right = agent.ramped < event.steps == over
+    until: int = ws.policy["ramp"][event.steps - 1]["until_s"] * 1000
+    right = agent.ramped < until and event.steps == over
     require(right, "time", f"{agent.id} is told to be past {event.steps} steps of the ramp, not {over}")
-    agent.ramped = event.steps
+    agent.ramped = until
 
 
 BOOK: Booking = {

@@ -43,9 +43,9 @@ def _of_agent(ws: WorkspaceBook, agent: AgentBook) -> Iterator[Due]:
     for kind, due in (("grace", agent.grace_until), ("wrap_up", agent.wrap_up_until), ("pause", agent.paused_until)):
         if due is not None:
             yield due, kind, agent.id
-    ramp = ws.policy["ramp"]
-    if agent.signed_in_at is not None and agent.ramped < len(ramp):
-        yield agent.signed_in_at + ramp[agent.ramped]["until_s"] * 1000, "ramp", agent.id
+    ahead = [step["until_s"] * 1000 for step in ws.policy["ramp"] if step["until_s"] * 1000 > agent.ramped]
+    if agent.signed_in_at is not None and ahead:
+        yield agent.signed_in_at + ahead[0], "ramp", agent.id
     for queue, until in agent.queue_wrap_up.items():
         yield until, "queue_wrap_up", f"{agent.id}:{queue}"
     for contact, (_, until) in agent.wrap_up_slots.items():
