@@ -75,7 +75,7 @@ MODELS: Final[tuple[tuple[str, type[Strict], str], ...]] = (
 
 QUEUE_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Name and rank": ("name", "rank"),
-    "Which contact is first": ("contact_order", "priority_unit_s", "buckets"),
+    "Which contact is first": ("contact_order", "priority_unit_s", "buckets", "strict_priority", "starvation_s"),
     "Which agent gets it": ("strategy", "tie_break", "order_by"),
     "What an agent must know": ("skill_match", "skills", "default_skills", "language_min", "default_language"),
     "How it is offered": ("auto_assign", "auto_accept", "max_offers", "offer_timeout_s", "retry_delay_s"),

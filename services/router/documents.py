@@ -37,6 +37,7 @@ def contact_doc(ws: Workspace, contact: Contact) -> Doc:
         "priority": contact.priority,
         "attributes": contact.attributes,
         "state": contact.state.value,
+        "exhausted": contact.exhausted,
         "agent": contact.agent,
         "offers": [
             {"id": offer, "agent": ws.offers[offer].agent, "expires_at": _time(ws.offers[offer].expires_at)}

@@ -140,7 +140,7 @@ class Gauges:
 def add_dated(found: dict[tuple[str, str], tuple[int, float]], index: Index, now: int) -> None:
     """By (kind of channel, language): of queues by deadlines, how many wait past their target and the oldest age."""
     for requirement in index.requirements.values():
-        if requirement.by_deadline and requirement.waiting:
+        if requirement.demand.target and requirement.waiting:
             key = (requirement.demand.kind, requirement.demand.language)
             count, age = found.get(key, (0, 0.0))
             oldest = (now - int(requirement.waiting.first()[0])) / 1000

@@ -145,6 +145,11 @@ class RouterMetrics:
         self.step_notices = self._names.counter(
             "switchdesk_step_notices_total", "Notices of steps that contacts took, by queue.", ("queue",)
         )
+        self.contacts_exhausted = self._names.counter(
+            "switchdesk_contacts_exhausted_total",
+            "Contacts that everybody who was there and able had declined, by queue. Alarm.",
+            ("queue",),
+        )
         self.contacts_requeued = self._names.counter(
             "switchdesk_contacts_requeued_total", "Assignments given back to their queue, by reason.", ("reason",)
         )
@@ -352,6 +357,8 @@ class RouterMetrics:
                 self.contacts_queued.labels(self._queue(event.queue), closed(event.reason, _QUEUED)).inc()
             case ev.ContactStepped(notify=str()):
                 self.step_notices.labels(self._queue(event.queue)).inc()
+            case ev.ContactExhausted():
+                self.contacts_exhausted.labels(self._queue(event.queue)).inc()
             case ev.OfferMade():
                 self.offers.labels("made").inc()
             case ev.OfferAccepted():

@@ -232,6 +232,14 @@ def _seconds(ms: int) -> str:
     return f"{ms / 1000:g} s"
 
 
+def _starving(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
+    return "has waited so long that it goes before all but the strict lane"
+
+
+def _exhausted(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
+    return f"everybody who is there for {data['queue']} and able has declined it ({data['declined']} so far)"
+
+
 _WORDS: dict[str, Callable[[Story, Data, RoutingPolicy | None], str | None]] = {
     "ContactCreated": _created,
     "ContactQueued": _queued,
@@ -241,6 +249,8 @@ _WORDS: dict[str, Callable[[Story, Data, RoutingPolicy | None], str | None]] = {
     "LanguageWidened": _widened,
     "PreferenceEnded": _preference_ended,
     "ContactAgedOut": _aged_out,
+    "ContactStarving": _starving,
+    "ContactExhausted": _exhausted,
     "ContactPrioritised": _prioritised,
     "AgeAdjusted": _age_adjusted,
     "ContactAssigned": _assigned,

@@ -293,6 +293,23 @@ class DeadlineNear:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContactStarving:
+    """So old, as its queue counts, that the contact goes before all others but those of the strict lane."""
+
+    contact: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactExhausted:
+    """Everybody who is there and able has declined the contact. It waits on, by the queue's next step if there is one.
+    `declined`: how many agents have, whether they are there or not."""
+
+    contact: ContactId
+    queue: QueueName
+    declined: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveReviewed:
     """A look at whether room can be spared for contacts that can wait: customers of short deadlines come less often
     as time passes, which no other event tells."""
@@ -707,6 +724,8 @@ Event = (
     | AgentPauseEnded
     | RateWindowMoved
     | DeadlineNear
+    | ContactStarving
+    | ContactExhausted
     | ReserveReviewed
     | AgentRamped
     | DeclineForgotten

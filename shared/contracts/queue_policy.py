@@ -85,12 +85,18 @@ class OverflowWhen(Strict):
     )
     closed: bool = Field(default=False, description="On arrival: outside the opening hours.")
     wait_exceeds_s: Seconds | None = Field(None, description="In this queue for longer than that.")
+    expected_wait_exceeds_s: Seconds | None = Field(
+        None,
+        description="On arrival: about half of those who wait here on this kind of channel are expected to wait longer "
+        "than that. Never for a contact for which somebody is free, nor before enough waits were seen to trust the "
+        "bounds.",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        named = [self.waiting_at_least is not None, self.closed, self.wait_exceeds_s is not None]
-        if sum(named) != 1:
-            raise ValueError("name exactly one of waiting_at_least, closed and wait_exceeds_s")
+        limits = (self.waiting_at_least, self.wait_exceeds_s, self.expected_wait_exceeds_s)
+        if self.closed + sum(limit is not None for limit in limits) != 1:
+            raise ValueError("name exactly one of waiting_at_least, closed, wait_exceeds_s and expected_wait_exceeds_s")
         return self
 
 
@@ -180,6 +186,13 @@ class Decline(Strict):
         None, description="After so many declines an agent is out for the contact."
     )
     reset_on_login: bool = Field(default=False, description="Declines are forgotten when the agent comes from offline.")
+    when_exhausted: Literal["next_step", "stay"] = Field(
+        "next_step",
+        description="When everybody who is there and able has declined a contact, full or not, it is exhausted: the "
+        "feed and the metrics tell it. `next_step`: the queue's next step holds at once, or, if it has no more, the "
+        "contact goes on to the next station of its flow, if there is one; `stay`: it is told, and no more. A contact "
+        "is never dropped for this.",
+    )
 
 
 class Queue(Strict):
@@ -199,6 +212,16 @@ class Queue(Strict):
     )
     buckets: tuple[Bucket, ...] = Field(
         (), max_length=50, description="For contact_order `buckets`, in order; who matches none comes last."
+    )
+    strict_priority: Priority | None = Field(
+        None,
+        description="Contacts of this priority or a higher one go before all others, of every queue, whatever ranks, "
+        "orders and ages say: the strict lane. Among themselves they keep ranks and orders.",
+    )
+    starvation_s: Annotated[int, Field(ge=1, le=31 * 86_400)] | None = Field(
+        None,
+        description="A contact so old goes before all others, of every queue, but those of the strict lane; of several "
+        "the oldest first. So nobody starves behind a rank, a priority or an order.",
     )
 
     strategy: Strategy = Field(

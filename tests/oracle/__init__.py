@@ -7,6 +7,7 @@ of the engine it knows the records and the frozen policy, and nothing else.
 - `asks.py`: what a contact asks for.
 - `eligible.py`: whether one agent may get one contact.
 - `order.py`: which contact comes first.
+- `exhausted.py`: when everybody has declined a contact.
 - `ranking.py`: which agent comes first.
 - `rule.py`: the rule itself.
 """

@@ -95,6 +95,14 @@ def is_present(moment: Moment, agent: Agent, queue: str) -> bool:
     return agent.reachable and presence in moment.policy.queues[queue].accepts_presence
 
 
+def lane(moment: Moment, contact: Contact) -> int:
+    """0: always first, by priority; 1: so old that it comes before the rest; 2: the rest."""
+    queue = moment.queue_of(contact)
+    if queue.strict_priority is not None and contact.priority >= queue.strict_priority:
+        return 0
+    return 1 if queue.starvation is not None and moment.now - contact.age_from >= queue.starvation else 2
+
+
 # Named agents
 
 

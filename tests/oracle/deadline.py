@@ -75,6 +75,8 @@ def can_wait(moment: Moment, contact: Contact) -> bool:
     rule, queue = rule_of(moment), moment.queue_of(contact)
     if rule.reserve is None or queue.contact_order != "slo" or contact.channel not in rule.reserve.kinds:
         return False
+    if asks.lane(moment, contact) < 2:
+        return False
     near = contact.deadline_near or moment.now - contact.age_from >= target(moment, contact) * rule.reserve.until
     return not near
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.router.engine.context import Context
-from services.router.engine.engine import Engine
+from services.router.engine.engine import Decided, Engine
 from services.router.engine.records import Agent
 from services.router.snapshot import dump, load, state_hash
 from shared.contracts import commands as cmd
@@ -15,6 +15,7 @@ from shared.contracts import events as ev
 from shared.contracts.commands import Command, Membership
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
 from tests.builders import ADAPTER, OPERATOR, START, SUPERVISOR, Centre, account_of, acting, policy, presence, queue
+from tests.oracle.exhausted import everybody_declined
 from tests.oracle.moment import Moment
 from tests.oracle.rule import disagreement, left_apart
 from tests.oracle.worlds import QUEUES
@@ -31,6 +32,22 @@ class JudgedEngine(Engine):
         wrong = disagreement(moment, pairs)
         assert wrong is None, wrong
         return made
+
+    def tick(self, now: int, seq: int, number: int) -> Decided | None:
+        self._judge_exhaustion(now)
+        return super().tick(now, seq, number)
+
+    def _follow_dues(self, ctx: Context, seq: int) -> list[ev.Event]:
+        self._judge_exhaustion(ctx.now)
+        return super()._follow_dues(ctx, seq)
+
+    def _judge_exhaustion(self, now: int) -> None:
+        """Raises AssertionError where it is about to be told that everybody has declined a contact and it is not so."""
+        timers = self.world.timers
+        if timers and timers.first()[3] == "exhausted" and timers.first()[0] <= now:
+            ws = self.state.workspaces[timers.first()[2]]
+            contact = ws.contacts[ContactId(timers.first()[4])]
+            assert everybody_declined(Moment.of(ws, now), contact), f"somebody is left for {contact.id}"
 
 
 def document(drawn: dict[str, Any], **each: Any) -> dict[str, Any]:
@@ -99,6 +116,9 @@ class Story:
         centre = self.centre
         ws, state = centre.ws, centre.engine.state
         assert left_apart(ws, centre.now) == [], "nobody is left apart who could be paired"
+        moment = Moment.of(ws, centre.now)
+        untold = [c.id for c in ws.contacts.values() if not c.exhausted and everybody_declined(moment, c)]
+        assert untold == [], "it is told when everybody has declined"
         assert difference(centre.engine.world) is None
         assert state_hash(load(dump(state))) == state_hash(state), "a snapshot brings every fact back"
         holders: dict[str, list[str]] = {}

@@ -6,15 +6,22 @@ from collections.abc import Iterable
 
 from services.router.engine.policy import BucketRule, QueuePolicy, matches
 from services.router.engine.records import Agent, Contact
+from tests.oracle.asks import lane
 from tests.oracle.deadline import worth
 from tests.oracle.moment import Moment
 
 
 def first(moment: Moment, choices: Iterable[tuple[Contact, Agent]]) -> Contact:
-    """The first of each kind of order, and of those the one that waits longest; earlier arrival, then id on a tie. Of
-    whoever is ordered by deadlines it counts to which agent they would go."""
+    """Of the first lane the first of each kind of order, and of those the one that waits longest; earlier arrival, then
+    id on a tie. Of whoever is ordered by deadlines it counts to which agent they would go. Who starves has one order,
+    by age."""
+    every = list(choices)
+    ahead = min(lane(moment, contact) for contact, _ in every)
+    every = [(contact, agent) for contact, agent in every if lane(moment, contact) == ahead]
+    if ahead == 1:
+        return min((contact for contact, _ in every), key=_age)
     kinds: dict[object, list[tuple[Contact, Agent]]] = {}
-    for contact, agent in choices:
+    for contact, agent in every:
         kinds.setdefault(_kind(moment.queue_of(contact)), []).append((contact, agent))
     firsts = [min(alike, key=lambda choice: _place(moment, *choice))[0] for alike in kinds.values()]
     return min(firsts, key=_age)

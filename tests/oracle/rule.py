@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from services.router.engine.records import Agent, Contact
 from services.router.engine.state import Workspace
+from tests.oracle.asks import lane
 from tests.oracle.deadline import can_wait
 from tests.oracle.eligible import eligible
 from tests.oracle.moment import Moment, membership
@@ -97,13 +98,16 @@ def _next(moment: Moment) -> tuple[Contact, list[Agent]] | None:
 
 
 def _best_for(moment: Moment, agent: Agent) -> Contact | None:
-    """The eligible contact with the lowest (agent's priority of the queue, rank of the queue, order)."""
+    """The eligible contact with the lowest (lane, agent's priority of the queue, rank of the queue, order)."""
     mine = [contact for contact in moment.contacts.values() if eligible(moment, contact, agent)]
     if not mine:
         return None
 
-    def lane(contact: Contact) -> tuple[int, int]:
-        return (membership(agent, contact.queue).priority, moment.queue_of(contact).rank)
+    def rank(contact: Contact) -> tuple[int, int, int]:
+        ahead = lane(moment, contact)
+        if ahead == 1:
+            return (ahead, 0, 0)
+        return (ahead, membership(agent, contact.queue).priority, moment.queue_of(contact).rank)
 
-    lowest = min(map(lane, mine))
-    return first(moment, [(contact, agent) for contact in mine if lane(contact) == lowest])
+    lowest = min(map(rank, mine))
+    return first(moment, [(contact, agent) for contact in mine if rank(contact) == lowest])

@@ -106,6 +106,9 @@ PREFERRED = st.fixed_dictionaries(
 )
 QUEUE_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "rank": st.integers(1, 2),
+    "lanes": st.sampled_from(
+        [{"strict_priority": 1}, {"starvation_s": 4}, {"starvation_s": 8}, {"strict_priority": 2, "starvation_s": 3}]
+    ),
     "order": CONTACT_ORDER,
     "strategy": st.sampled_from(STRATEGIES),
     "tie_break": st.lists(st.sampled_from(STRATEGIES[:-1]), min_size=1, max_size=2, unique=True),
@@ -143,7 +146,7 @@ QUEUE_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "exclude": st.just([{"vip": "no"}]),
     "open_s": st.sampled_from([[(0, 6)], [(4, 60)], [(0, 3), (9, 60)]]),
 }
-GROUPED = ("order", "wrap_up", "tiers")
+GROUPED = ("order", "wrap_up", "tiers", "lanes")
 """Options that stand for several fields."""
 
 
@@ -160,6 +163,8 @@ THEMES = (
     ("rate_limit", "auto_accept", "max_per_agent"),
     ("order", "rank", "max_age_s"),
     ("order", "strategy"),
+    ("lanes", "order", "rank"),
+    ("decline", "steps", "offer_timeout_s"),
 )
 """Options that bear on one another: drawn at random alone they would hardly ever meet."""
 QUEUE = some(QUEUE_OPTIONS, least=2, most=7).map(_queue)

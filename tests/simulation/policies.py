@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from typing import Any, get_args
@@ -99,7 +100,21 @@ class Policies:
             queue["overflow"] = _overflows(dice, queues, "business_hours" in queue)
         if "wrap_up_scope" in queue:
             del queue["wrap_up_holds"]
-        return queue | self._lasting[name]
+        return queue | _lanes(queue) | self._lasting[name]
+
+
+def _lanes(queue: Options) -> Options:
+    """Who goes before all others, and what a unanimous no does. From dice of their own, so that everything else of a
+    world is as it was without them."""
+    dice = random.Random(json.dumps(queue, sort_keys=True))
+    lanes: Options = {}
+    if dice.random() < 0.12:
+        lanes["strict_priority"] = dice.choice((3, 7))
+    if dice.random() < 0.2:
+        lanes["starvation_s"] = dice.choice((3, 10, 40))
+    if dice.random() < 0.3:
+        lanes["decline"] = {**queue.get("decline", {}), "when_exhausted": "stay"}
+    return lanes
 
 
 def _chosen(dice: random.Random, options: dict[str, Callable[[random.Random], Any]], number: int) -> Options:

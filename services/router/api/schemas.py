@@ -334,6 +334,9 @@ class ContactOut(BaseModel):
     skills: dict[str, int]
     priority: int
     state: str
+    exhausted: bool = Field(
+        default=False, description="Everybody who is there and able has declined it, and nobody else was asked since."
+    )
     agent: str | None = None
     offers: list[OfferOut] = Field(default_factory=list)
     enqueued_at: str | None = None

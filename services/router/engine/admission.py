@@ -6,28 +6,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from services.router.engine.arrivals import contact_of
 from services.router.engine.context import Context, Refused
 from services.router.engine.policy import FlowStep, OverflowRule, QueuePolicy
+from services.router.engine.waits import NO_LINE, calibrated, estimate, line_name
 from shared.contracts import events as ev
 from shared.vocabulary import ChannelHealth, ContactId, QueueName
 
 REFUSED = "refused"
 
 
-def first_queue(ctx: Context, named: str | None, queues: Sequence[str], flow: str | None, default: str) -> str:
-    """The queue that a contact enters unless checks lead elsewhere: the first of several that would take it, else the
-    first that is open, else the first. Raises `Refused` for a queue or flow that does not exist."""
+def check_names(ctx: Context, queues: Sequence[str], flow: str | None) -> None:
+    """Raises `Refused` for a queue or flow that does not exist."""
     policy = ctx.workspace.policy
     if flow is not None and flow not in policy.flows:
         raise Refused("unknown_flow", f"there is no flow {flow!r}", "flow")
-    for name in (*queues, *([named] if named else [])):
+    for name in queues:
         if name not in policy.queues:
             raise Refused("unknown_queue", f"there is no queue {name!r}", "queue")
-    if not queues:
-        return named or default
-    takes = (name for name in queues if not would_overflow(ctx, policy.queues[name]))
+
+
+def first_queue(ctx: Context, created: ev.ContactCreated, queues: Sequence[str]) -> QueueName:
+    """Of several queues the one that a contact enters unless checks lead elsewhere: the first that would take it, else
+    the first that is open, else the first."""
+    takes = (name for name in queues if not would_overflow(ctx, replace(created, queue=QueueName(name))))
     is_open = (name for name in queues if not is_closed(ctx, name))
-    return next(takes, None) or next(is_open, queues[0])
+    return QueueName(next(takes, None) or next(is_open, queues[0]))
 
 
 def is_closed(ctx: Context, queue: str) -> bool:
@@ -35,19 +39,32 @@ def is_closed(ctx: Context, queue: str) -> bool:
     return queue in ctx.index.closed
 
 
-def would_overflow(ctx: Context, queue: QueuePolicy) -> bool:
-    """Whether an arrival would be refused or sent elsewhere."""
-    return why_refused(ctx, queue) is not None or arrival_overflow(ctx, queue) is not None
+def would_overflow(ctx: Context, created: ev.ContactCreated) -> bool:
+    """Whether an arrival would be refused by its queue or sent elsewhere."""
+    queue = ctx.workspace.policy.queues[created.queue]
+    return why_refused(ctx, queue) is not None or arrival_overflow(ctx, created) is not None
 
 
-def arrival_overflow(ctx: Context, queue: QueuePolicy) -> OverflowRule | None:
-    """The overflow that takes an arrival: `closed` first, then in the order of the list."""
+def arrival_overflow(ctx: Context, created: ev.ContactCreated) -> OverflowRule | None:
+    """The overflow of its queue that takes an arrival: `closed` first, then in the order of the list."""
+    queue = ctx.workspace.policy.queues[created.queue]
     for rule in sorted(queue.overflow, key=lambda rule: not rule.closed):
         if rule.closed and is_closed(ctx, queue.name):
             return rule
         if rule.waiting is not None and waiting_in(ctx, queue.name) >= rule.waiting:
             return rule
+        if rule.expected is not None and expected_wait(ctx, created) > rule.expected:
+            return rule
     return None
+
+
+def expected_wait(ctx: Context, created: ev.ContactCreated) -> float:
+    """The wait (ms) that about half of those who arrive like this one will exceed. 0 for one for whom somebody is free,
+    and as long as the line's bounds are not to be trusted."""
+    line = ctx.workspace.lines.get(line_name(created.queue, created.channel), NO_LINE)
+    if not calibrated(line) or ctx.index.somebody_free(contact_of(created, ctx.now), ctx.now):
+        return 0
+    return estimate(line, line.waiting) * line.half
 
 
 def why_refused(ctx: Context, queue: QueuePolicy) -> str | None:
@@ -111,7 +128,7 @@ def _let_in(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:
     if created.scheduled_at is not None:
         return []
     queue = ctx.workspace.policy.queues[created.queue]
-    rule = arrival_overflow(ctx, queue)
+    rule = arrival_overflow(ctx, created)
     if rule is not None and not (rule.action == "callback" and created.channel == "callback"):
         return overflowed(created.contact, created.queue, rule)
     if why_refused(ctx, queue) is not None:

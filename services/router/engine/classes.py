@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 
 from services.router.engine.chains import Chain, Score, by_class, class_score, fitness
-from services.router.engine.demand import BY_DEADLINE, Demand, Order, OrderKind, order_kind
+from services.router.engine.demand import BY_AGE, BY_DEADLINE, STARVING, Demand, Order, OrderKind, order_kind
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.policy import QueuePolicy, spoken
 from services.router.engine.records import Agent
@@ -23,8 +23,12 @@ Head = tuple[Score, str, int]
 Item = tuple[object, ...]
 """An agent as a set holds them: their score in a chain, then their id."""
 FreeSets = dict[Chain, OrderedSet[Item]]
-Want = tuple[tuple[int, int], Order, int, Demand]
-"""((agent's priority of the queue, rank of the queue), order of the first contact, requirement's number, demand)."""
+Rank = tuple[int, int, int]
+"""(lane, agent's priority of the queue, rank of the queue): what goes before any order."""
+Want = tuple[Rank, Order, int, Demand]
+"""(rank, order of the first contact, requirement's number, demand)."""
+LaneKind = tuple[int, OrderKind]
+"""(lane, kind of order): contacts of one lane and one kind can be compared by their order."""
 
 
 _Entry = tuple[Score, str, int, Item]
@@ -64,8 +68,8 @@ class Requirement:
         self.chain = chain
         self.costed = queue.chain.index("slo") if "slo" in queue.chain else None
         """The place in the chain where a class adds what it costs by how well it can serve."""
-        self.order_kind: OrderKind = order_kind(queue)
-        self.by_deadline = self.order_kind == BY_DEADLINE
+        self.order_kind: LaneKind = (demand.lane, BY_AGE if demand.lane == STARVING else order_kind(queue))
+        self.by_deadline = self.order_kind[1] == BY_DEADLINE
         self.waiting: OrderedSet[Order] = OrderedSet()
         self.by_number: dict[int, CapabilityClass] = {}
         self.excluded: dict[str, int] = {}
@@ -154,6 +158,7 @@ class CapabilityClass:
         "queues",
         "requirements",
         "skills",
+        "there",
         "wants",
     )
 
@@ -166,13 +171,23 @@ class CapabilityClass:
         self.memberships: Mapping[str, Membership] = {m.queue: m for m in agent.memberships}
         self.channels = frozenset(agent.channels)
         self.requirements: dict[Demand, Requirement] = {}
-        self.wants: dict[OrderKind, list[Want]] = {}
+        self.wants: dict[LaneKind, list[Want]] = {}
         self.dated: dict[Demand, Requirement] = {}
         """Those of `requirements` with contacts by deadlines that wait, and perhaps some where nobody does any more."""
         self.fits: dict[Demand, float] = {}
         """By demand, how fast these agents serve it."""
+        self.there: dict[str, int] = {}
+        """By queue, how many of these agents are in a presence that it accepts, with room or without."""
         self.free: dict[Signature, FreeSets] = {}
         self.by_kind: dict[Kind, list[Signature]] = {}
+
+    def count(self, queue: str, by: int) -> None:
+        """One more of these agents, or one less, is there for the queue."""
+        count = self.there.get(queue, 0) + by
+        if count:
+            self.there[queue] = count
+        else:
+            del self.there[queue]
 
     def membership(self, queue: str) -> Membership:
         """What holds for these agents in a queue."""
@@ -257,9 +272,12 @@ class CapabilityClass:
         for wants in self.wants.values():
             heapify(wants)
 
-    def rank(self, requirement: Requirement) -> tuple[int, int]:
-        """(the agents' priority of the queue, the queue's rank): lower is served first, before any order."""
-        return (self.membership(requirement.demand.queue).priority, requirement.queue.rank)
+    def rank(self, requirement: Requirement) -> Rank:
+        """What these agents serve first, before any order: lower comes first. Who starves is ranked by age alone."""
+        lane = requirement.demand.lane
+        if lane == STARVING:
+            return (lane, 0, 0)
+        return (lane, self.membership(requirement.demand.queue).priority, requirement.queue.rank)
 
     def dated_wants(self) -> list[Requirement]:
         """The requirements by deadlines that this class may serve and somebody waits under."""
@@ -284,11 +302,9 @@ class CapabilityClass:
     def _want(self, requirement: Requirement) -> Want:
         return (self.rank(requirement), requirement.waiting.first(), requirement.number, requirement.demand)
 
-    def best_wants(
-        self, first_for: Callable[[Requirement], Order | None]
-    ) -> list[tuple[tuple[int, int], Order, OrderKind]]:
-        """For each kind of order the contact with the lowest (priority, rank, order) of those that `first_for` names
-        for a requirement; it may pass over the first who wait there, or over all of them."""
+    def best_wants(self, first_for: Callable[[Requirement], Order | None]) -> list[tuple[Rank, Order, LaneKind]]:
+        """For each kind of order the contact with the lowest (rank, order) of those that `first_for` names for a
+        requirement; it may pass over the first who wait there, or over all of them."""
         bests = []
         for kind, wants in self.wants.items():
             best = self._best_want(wants, first_for)
@@ -298,8 +314,8 @@ class CapabilityClass:
 
     def _best_want(
         self, wants: list[Want], first_for: Callable[[Requirement], Order | None]
-    ) -> tuple[tuple[int, int], Order] | None:
-        best: tuple[tuple[int, int], Order] | None = None
+    ) -> tuple[Rank, Order] | None:
+        best: tuple[Rank, Order] | None = None
         taken: list[Want] = []
         while wants and (best is None or wants[0][:2] < best):
             want = wants[0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from services.router.engine.admission import arrive, first_queue
+from dataclasses import replace
+
+from services.router.engine.admission import arrive, check_names, first_queue
 from services.router.engine.context import Context, Refused
 from services.router.engine.outbound import answered
 from services.router.engine.policy import ChannelPolicy, base_language
@@ -146,8 +148,7 @@ def _message(
 
 
 def _open(ctx: Context, command: cmd.ReceiveMessage, channel: ChannelPolicy, customer: CustomerId) -> list[ev.Event]:
-    flow = command.flow or (channel.flow if command.queue is None and not command.queues else None)
-    queue = first_queue(ctx, command.queue, command.queues, flow, channel.queue)
+    flow = _flow_of(ctx, command, channel)
     language, confidence, reason = language_of(ctx, command, channel, customer)
     thread = ctx.workspace.threads.get(command.thread)
     contact_id = ContactId(ctx.new_id())
@@ -159,7 +160,7 @@ def _open(ctx: Context, command: cmd.ReceiveMessage, channel: ChannelPolicy, cus
         thread=command.thread,
         customer=customer,
         sender=command.sender,
-        queue=QueueName(queue),
+        queue=QueueName(command.queue or channel.queue),
         language=language,
         language_confidence=confidence,
         language_reason=reason,
@@ -187,7 +188,16 @@ def _open(ctx: Context, command: cmd.ReceiveMessage, channel: ChannelPolicy, cus
         message_kind=command.message_kind,
         refers_to=command.refers_to,
     )
+    if command.queues:
+        created = replace(created, queue=first_queue(ctx, created, command.queues))
     return [*arrive(ctx, created), message]
+
+
+def _flow_of(ctx: Context, command: cmd.ReceiveMessage | cmd.CreateContact, channel: ChannelPolicy) -> str | None:
+    """The flow that the contact takes, if it takes one. Raises `Refused` for a queue or flow that does not exist."""
+    flow = command.flow or (channel.flow if command.queue is None and not command.queues else None)
+    check_names(ctx, (*command.queues, *([command.queue] if command.queue else [])), flow)
+    return flow
 
 
 def language_of(
@@ -218,39 +228,38 @@ def create_contact(ctx: Context, command: cmd.CreateContact) -> list[ev.Event]:
     if known is not None:
         return [ev.CommandNoted(reason="duplicate", subject=known or None)]
     channel = _channel(ctx, command.channel, command.account)
-    flow = command.flow or (channel.flow if command.queue is None and not command.queues else None)
-    queue = first_queue(ctx, command.queue, command.queues, flow, channel.queue)
+    flow = _flow_of(ctx, command, channel)
     contact_id = ContactId(ctx.new_id())
     sender = command.customer or AddressKey(f"x{contact_id}")
     later = command.scheduled_at is not None and command.scheduled_at > ctx.now
-    return arrive(
-        ctx,
-        ev.ContactCreated(
-            contact=contact_id,
-            source_key=command.source_key,
-            channel=command.channel,
-            account=command.account,
-            thread=ThreadKey(f"x{contact_id}"),
-            customer=_customer_of(ctx, sender),
-            sender=sender,
-            queue=QueueName(queue),
-            language=base_language(command.language) if command.language else channel.language,
-            language_confidence=None,
-            language_reason="stated" if command.language else "channel_default",
-            candidates=(),
-            skills=command.skills,
-            priority=command.priority + channel.priority,
-            attributes=command.attributes,
-            reach=(),
-            age_from=command.scheduled_at if later and command.scheduled_at else ctx.now - command.waited,
-            scheduled_at=command.scheduled_at if later else None,
-            scheduled_priority=command.scheduled_priority,
-            language_min=command.language_min,
-            flow=flow,
-            preferred=command.preferred,
-            profiles=command.profiles,
-        ),
+    created = ev.ContactCreated(
+        contact=contact_id,
+        source_key=command.source_key,
+        channel=command.channel,
+        account=command.account,
+        thread=ThreadKey(f"x{contact_id}"),
+        customer=_customer_of(ctx, sender),
+        sender=sender,
+        queue=QueueName(command.queue or channel.queue),
+        language=base_language(command.language) if command.language else channel.language,
+        language_confidence=None,
+        language_reason="stated" if command.language else "channel_default",
+        candidates=(),
+        skills=command.skills,
+        priority=command.priority + channel.priority,
+        attributes=command.attributes,
+        reach=(),
+        age_from=command.scheduled_at if later and command.scheduled_at else ctx.now - command.waited,
+        scheduled_at=command.scheduled_at if later else None,
+        scheduled_priority=command.scheduled_priority,
+        language_min=command.language_min,
+        flow=flow,
+        preferred=command.preferred,
+        profiles=command.profiles,
     )
+    if command.queues:
+        created = replace(created, queue=first_queue(ctx, created, command.queues))
+    return arrive(ctx, created)
 
 
 def send_reply(ctx: Context, command: cmd.SendReply) -> list[ev.Event]:

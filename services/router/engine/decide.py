@@ -110,6 +110,8 @@ _CONTACT_DUE: dict[str, Callable[[Context, Contact], list[ev.Event]]] = {
     "step": queueing.step_due,
     "age": queueing.age_due,
     "deadline": queueing.deadline_due,
+    "starving": queueing.starving_due,
+    "exhausted": queueing.exhausted_due,
     "flow": queueing.flow_due,
     "unstaffed": queueing.unstaffed_due,
     "overflow": queueing.overflow_due,

@@ -23,6 +23,9 @@ OrderKind = tuple[object, ...]
 Fallback = tuple[tuple[str, int], ...]
 """(language, ms in the queue), in order."""
 
+STRICT, STARVING, PLAIN = range(3)
+"""The lanes: every contact of an earlier one goes before all of a later one, whatever agents and queues say else."""
+
 
 class Demand(NamedTuple):
     """Contacts with an equal demand wait together. Levels are 1-5; `language` empty: none is required.
@@ -30,7 +33,7 @@ class Demand(NamedTuple):
     `tier`: the highest open one (None: all). `raised`: lower tiers count as this one. `only`: no other agents.
     `delay` (ms): what was waited out of the agents' delays. `bypass`: what the agents in `only` need not have;
     `ranked`: their order counts. `also`: languages that will do too, in order. `target` (ms): of a queue by deadlines,
-    0 elsewhere; `spare`: it can wait until room can be spared.
+    0 elsewhere; `spare`: it can wait until room can be spared. `lane`: `STRICT`, `STARVING` or `PLAIN`.
     """
 
     queue: str
@@ -49,6 +52,7 @@ class Demand(NamedTuple):
     also: tuple[str, ...] = ()
     target: int = 0
     spare: bool = False
+    lane: int = PLAIN
 
 
 def demand_of(
@@ -82,7 +86,15 @@ def demand_of(
         also=tuple(code for code, _ in fallback[: contact.widened]) if language else (),
         target=target,
         spare=target > 0 and can_wait(queue, contact),
+        lane=lane_of(queue, contact),
     )
+
+
+def lane_of(queue: QueuePolicy, contact: Contact) -> int:
+    """The contact's lane: by its priority, then by its age."""
+    if queue.strict_priority is not None and contact.priority >= queue.strict_priority:
+        return STRICT
+    return STARVING if queue.starvation is not None and contact.starved >= queue.starvation else PLAIN
 
 
 def target_of(queue: QueuePolicy, contact: Contact) -> int:
@@ -92,9 +104,12 @@ def target_of(queue: QueuePolicy, contact: Contact) -> int:
 
 
 def can_wait(queue: QueuePolicy, contact: Contact) -> bool:
-    """Whether the contact is of a kind before which room is kept free, and not near its deadline yet."""
+    """Whether the contact is of a kind before which room is kept free, not near its deadline yet, and not of those that
+    go before all others."""
     reserve = queue.slo.reserve if queue.slo is not None else None
-    return reserve is not None and contact.channel in reserve.kinds and not contact.deadline_near
+    if reserve is None or contact.deadline_near or contact.channel not in reserve.kinds:
+        return False
+    return lane_of(queue, contact) == PLAIN
 
 
 def asked_language(queue: QueuePolicy, contact: Contact) -> str:
@@ -165,6 +180,10 @@ BY_DEADLINE: OrderKind = ("slo",)
 """Contacts of these queues wait by age; which comes first, time and the agent decide (`deadlines.py`)."""
 
 
+BY_AGE: OrderKind = ("age",)
+"""Contacts that starve, of whatever queue: the oldest first."""
+
+
 def order_kind(queue: QueuePolicy) -> OrderKind:
     """What has to be equal for contacts of two queues to be compared by their order."""
     if queue.contact_order == "score":
@@ -178,6 +197,8 @@ def order_kind(queue: QueuePolicy) -> OrderKind:
 
 def order_of(queue: QueuePolicy, contact: Contact) -> Order:
     """Where the contact stands among those of its queue. All of it is static: who waits together ages together."""
+    if lane_of(queue, contact) == STARVING:
+        return (contact.age_from, contact.id)
     if queue.contact_order == "score":
         return (contact.age_from - contact.priority * queue.priority_unit, contact.age_from, contact.id)
     if queue.contact_order == "slo":

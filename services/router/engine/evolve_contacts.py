@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.router.engine.arrivals import contact_of
 from services.router.engine.records import Contact, Customer, Message, Redirect, Thread
 from services.router.engine.state import Workspace
 from services.router.engine.truth import Evolve, note_arrival, remember_source
@@ -22,36 +23,7 @@ from shared.vocabulary import (
 
 
 def _contact_created(world: World, ws: Workspace, event: ev.ContactCreated, at: int) -> None:
-    state = ContactState.SCHEDULED if event.scheduled_at is not None else ContactState.WAITING
-    contact = Contact(
-        id=event.contact,
-        source_key=event.source_key,
-        channel=event.channel,
-        account=event.account,
-        thread=event.thread,
-        customer=event.customer,
-        sender=event.sender,
-        queue=event.queue,
-        language=event.language,
-        language_confidence=event.language_confidence,
-        skills=tuple(sorted(event.skills.items())),
-        priority=event.priority,
-        attributes=event.attributes,
-        reach={reach.channel: reach for reach in event.reach},
-        created_at=at,
-        age_from=event.age_from,
-        state=state,
-        state_since=at,
-        scheduled_at=event.scheduled_at,
-        scheduled_priority=event.scheduled_priority,
-        previous=event.previous,
-        language_min=event.language_min,
-        flow=event.flow,
-        preferred=event.preferred,
-        profiles=event.profiles,
-        queue_since=min(at, event.age_from),
-        flow_step=event.flow_step,
-    )
+    contact = contact_of(event, at)
     world.state.undo.put(ws.contacts, event.contact, contact)
     world.touched.append(("contact", ws.name, event.contact))
     join_thread(world, ws, event.thread, event.contact)
@@ -66,7 +38,7 @@ def _contact_created(world: World, ws: Workspace, event: ev.ContactCreated, at: 
     _identify(world, ws, event.customer, event.sender)
     _know_reach(world, ws, event.customer, event.reach)
     remember_source(world, ws, event.source_key, event.contact)
-    if state is ContactState.WAITING:
+    if contact.state is ContactState.WAITING:
         note_arrival(world, ws, contact, at)
 
 

@@ -30,6 +30,8 @@ def _offer_made(world: World, ws: Workspace, event: ev.OfferMade, at: int) -> No
     agent.assigned_last = {**agent.assigned_last, contact.queue: at}
     contact.offers = (*contact.offers, event.offer)
     contact.asked = True
+    if event.agent not in contact.declines:
+        contact.exhausted = False
     agent.offers = (*agent.offers, event.offer)
     agent.held = {**agent.held, event.contact: contact.channel}
 
@@ -53,6 +55,7 @@ def _offer_accepted(world: World, ws: Workspace, event: ev.OfferAccepted, at: in
     contact.state = ContactState.ASSIGNED
     contact.state_since = at
     contact.agent = agent.id
+    contact.exhausted = False
     contact.retry_at = None
     if contact.answered_at is None:
         contact.answered_at = at

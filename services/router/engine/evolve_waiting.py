@@ -47,6 +47,8 @@ def _enter(world: World, ws: Workspace, contact: Contact, queue: QueueName, at: 
     contact.preference_over = False
     contact.past_age = 0
     contact.deadline_near = False
+    contact.starved = 0
+    contact.exhausted = False
     contact.asked = False
 
 
@@ -107,11 +109,21 @@ def _deadline_near(world: World, ws: Workspace, event: ev.DeadlineNear, at: int)
     world.change_contact(ws, event.contact).deadline_near = True
 
 
+def _contact_starving(world: World, ws: Workspace, event: ev.ContactStarving, at: int) -> None:
+    contact = world.change_contact(ws, event.contact)
+    contact.starved = ws.policy.queues[contact.queue].starvation or contact.starved
+
+
+def _contact_exhausted(world: World, ws: Workspace, event: ev.ContactExhausted, at: int) -> None:
+    world.change_contact(ws, event.contact).exhausted = True
+
+
 def _age_adjusted(world: World, ws: Workspace, event: ev.AgeAdjusted, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
     contact.age_from = event.age_from
     contact.past_age = 0
     contact.deadline_near = False
+    contact.starved = 0
 
 
 def _contact_assigned(world: World, ws: Workspace, event: ev.ContactAssigned, at: int) -> None:
@@ -124,6 +136,7 @@ def _contact_assigned(world: World, ws: Workspace, event: ev.ContactAssigned, at
     contact.state_since = at
     contact.agent = event.agent
     contact.active = True
+    contact.exhausted = False
     contact.retry_at = None
     if contact.answered_at is None:
         contact.answered_at = at
@@ -234,6 +247,8 @@ EVOLVE: dict[type, Evolve] = {
     ev.ContactAssigned: _contact_assigned,
     ev.ContactActivity: _contact_activity,
     ev.DeadlineNear: _deadline_near,
+    ev.ContactStarving: _contact_starving,
+    ev.ContactExhausted: _contact_exhausted,
     ev.DeclineForgotten: _decline_forgotten,
     ev.DeclinePassed: _decline_passed,
     ev.ContactRequeued: _contact_requeued,

@@ -1,8 +1,8 @@
 """The matching rule: which waiting contact goes to which free agent, next.
 
-Each agent's *best* contact is the eligible one with the lowest (agent's priority of the queue, queue rank, contact
-order). Among these bests the best-ordered contact goes to the best agent of those whose best it is; again, until no
-pair is left. An ineligible contact never blocks those behind it.
+Each agent's *best* contact is the eligible one with the lowest (lane, agent's priority of the queue, queue rank,
+contact order). Among these bests the best-ordered contact of the first lane goes to the best agent of those whose best
+it is; again, until no pair is left. An ineligible contact never blocks those behind it.
 
 Agents of one capability class with room for the same share their best, so the rule runs over such *groups*, never over
 agents: the groups of classes that something fresh happened to, and of those that could serve a fresh contact. No other
@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from services.router.engine.classes import CapabilityClass, Head, Requirement
+from services.router.engine.classes import CapabilityClass, Head, LaneKind, Requirement
 from services.router.engine.deadlines import most_worth
-from services.router.engine.demand import BY_DEADLINE, Order, OrderKind
+from services.router.engine.demand import Order
 from services.router.engine.index import Index
 from services.router.engine.records import Contact
 from services.router.engine.rooms import Signature
@@ -91,7 +91,7 @@ class _Bests:
     def __init__(self, index: Index, now: int) -> None:
         self._index = index
         self._now = now
-        self._heaps: dict[OrderKind, list[tuple[Order, int, Signature]]] = {}
+        self._heaps: dict[LaneKind, list[tuple[Order, int, Signature]]] = {}
         self._newest: dict[tuple[int, Signature], Order] = {}
         self._whose: dict[str, dict[tuple[int, Signature], CapabilityClass]] = {}
         """By contact, the groups whose best it is. Where deadlines order, it stands at another place for each."""
@@ -104,7 +104,7 @@ class _Bests:
                 if best is not None:
                     self._note(known, signature, *best)
 
-    def _note(self, known: CapabilityClass, signature: Signature, order: Order, kind: OrderKind) -> None:
+    def _note(self, known: CapabilityClass, signature: Signature, order: Order, kind: LaneKind) -> None:
         group = (known.number, signature)
         before = self._newest.get(group)
         if before == order:
@@ -116,11 +116,12 @@ class _Bests:
         heapq.heappush(self._heaps.setdefault(kind, []), (order, known.number, signature))
 
     def take(self) -> tuple[Order, list[Group]] | None:
-        """The best-ordered best, and all groups whose best it is. Across kinds of order the longest waiting counts."""
-        tops = [heap for heap in self._heaps.values() if self._first(heap) is not None]
+        """The best-ordered best of the first lane, and all groups whose best it is. Across kinds of order the longest
+        waiting counts."""
+        tops = [(kind[0], heap) for kind, heap in self._heaps.items() if self._first(heap) is not None]
         if not tops:
             return None
-        heap = tops[0] if len(tops) == 1 else min(tops, key=lambda each: _age(self._index, each[0][0]))
+        _, heap = tops[0] if len(tops) == 1 else min(tops, key=lambda top: (top[0], _age(self._index, top[1][0][0])))
         order = heap[0][0]
         groups: list[Group] = []
         for (number, signature), known in self._whose.pop(str(order[-1])).items():
@@ -184,9 +185,9 @@ def _look_at(index: Index, bests: _Bests, contacts: Iterable[Contact], classes: 
         bests.add(known)
 
 
-def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int) -> tuple[Order, OrderKind] | None:
-    """The contact that a group's agents should get first: lowest (priority of the queue, rank, order), if there is one;
-    across kinds of order, of equal priority and rank the longest waiting."""
+def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int) -> tuple[Order, LaneKind] | None:
+    """The contact that a group's agents should get first: lowest (lane, priority of the queue, rank, order), if there
+    is one; across kinds of order, of equal rank the longest waiting."""
 
     def first_for(requirement: Requirement) -> Order | None:
         if requirement.queue.name in index.held_back or not requirement.fits(signature):
@@ -202,7 +203,7 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
     found = known.best_wants(first_for) if known.wants else []
     if known.dated:
         dated = [
-            (known.rank(requirement), order)
+            (known.rank(requirement), order, requirement.order_kind)
             for requirement in known.dated_wants()
             if requirement.queue.name not in index.held_back
             and requirement.fits(signature)
@@ -210,7 +211,7 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
             and (order := most_worth(known, requirement, now, partial(may_get, requirement))) is not None
         ]
         if dated:
-            found.append((*min(dated), BY_DEADLINE))
+            found.append(min(dated))
     if not found:
         return None
     if len(found) == 1:

@@ -30,6 +30,8 @@ class DeclineRule:
     after: int = 0
     most: int | None = None
     reset_on_login: bool = False
+    steps_on: bool = False
+    """Whether a contact that everybody declined goes on at once, by the queue's next step or its flow."""
 
     def excludes(self, declines: int) -> bool:
         """Whether an agent with so many declines of a contact is out for it, whatever the time."""
@@ -67,13 +69,15 @@ class BucketRule:
 
 @dataclass(frozen=True, slots=True)
 class OverflowRule:
-    """What happens to a contact that should not (go on to) wait; `waiting`, `closed` or `wait` (ms) is when."""
+    """What happens to a contact that should not (go on to) wait; `waiting`, `closed`, `wait` (ms) or `expected` (a wait
+    in ms that half of the waits are expected to exceed) is when."""
 
     waiting: int | None
     closed: bool
     wait: int | None
     action: str
     queue: str | None
+    expected: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,10 @@ class QueuePolicy:
     contact_order: str
     priority_unit: int
     buckets: tuple[BucketRule, ...]
+    strict_priority: int | None
+    """From this priority on a contact goes before all others."""
+    starvation: int | None
+    """From this age (ms) on a contact goes before all but those."""
     chain: tuple[str, ...]
     """The strategies in order, tie-breaks included: of `order_by` as `skill:NAME:asc`."""
     skill_match: str

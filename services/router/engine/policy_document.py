@@ -81,6 +81,8 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
         contact_order=order,
         priority_unit=queue.get("priority_unit_s", 60) * 1000,
         buckets=tuple(BucketRule(_match(b["match"]), b["order_attr"]) for b in queue.get("buckets", ())),
+        strict_priority=queue.get("strict_priority"),
+        starvation=_ms(queue.get("starvation_s")),
         chain=chain,
         skill_match=queue.get("skill_match", "all"),
         skills=_levels(queue["skills"]),
@@ -120,7 +122,7 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
 
 def _changes(queue: Mapping[str, Any]) -> bool:
     return (
-        any(queue.get(name) is not None for name in ("max_wait_s", "max_age_s"))
+        any(queue.get(name) is not None for name in ("max_wait_s", "max_age_s", "starvation_s"))
         or any(queue.get(name) for name in ("steps", "overflow"))
         or queue["decline"]["policy"] == "after_s"
     )
@@ -167,7 +169,11 @@ def _chain(queue: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _decline(rule: Mapping[str, Any]) -> DeclineRule:
     return DeclineRule(
-        rule["policy"], rule.get("after_s", 0) * 1000, rule.get("max"), reset_on_login=rule.get("reset_on_login", False)
+        rule["policy"],
+        rule.get("after_s", 0) * 1000,
+        rule.get("max"),
+        reset_on_login=rule.get("reset_on_login", False),
+        steps_on=rule.get("when_exhausted", "next_step") == "next_step",
     )
 
 
@@ -212,6 +218,7 @@ def _overflow(rule: Mapping[str, Any]) -> OverflowRule:
         wait=_ms(when["wait_exceeds_s"]),
         action=rule["action"],
         queue=rule["queue"],
+        expected=_ms(when.get("expected_wait_exceeds_s")),
     )
 
 

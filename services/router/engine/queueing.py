@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.router.engine.admission import behind_flow, overflowed, station_of
 from services.router.engine.context import Context, withdraw_offers
+from services.router.engine.policy import FlowStep
 from services.router.engine.records import Agent, Contact
 from services.router.engine.waiting import is_done, overflow_after
 from shared.contracts import events as ev
@@ -59,6 +60,25 @@ def deadline_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     return [ev.DeadlineNear(contact=contact.id)]
 
 
+def starving_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """The contact is as old as its queue lets one become behind others."""
+    return [ev.ContactStarving(contact=contact.id)]
+
+
+def exhausted_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """Everybody who could be asked has declined. That is told, and the next step holds now instead of in time; where
+    the queue has no more of them the contact goes on to another station of its flow. It never ends by this."""
+    queue = ctx.workspace.policy.queues[contact.queue]
+    told = ev.ContactExhausted(contact=contact.id, queue=contact.queue, declined=len(contact.declines))
+    if not queue.decline.steps_on:
+        return [told]
+    if contact.steps < len(queue.steps):
+        return [told, *step_due(ctx, contact)]
+    if next_station(ctx, contact) is not None:
+        return [told, *flow_due(ctx, contact)]
+    return [told]
+
+
 def reserve_due(ctx: Context) -> list[ev.Event]:
     """Time to look again whether room can be spared."""
     return [ev.ReserveReviewed()]
@@ -94,7 +114,7 @@ def flow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     """The contact leaves this station of its flow; after the last one the flow says what becomes of it."""
     assert contact.flow is not None, f"{contact.id} has no flow"
     withdrawn = withdraw_offers(contact, ctx.workspace, "moved")
-    following = station_of(ctx, contact.flow, contact.attributes, contact.flow_step + 1, leaving=contact.queue)
+    following = next_station(ctx, contact)
     if following is None:
         return [*withdrawn, behind_flow(ctx, contact.id, contact.flow, contact.attributes, contact.queue)]
     number, step = following
@@ -111,6 +131,13 @@ def flow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     if step.priority is not None and step.priority != contact.priority:
         events.append(ev.ContactPrioritised(contact=contact.id, priority=step.priority, reason="flow"))
     return events
+
+
+def next_station(ctx: Context, contact: Contact) -> tuple[int, FlowStep] | None:
+    """Where a contact with a flow goes from here; None behind the last station, and for a flow that is gone."""
+    if contact.flow is None or contact.flow not in ctx.workspace.policy.flows:
+        return None
+    return station_of(ctx, contact.flow, contact.attributes, contact.flow_step + 1, leaving=contact.queue)
 
 
 def unstaffed_due(ctx: Context, contact: Contact) -> list[ev.Event]:

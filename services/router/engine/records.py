@@ -73,11 +73,11 @@ class Contact(Record):
     `steps`: how many steps of the queue hold; `stepped`: of the queues it was in before. `delay`: what it has waited
     out of agents' delays (ms). `widened`: how many languages of its fallback will do.
     `asked`: it was offered to somebody since it entered its queue.
-    `excluded`: who handed it on and does not get it back. `active` False: its customer is
-    silent, it takes no capacity. `outbounds`: messages to its customer that are still under way; it is kept for them.
-    `promise`: the bounds that were given for its wait, while it waits.
-    silent, it takes no room but its share. `outbounds`: messages to its customer that are still under way; it is kept
-    for them.
+    `excluded`: who handed it on and does not get it back. `active` False: its customer is silent, it takes no room but
+    its share. `outbounds`: messages to its customer that are still under way; it is kept for them.
+    `promise`: the bounds that were given for its wait, while it waits. `starved`: an age (ms) that it is known to have,
+    at which its queue then let it go before others. `exhausted`: all who were there had declined it, and nobody else
+    was asked since.
     """
 
     MUTABLE: ClassVar[tuple[str, ...]] = (
@@ -96,6 +96,8 @@ class Contact(Record):
         "preference_over",
         "past_age",
         "deadline_near",
+        "starved",
+        "exhausted",
         "asked",
         "excluded",
         "flow_step",
@@ -157,6 +159,8 @@ class Contact(Record):
     past_age: int = 0
     """An age (ms) that it is known to be past: the longest that its queue allowed then."""
     deadline_near: bool = False
+    starved: int = 0
+    exhausted: bool = False
     asked: bool = False
     excluded: AgentId | None = None
     flow_step: int = 0

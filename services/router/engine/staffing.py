@@ -32,12 +32,15 @@ class QueueCounts:
         return any(self.staff.values())
 
 
+Accepted = tuple[tuple[str, int], ...]
+"""(queue, tier) for each queue that accepts an agent's presence."""
+
+
 class _Staff(NamedTuple):
     queues: tuple[str, ...]
     here: bool
     available: bool
-    accepted: tuple[tuple[str, int], ...]
-    """(queue, tier) for each queue that accepts their presence."""
+    accepted: Accepted
 
 
 class Turned(NamedTuple):
@@ -88,6 +91,11 @@ class Staffing:
             tuple(name for name, before in empty.items() if before != self._empty(name)),
             tuple(name for name, before in there.items() if before != self.counts[name].somebody_there),
         )
+
+    def accepted(self, agent_id: AgentId) -> Accepted:
+        """Where the agent is there; the same object as long as nothing changes."""
+        staff = self._staff.get(agent_id)
+        return staff.accepted if staff is not None else ()
 
     def _staff_of(self, agent: Agent) -> _Staff:
         policy = self._workspace.policy.queues

@@ -33,12 +33,14 @@ TIMER_RANK = {
             "scheduled",
             "retry",
             "decline",
+            "exhausted",
             "delay",
             "language",
             "preference",
             "step",
             "age",
             "deadline",
+            "starving",
             "unstaffed",
             "flow",
             "overflow",
@@ -68,10 +70,13 @@ def hours_timer(workspace: Workspace, queue: QueuePolicy) -> Timer | None:
 
 
 def contact_timer(
-    workspace: Workspace, contact: Contact, *, down: bool, delays: Sequence[int], leaves: bool
+    workspace: Workspace, contact: Contact, *, down: bool, delays: Sequence[int], leaves: bool, exhausted: bool
 ) -> Timer | None:
     """What is due first for a contact. `down`: its channel is; `delays`: those of the queue's agents, in order;
-    `leaves`: it is to leave the station of its flow at once."""
+    `leaves`: it is to leave the station of its flow at once; `exhausted`: everybody has declined it, which nothing has
+    told yet."""
+    if exhausted:
+        return timer(workspace, contact.queue_since, "exhausted", contact.id)
     if leaves:
         # Due since it came, which is at once whenever this becomes true.
         return timer(workspace, contact.queue_since, "unstaffed", contact.id)
@@ -123,6 +128,8 @@ def _rules(
         yield "age", contact.age_from + queue.max_age + 1
     if can_wait(queue, contact) and queue.by_deadline is not None:
         yield "deadline", contact.age_from + queue.by_deadline.near(target_of(queue, contact))
+    if queue.starvation is not None and contact.starved < queue.starvation:
+        yield "starving", contact.age_from + queue.starvation
     if queue.max_wait is not None and (queue.max_wait_interrupts_offer or not contact.offers):
         yield "max_wait", since + queue.max_wait
     overflow = overflow_after(queue, contact)

@@ -48,6 +48,7 @@ class DeclineRule(_Strict):
     max: int | None = None
     after_s: int = 0
     reset_on_login: bool = False
+    when_exhausted: Literal["next_step", "stay"] = "stay"
 
 
 class MissRule(_Strict):
@@ -69,6 +70,8 @@ class QueueSetup(_Strict):
     target_s: dict[str, int] = {}
     priority_unit_s: int = 60
     buckets: list[Bucket] = []
+    strict_priority: int | None = None
+    starvation_s: int | None = None
     max_offers: int | Literal["all"] = 1
     offer_timeout_s: int | None = None
     retry_delay_s: int = 0
@@ -404,6 +407,7 @@ class Expectation(_Strict):
     assigned_to: str | None = None
     not_offered_to: list[str] | None = None
     position: int | None = None
+    exhausted: bool | None = None
     notices: list[str] | None = None
     presence: Presence | None = None
     open: int | None = None

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.router.engine.demand import order_of
+from services.router.engine.demand import Order, lane_of, order_of
 from services.router.engine.records import Contact
 from services.router.scenarios import file as words
 from services.router.scenarios.centre import NAME, OPEN, Centre
@@ -129,6 +129,7 @@ def _contact_facts(centre: Centre, contact: Contact) -> dict[str, Any]:
         "offered_to": sorted(offers[offer].agent for offer in contact.offers),
         "assigned_to": contact.agent if contact.state is ContactState.ASSIGNED else None,
         "position": _position(centre, contact),
+        "exhausted": contact.exhausted,
         "notices": centre.notices.get(contact.id, []),
     }
 
@@ -138,12 +139,12 @@ def _position(centre: Centre, contact: Contact) -> int | None:
     if contact.state not in OPEN:
         return None
     queue = centre.workspace.policy.queues[contact.queue]
-    ahead = sorted(
-        order_of(queue, each)
-        for each in centre.workspace.contacts.values()
-        if each.queue == contact.queue and each.state in OPEN
-    )
-    return 1 + ahead.index(order_of(queue, contact))
+
+    def place(each: Contact) -> tuple[int, Order]:
+        return lane_of(queue, each), order_of(queue, each)
+
+    waiting = (each for each in centre.workspace.contacts.values() if each.queue == queue.name and each.state in OPEN)
+    return 1 + sorted(map(place, waiting)).index(place(contact))
 
 
 def _reasons(centre: Centre, contact: Contact) -> Iterator[str]:

@@ -67,6 +67,10 @@ class ContactBook:
     past_age: int = 0
     """The greatest age (ms) at which a queue had it aged out."""
     deadline_near: bool = False
+    starved: int = 0
+    """The age (ms) from which on a queue let it go before others."""
+    exhausted: bool = False
+    """Whether it was told that everybody has declined it, and nobody else was asked since."""
     asked: bool = False
     """Whether anybody was offered it since it entered its queue."""
     excluded: str | None = None
@@ -95,6 +99,8 @@ class ContactBook:
         self.preference_over = False
         self.past_age = 0
         self.deadline_near = False
+        self.starved = 0
+        self.exhausted = False
         self.asked = False
 
     def wait(self, retry_at: int | None = None) -> None:
@@ -265,6 +271,8 @@ class WorkspaceBook:
     sources: dict[str, tuple[str, int]] = field(default_factory=dict)
     threads: dict[str, set[str]] = field(default_factory=dict)
     arrival: Arrival | None = None
+    hurried: str | None = None
+    """The contact of which this decision told that everybody has declined it, where its queue then steps on at once."""
     sequence: int = 0
     received: int = 0
     ended: int = 0

@@ -103,8 +103,10 @@ def _rules(ws: WorkspaceBook, contact: ContactBook) -> Iterator[tuple[str, int]]
     if queue["max_age_s"] is not None and contact.past_age < queue["max_age_s"] * 1000:
         yield "age", contact.age_from + queue["max_age_s"] * 1000 + 1
     near = deadline(ws, contact)
-    if near is not None and not contact.deadline_near:
+    if near is not None and not contact.deadline_near and not goes_first(queue, contact):
         yield "deadline", near
+    if queue["starvation_s"] is not None and contact.starved < queue["starvation_s"] * 1000:
+        yield "starving", contact.age_from + queue["starvation_s"] * 1000
     if queue["max_wait_s"] is not None and (queue["max_wait_interrupts_offer"] or not contact.offers):
         yield "max_wait", since + queue["max_wait_s"] * 1000
     for rule in overflows(ws, contact):
@@ -114,6 +116,15 @@ def _rules(ws: WorkspaceBook, contact: ContactBook) -> Iterator[tuple[str, int]]
         yield "flow", contact.created_at + station["until_age_s"] * 1000
     if contact.state == "waiting" and ws.leaves_unstaffed(contact):
         yield "unstaffed", since
+
+
+def goes_first(queue: Document, contact: ContactBook) -> bool:
+    """Whether the contact goes before others, for its priority or because it has starved: nothing is kept free before
+    it then."""
+    strict, bound = queue["strict_priority"], queue["starvation_s"]
+    return (strict is not None and contact.priority >= strict) or (
+        bound is not None and contact.starved >= bound * 1000
+    )
 
 
 def deadline(ws: WorkspaceBook, contact: ContactBook) -> int | None:

@@ -49,6 +49,7 @@ class Ledger:
         ws = self.workspaces.get(workspace)
         if ws is not None:
             arrivals.arrived(ws)
+            ws.hurried = None
             outbound.decided(ws)
 
     def _resumed(self, event: ev.Resumed) -> None:

@@ -27,6 +27,8 @@ def offer_made(ws: WorkspaceBook, event: ev.OfferMade, now: Instant) -> None:
     contact.state = "offered"
     contact.offers = (*contact.offers, event.offer)
     contact.asked = True
+    if agent.id not in contact.declines:
+        contact.exhausted = False
     agent.offers.append(event.offer)
     agent.held[contact.id] = contact.channel
 
@@ -60,6 +62,7 @@ def accepted(ws: WorkspaceBook, event: ev.OfferAccepted, now: Instant) -> None:
     require(now.actor == f"agent:{agent.id}" or by_itself, "2", f"{now.actor} accepts the offer of {agent.id}")
     contact.state = "assigned"
     contact.agent = agent.id
+    contact.exhausted = False
     contact.retry_at = None
     agent.missed = 0
     agent.missed_in = {}
@@ -115,6 +118,7 @@ def assigned(ws: WorkspaceBook, event: ev.ContactAssigned, now: Instant) -> None
     agent.held[contact.id] = contact.channel
     contact.state = "assigned"
     contact.agent = agent.id
+    contact.exhausted = False
     contact.retry_at = None
     _note_assignment(ws, contact, agent, now.at)
 

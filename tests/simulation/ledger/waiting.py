@@ -86,6 +86,8 @@ def may_leave_station(ws: WorkspaceBook, contact: ContactBook, at: int) -> bool:
     """Whether the time of the contact's station is over, or nobody is there who could be asked and nobody was."""
     station = ws.station(contact)
     ends = station["until_age_s"] if station is not None else None
+    if ws.hurried == contact.id and station is not None:
+        return True
     return (ends is not None and contact.created_at + ends * 1000 <= at) or ws.leaves_unstaffed(contact)
 
 
@@ -118,7 +120,9 @@ def stepped(ws: WorkspaceBook, event: ev.ContactStepped, now: Instant) -> None:
     contact = ws.contact_in(event.contact, *WAITS)
     require(event.steps == contact.steps + 1, "5", f"{contact.id} steps from {contact.steps} to {event.steps}")
     step = ws.queues[contact.queue]["steps"][contact.steps]
-    _after(contact, contact.queue_since, step["after_s"], now, "a step")
+    if ws.hurried != contact.id:
+        _after(contact, contact.queue_since, step["after_s"], now, "a step")
+    ws.hurried = None
     told = (step["notify"], contact.queue if step["notify"] is not None else None)
     require((event.notify, event.queue) == told, "5", f"a step of {contact.id} tells {event.notify}, not {told}")
     contact.steps = event.steps
@@ -159,6 +163,28 @@ def deadline_near(ws: WorkspaceBook, event: ev.DeadlineNear, now: Instant) -> No
     near = deadline(ws, contact)
     require(near is not None and near <= now.at, "time", f"{contact.id} is near its deadline at {near}")
     contact.deadline_near = True
+
+
+def starving(ws: WorkspaceBook, event: ev.ContactStarving, now: Instant) -> None:
+    contact = ws.contact_in(event.contact, *WAITS)
+    bound = ws.queues[contact.queue]["starvation_s"]
+    require(bound is not None, "5", f"nobody starves in {contact.queue}")
+    _after(contact, contact.age_from, bound, now, "starving")
+    contact.starved = bound * 1000
+
+
+def exhausted(ws: WorkspaceBook, event: ev.ContactExhausted, now: Instant) -> None:
+    """Somebody who is there has declined it. Whether all who are able have, the rule's words judge (`tests/oracle`)."""
+    contact = ws.contact_in(event.contact, "waiting")
+    require(not contact.exhausted, "5", f"it was told already that everybody has declined {contact.id}")
+    told = (event.queue, event.declined)
+    require(told == (contact.queue, len(contact.declines)), "5", f"{told} is told of {contact.id}")
+    no = {*contact.declines, *([contact.excluded] if contact.excluded else [])}
+    there = [name for name in no if ws.is_there(ws.agents[name], contact.queue)]
+    require(bool(there), "5", f"nobody of those who declined {contact.id} is there")
+    contact.exhausted = True
+    if ws.queues[contact.queue]["decline"]["when_exhausted"] == "next_step":
+        ws.hurried = contact.id
 
 
 def decline_forgotten(ws: WorkspaceBook, event: ev.DeclineForgotten, now: Instant) -> None:
@@ -208,6 +234,7 @@ def age_adjusted(ws: WorkspaceBook, event: ev.AgeAdjusted, now: Instant) -> None
     contact.age_from = event.age_from
     contact.past_age = 0
     contact.deadline_near = False
+    contact.starved = 0
 
 
 BOOK: Booking = {
@@ -219,6 +246,8 @@ BOOK: Booking = {
     ev.PreferenceEnded: preference_ended,
     ev.ContactAgedOut: aged_out,
     ev.DeadlineNear: deadline_near,
+    ev.ContactStarving: starving,
+    ev.ContactExhausted: exhausted,
     ev.DeclineForgotten: decline_forgotten,
     ev.DeclinePassed: decline_passed,
     ev.RetryDue: retry_due,

@@ -65,7 +65,7 @@ def test_offer_expires_at_its_deadline_and_not_before() -> None:
     centre.staff(agent("ana"))
     centre.write("c1")
     assert centre.wait(19.999) == []
-    assert kinds(centre.wait(0.001)) == ["OfferExpired", "OfferMade"]
+    assert kinds(centre.wait(0.001)) == ["OfferExpired", "ContactExhausted", "OfferMade"]
 
 
 def test_accept_decided_before_the_timer_counts() -> None:
@@ -166,7 +166,7 @@ def test_decliner_gets_the_contact_again_when_nobody_else_can() -> None:
     centre.staff(agent("ana"))
     centre.write("c1")
     decided = centre.decline("ana", "c1")
-    assert kinds(decided.events) == ["OfferDeclined", "OfferMade"]
+    assert kinds(decided.events) == ["OfferDeclined", "ContactExhausted", "OfferMade"]
     assert centre.offered_to("c1") == ["ana"]
 
 

@@ -360,7 +360,7 @@ def test_agent_who_keeps_missing_offers_is_set_away() -> None:
     centre = Centre(policy([queue(offer_timeout_s=20, on_miss={"after_misses": 2, "set_presence": "away"})]))
     centre.staff(agent("ana"))
     centre.write("c1")
-    assert kinds(centre.wait(20)) == ["OfferExpired", "OfferMade"]
+    assert kinds(centre.wait(20)) == ["OfferExpired", "ContactExhausted", "OfferMade"]
     assert kinds(centre.wait(20)) == ["OfferExpired", "AgentPresenceChanged"]
     changed = centre.last(ev.AgentPresenceChanged)
     assert (changed.presence, changed.cause) == ("away", "missed_offers")

@@ -64,7 +64,7 @@ def test_the_last_of_several_counts() -> None:
 
 
 def test_an_offer_that_was_declined_was_one() -> None:
-    centre = Centre(two_stations(decline={"policy": "never"}))
+    centre = Centre(two_stations(decline={"policy": "never", "when_exhausted": "stay"}))
     centre.staff(agent("ana", queues=("cards",)))
     centre.write("c1")
     centre.decline("ana", "c1")

@@ -1,0 +1,50 @@
+"""Whether everybody has declined a contact, from the words: of all who are there and able, with room or without."""
+
+from __future__ import annotations
+
+from services.router.engine.policy import matches
+from services.router.engine.records import Agent, Contact
+from shared.vocabulary import ContactState
+from tests.oracle import asks
+from tests.oracle.eligible import is_able, is_named, is_open_to_tier
+from tests.oracle.moment import Moment, is_member, membership
+
+
+def everybody_declined(moment: Moment, contact: Contact) -> bool:
+    """Whether that is so now. Not where nobody is there, nor of contacts that are offered to nobody for other reasons,
+    nor while the preferred agents have their time and others will have theirs."""
+    if contact.state is not ContactState.WAITING or not _could_be_offered(moment, contact):
+        return False
+    rule = moment.queue_of(contact).preferred
+    if asks.waits_for_preferred(moment, contact) and not rule.hold:
+        return False
+    asked = [agent for agent in moment.agents.values() if _is_asked(moment, contact, agent)]
+    return bool(asked) and all(agent.id in contact.declines or agent.id == contact.excluded for agent in asked)
+
+
+def _could_be_offered(moment: Moment, contact: Contact) -> bool:
+    queue = moment.queue_of(contact)
+    too_old = queue.max_age is not None and moment.now - contact.age_from > queue.max_age
+    barred = any(matches(contact.attributes, match) for match in queue.exclude)
+    return (
+        queue.auto_assign and not too_old and not barred and f"{contact.channel}:{contact.account}" not in moment.down
+    )
+
+
+def _is_asked(moment: Moment, contact: Contact, agent: Agent) -> bool:
+    """Whether the agent is there for the contact's queue and nothing that they are keeps them from it."""
+    queue = contact.queue
+    if not is_member(agent, queue) or not asks.is_present(moment, agent, queue):
+        return False
+    member, kind = membership(agent, queue), contact.channel
+    if (agent.channels and kind not in agent.channels) or (member.channels and kind not in member.channels):
+        return False
+    wanted, bypass = asks.waits_for_preferred(moment, contact), moment.queue_of(contact).preferred.bypass
+    if wanted and agent.id not in contact.preferred:
+        return False
+    return (
+        member.delay <= moment.now - contact.queue_since
+        and is_named(moment, contact, agent)
+        and is_open_to_tier(moment, contact, agent)
+        and ((wanted and "skills" in bypass) or is_able(moment, contact, agent))
+    )
