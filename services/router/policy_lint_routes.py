@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from shared.contracts.opening import intervals
-from shared.contracts.policy import Channel, Flow, Policy
+from shared.contracts.policy import Channel, Flow, FlowFilter, Policy
 from shared.contracts.queue_policy import Queue
 
 Span = tuple[int, int]
@@ -64,9 +64,7 @@ def _stations(flow: Flow, kind: str, priority: int | None) -> Iterator[Arrival]:
         for step in each.steps:
             now = step.priority if step.priority is not None else now
             yield Arrival(step.queue, kind, now)
-        last = each.steps[-1]
-        can_end = last.until_age_s is not None or last.skip_if_none_available or last.skip_if is not None
-        if flow.end in ("default_queue", "callback") and can_end:
+        if flow.end in ("default_queue", "callback") and can_end(each):
             yield Arrival(flow.default_queue, "callback" if flow.end == "callback" else kind, now)
     if not has_catch_all(flow):
         yield Arrival(flow.default_queue, kind, priority)
@@ -83,6 +81,12 @@ def _onward(queue: Queue, arrival: Arrival) -> Iterator[Arrival]:
             yield arrival._replace(kind="callback")
         elif overflow.queue is not None:
             yield arrival._replace(queue=overflow.queue)
+
+
+def can_end(way: FlowFilter) -> bool:
+    """Whether a contact ever comes behind the last step of a way through a flow, but by everybody's declining."""
+    last = way.steps[-1]
+    return last.until_age_s is not None or last.skip_if_none_available or last.skip_if is not None
 
 
 def has_catch_all(flow: Flow) -> bool:

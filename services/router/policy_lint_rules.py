@@ -16,6 +16,7 @@ from services.router.policy_lint_limits import (
 )
 from services.router.policy_lint_routes import (
     arrivals,
+    can_end,
     first_wait_overflow,
     has_catch_all,
     open_spans,
@@ -226,12 +227,13 @@ def rank_starves(policy: Policy, now: int) -> Iterator[Finding]:
     """A queue that agents look at only when another one is empty, without a way out."""
     best = min(queue.rank for queue in policy.queues)
     for place, queue in each_queue(policy):
-        if queue.rank > best and not way_out(queue):
+        if queue.rank > best and queue.starvation_s is None and not way_out(queue):
             yield Finding(
                 f"{place}.rank",
                 f"agents who serve a queue of rank {best} too take from {queue.name!r} only when nothing there is for "
                 "them, however long anybody waits here",
-                "add a step with move_to, an overflow by waiting time or max_wait_s, or give both the same rank",
+                "set starvation_s or max_wait_s, add a step with move_to or an overflow by waiting time, or give both "
+                "the same rank",
             )
 
 
@@ -240,13 +242,13 @@ def priority_starves(policy: Policy, now: int) -> Iterator[Finding]:
     known = arrivals(policy)
     for place, queue in each_queue(policy):
         given = {arrival.priority for arrival in known if arrival.queue == queue.name} - {None}
-        lifted = any(step.set_priority is not None for step in queue.steps)
+        lifted = queue.starvation_s is not None or any(step.set_priority is not None for step in queue.steps)
         if queue.contact_order == "priority" and len(given) > 1 and not lifted and not way_out(queue):
             yield Finding(
                 f"{place}.contact_order",
                 f"contacts of the higher priorities go first in {queue.name!r} as long as there are any; the others "
                 "wait, and their waiting counts nothing",
-                "set contact_order to score, or add a step with set_priority",
+                "set starvation_s, or contact_order to score, or add a step with set_priority",
             )
 
 
@@ -321,6 +323,17 @@ def station_without_time(policy: Policy, now: int) -> Iterator[Finding]:
                     )
 
 
+def flow_never_ends(policy: Policy, now: int) -> Iterator[Finding]:
+    """A flow says what becomes of a contact behind its last step, and no contact ever comes there."""
+    for index, flow in enumerate(policy.flows):
+        if flow.end in ("default_queue", "callback") and not any(map(can_end, flow.filters)):
+            yield Finding(
+                f"flows.{index}.end",
+                f"no filter of {flow.name!r} has a last step that ends, so none of its contacts becomes what end says",
+                "give the last step an until_age_s, or leave end out",
+            )
+
+
 def set_without_effect(policy: Policy, now: int) -> Iterator[Finding]:
     """A field that counts only together with another one, which is not set."""
     for place, queue in each_queue(policy):
@@ -372,6 +385,7 @@ _ALL: Final[tuple[Rule, ...]] = (
     flow_without_catch_all,
     filter_never_asked,
     station_without_time,
+    flow_never_ends,
     set_without_effect,
 )
 RULES: Final[Mapping[str, Rule]] = {rule.__name__.replace("_", "-"): rule for rule in _ALL}

@@ -58,12 +58,15 @@ class SkipIf(Strict):
     waiting_at_least: Annotated[int, Field(ge=1)] | None = Field(
         None, description="So many contacts wait or are offered in its queue, the one that would enter not counted."
     )
+    staffed_below: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Fewer agents than that are in a presence that its queue accepts, full or not."
+    )
     channel_down: KindName | None = Field(None, description="Every one of `channels` of this kind is down.")
 
     @model_validator(mode="after")
     def _names_a_condition(self) -> Self:
-        if self.waiting_at_least is None and self.channel_down is None:
-            raise ValueError("name waiting_at_least, channel_down or both")
+        if self.waiting_at_least is None and self.staffed_below is None and self.channel_down is None:
+            raise ValueError("name waiting_at_least, staffed_below or channel_down")
         return self
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from shared.log.kafka.topics import JOURNAL
+from shared.log.kafka.url import KafkaUrl
 from tests.faults.customers import Webhooks
 from tests.faults.process import REPOSITORY, Process
 from tests.support.kafka import KafkaCluster
@@ -54,6 +56,7 @@ class Cluster:
             name: [Proxy(target, port=port) for port, target in self.kafka.lane(name).ports] for name in names
         }
         self.ways = {name: Proxy(self.redis.port, port=free_port()) for name in names}
+        self.journal_topic = KafkaUrl.parse(self.log_url(self.kafka.bootstrap)).topic(JOURNAL)
         self._secret = secrets.token_hex(16)
         self._ports = {name: free_port() for name in names}
         self._common = {

@@ -72,15 +72,23 @@ Step = Callable[[], Awaitable[None]]
 
 
 class Nemesis:
-    """One run's faults; `leader` names the process that leads the workspace at this moment."""
+    """One run's faults; `leader` names the process that leads the workspace at this moment, whose journal is the one of
+    `partition`."""
 
     def __init__(
-        self, cluster: Cluster, history: History, rhythm: Rhythm, seed: int, leader: Callable[[], str | None]
+        self,
+        cluster: Cluster,
+        history: History,
+        rhythm: Rhythm,
+        seed: int,
+        leader: Callable[[], str | None],
+        partition: int,
     ) -> None:
         self._cluster = cluster
         self._history = history
         self._rhythm = rhythm
         self._leader = leader
+        self._partition = partition
         self._services = random.Random(f"{seed}:services")
         self._brokers = random.Random(f"{seed}:brokers")
         self._steps: dict[str, Step] = {
@@ -261,11 +269,14 @@ class Nemesis:
     # Brokers
 
     async def _broker_kill(self) -> None:
-        number, at = self._broker(), self._history.now
+        keeper = await self._cluster.kafka.leader_of(self._cluster.journal_topic, self._partition)
+        # Mostly the one whose death stops the journal: the others' should go unnoticed.
+        number = keeper if keeper is not None and self._brokers.random() < 0.7 else self._broker()
+        at = self._history.now
         self._cluster.kafka.kill(number)
         await self._down(self._brokers)
         await self._mend_brokers([number])
-        self._note("broker-kill", f"broker {number}", at)
+        self._note("broker-kill", f"broker {number}", at, led=number == keeper)
 
     async def _broker_term(self) -> None:
         number, at = self._broker(), self._history.now

@@ -197,7 +197,7 @@ async def run_on_cluster(cluster: Cluster, history: History, plan: Plan) -> Repo
     staff = await hire(cluster.bases[0], operator_key, adapter_key)
     after = await feed_start(staff.access)
     partition = int(after.split(":")[0])
-    nemesis = Nemesis(cluster, history, plan.rhythm, plan.seed, lambda: leader_of(history, partition))
+    nemesis = Nemesis(cluster, history, plan.rhythm, plan.seed, lambda: leader_of(history, partition), partition)
     supervisor = asyncio.ensure_future(supervise(cluster.processes, history))
     try:
         crowd = Crowd(cluster.bases, cluster.hooks, staff, history, plan, after)

@@ -177,6 +177,18 @@ class KafkaCluster:
             await asyncio.sleep(0.2)
         raise AssertionError(f"not in sync within {within_s:g} s: {behind}")
 
+    async def leader_of(self, topic: str, partition: int) -> int | None:
+        """The node that leads a partition of a topic; None if that cannot be told now."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=3000)
+        try:
+            await admin.start()
+            (found,) = await admin.describe_topics([topic])
+            return next((each["leader"] for each in found["partitions"] if each["partition"] == partition), None)
+        except (KafkaError, OSError, TimeoutError):
+            return None
+        finally:
+            await admin.close()
+
     def kill(self, number: int) -> None:
         """`kill -9`."""
         process = self._running.pop(number)

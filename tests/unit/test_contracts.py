@@ -254,7 +254,7 @@ def flow(**station: Any) -> dict[str, Any]:
 def test_skipping_by_no_condition_is_refused() -> None:
     place, why = refusal(Policy, changed(POLICY, "flows", [flow(skip_if={})]))
     assert place == "flows.0.filters.0.steps.0.skip_if"
-    assert why == "Value error, name waiting_at_least, channel_down or both"
+    assert why == "Value error, name waiting_at_least, staffed_below or channel_down"
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def _is_passed_by(ctx: Context, step: FlowStep, leaving: str | None) -> bool:
     return (
         (step.skip_if_none and _nobody_is_there(ctx, step))
         or (step.skip_waiting is not None and _ahead_of_it(ctx, step, leaving) >= step.skip_waiting)
+        or (step.skip_staffed is not None and ctx.index.queues[step.queue].there < step.skip_staffed)
         or (step.skip_down is not None and _is_down(ctx, step.skip_down))
     )
 

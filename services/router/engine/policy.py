@@ -200,6 +200,8 @@ class FlowStep:
     skip_if_none: bool
     skip_waiting: int | None = None
     """On entering: so many wait there already."""
+    skip_staffed: int | None = None
+    """On entering: fewer than so many are there."""
     skip_down: str | None = None
     """On entering: every channel of this kind is down."""
 

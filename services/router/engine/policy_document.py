@@ -242,7 +242,10 @@ def _stations(steps: Sequence[Mapping[str, Any]], end: str) -> tuple[FlowStep, .
     stations = tuple(_flow_step(step) for step in steps)
     if end != "stay":
         return stations
-    return (*stations[:-1], replace(stations[-1], until=None, skip_if_none=False, skip_waiting=None, skip_down=None))
+    return (
+        *stations[:-1],
+        replace(stations[-1], until=None, skip_if_none=False, skip_waiting=None, skip_staffed=None, skip_down=None),
+    )
 
 
 def _flow_step(step: Mapping[str, Any]) -> FlowStep:
@@ -257,5 +260,6 @@ def _flow_step(step: Mapping[str, Any]) -> FlowStep:
         preferred_only=named,
         skip_if_none=step["skip_if_none_available"],
         skip_waiting=skip.get("waiting_at_least"),
+        skip_staffed=skip.get("staffed_below"),
         skip_down=skip.get("channel_down"),
     )

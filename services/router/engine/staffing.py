@@ -31,6 +31,11 @@ class QueueCounts:
         """Whether anybody is in a presence that the queue accepts, with room or without."""
         return any(self.staff.values())
 
+    @property
+    def there(self) -> int:
+        """How many are."""
+        return sum(self.staff.values())
+
 
 Accepted = tuple[tuple[str, int], ...]
 """(queue, tier) for each queue that accepts an agent's presence."""

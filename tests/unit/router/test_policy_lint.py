@@ -188,6 +188,11 @@ CASES: Mapping[str, tuple[Document, str, Document]] = {
         "flows.0.filters.0.steps.1.until_age_s",
         policy(queue(), **flow({"steps": [station(until_age_s=60), station(until_age_s=61)]})),
     ),
+    "flow-never-ends": (
+        policy(queue(), flows=[{**flow(EVERYBODY)["flows"][0], "end": "callback"}]),
+        "flows.0.end",
+        policy(queue(), flows=[{**flow({"steps": [station(until_age_s=60)]})["flows"][0], "end": "callback"}]),
+    ),
     "set-without-effect": (
         policy(queue(priority_unit_s=60)),
         "queues.0.priority_unit_s",
