@@ -264,6 +264,13 @@ def _flow(dice: random.Random, name: str, queues: list[str], agents: list[str]) 
     ]
     if dice.random() < 0.7:
         steps.append({"queue": dice.choice(queues)})
+    # From dice of their own, so that everything else of a world is as it was without them.
+    skips = random.Random(json.dumps(steps, sort_keys=True))
+    for step in steps:
+        if skips.random() < 0.25:
+            step["skip_if"] = skips.choice(
+                ({"waiting_at_least": skips.randint(1, 3)}, {"staffed_below": skips.randint(1, 3)})
+            )
     return {
         "name": name,
         "default_queue": dice.choice(queues),

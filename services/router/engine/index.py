@@ -23,8 +23,9 @@ from services.router.engine.ordered import OrderedSet
 from services.router.engine.outbound_timers import OutboundTimers
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, towards_queues
-from services.router.engine.staffing import Accepted, QueueCounts, Staffing, Turned
+from services.router.engine.staffing import QueueCounts, Staffing, Turned
 from services.router.engine.state import Workspace
+from services.router.engine.unanimity import Unanimity
 from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, leaves_unstaffed, timer
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
 
@@ -57,18 +58,6 @@ class _AgentPlace(NamedTuple):
     known: CapabilityClass
     signature: Signature
     items: tuple[Item, ...]
-
-
-class _There(NamedTuple):
-    known: CapabilityClass
-    """Where the agent counts. Whoever has had a class of their own stays in it for this, until they are able to do
-    something else: who is not named any more needs no other class before they have room."""
-    accepted: Accepted
-    abilities: tuple[object, ...]
-
-    def is_in(self, queue: str) -> bool:
-        """Whether the agent is there for a queue."""
-        return any(name == queue for name, _ in self.accepted)
 
 
 class Index:
@@ -123,10 +112,7 @@ class Index:
         """Open contacts that an agent declined, in queues that forget it when they sign in."""
         self._leaving: dict[str, dict[ContactId, None]] = {}
         """By queue the contacts that leave it as soon as nobody is there."""
-        self._there: dict[AgentId, _There] = {}
-        """Agents whose presence some queue accepts."""
-        self._refused: dict[str, dict[ContactId, None]] = {}
-        """By queue the contacts that somebody declined, as long as it was not told that everybody has."""
+        self._unanimity = Unanimity()
         self._delays: dict[str, dict[int, int]] = {}
         """By queue the delays (ms) that its agents have, and how many have each."""
         self._delays_of: dict[AgentId, tuple[tuple[str, int], ...]] = {}
@@ -464,7 +450,7 @@ class Index:
         leaves = contact.flow is not None and leaves_unstaffed(self.workspace, contact)
         leaves_now = leaves and not self.queues[contact.queue].somebody_there
         refused = bool(contact.declines) and not down and self._may_exhaust(contact)
-        exhausted = refused and self._all_declined(contact, requirement or self.requirement_of(contact))
+        exhausted = refused and self._unanimity.all_declined(contact, requirement or self.requirement_of(contact))
         due = contact_timer(self.workspace, contact, down=down, delays=delays, leaves=leaves_now, exhausted=exhausted)
         order = order_of(requirement.queue, contact) if requirement is not None else None
         return _ContactPlace(
@@ -492,18 +478,6 @@ class Index:
             return False
         return queue.preferred.hold or not preference_of(queue, contact)
 
-    def _all_declined(self, contact: Contact, requirement: Requirement) -> bool:
-        """Whether of those who are there and able, with room or without, all have declined the contact or handed it
-        on. Where nobody is there, nobody has."""
-        declined: dict[int, int] = {}
-        for name in {*contact.declines, contact.excluded}:
-            place = self._there.get(name) if name is not None else None
-            if place is not None and place.known.number in requirement.by_number and place.is_in(contact.queue):
-                declined[place.known.number] = declined.get(place.known.number, 0) + 1
-        return bool(declined) and all(
-            known.there.get(contact.queue, 0) <= declined.get(known.number, 0) for known in requirement.classes
-        )
-
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
         if place.requirement is not None and place.order is not None:
             place.requirement.waiting.remove(place.order)
@@ -523,7 +497,7 @@ class Index:
         if place.leaves:
             del self._leaving[place.queue][contact_id]
         if place.refused:
-            del self._refused[place.queue][contact_id]
+            self._unanimity.remove(place.queue, contact_id)
         self._count(place, contact_id, -1)
 
     def _add_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
@@ -549,7 +523,7 @@ class Index:
         if place.leaves:
             self._leaving.setdefault(place.queue, {})[contact_id] = None
         if place.refused:
-            self._refused.setdefault(place.queue, {})[contact_id] = None
+            self._unanimity.add(place.queue, contact_id)
         self._count(place, contact_id, 1)
 
     def _note_who_can_wait(self, requirement: Requirement) -> None:
@@ -666,7 +640,8 @@ class Index:
         if agent is None or agent.memberships or agent_id in self._delays_of:
             self._sync_delays(agent_id, agent)
         self._follow_staff(self._staffing.sync(agent_id, agent))
-        self._sync_there(agent_id, agent)
+        for contact_id in self._unanimity.follow(agent_id, agent, self._staffing.accepted(agent_id), self.class_of):
+            self.sync_contact(contact_id)
         self._sync_free(agent_id, agent)
         if self._reserves:
             self.spare.sync(agent_id, agent)
@@ -721,37 +696,6 @@ class Index:
         for queue in sorted(changed & self.queues.keys()):
             for _, contact_id in list(self.queues[queue].pending):
                 self.sync_contact(ContactId(contact_id))
-
-    def _sync_there(self, agent_id: AgentId, agent: Agent | None) -> None:
-        """Count the agent, by queue, among those of their class who are there. Contacts that somebody declined may have
-        nobody else left now, or somebody again."""
-        accepted = self._staffing.accepted(agent_id)
-        old = self._there.get(agent_id)
-        new = self._place_there(agent, accepted, old) if agent is not None and accepted else None
-        if old is new:
-            return
-        changed: dict[str, None] = {}
-        for place, by in ((old, -1), (new, 1)):
-            if place is not None:
-                for queue, _ in place.accepted:
-                    place.known.count(queue, by)
-                    changed[queue] = None
-        if new is None:
-            del self._there[agent_id]
-        else:
-            self._there[agent_id] = new
-        if self._refused:
-            for queue in changed:
-                for contact_id in list(self._refused.get(queue, ())):
-                    self.sync_contact(contact_id)
-
-    def _place_there(self, agent: Agent, accepted: Accepted, old: _There | None) -> _There:
-        abilities = (agent.languages, agent.skills, agent.queues, agent.channels, agent.memberships)
-        if old is None or not all(map(operator.is_, old.abilities, abilities)):
-            return _There(self.class_of(agent), accepted, abilities)
-        if old.known.agent is None and agent.id in self._named:
-            return _There(self.class_of(agent), accepted, abilities)
-        return old if old.accepted is accepted else old._replace(accepted=accepted)
 
     def _sync_free(self, agent_id: AgentId, agent: Agent | None) -> None:
         old = self._agents.get(agent_id)
@@ -832,7 +776,7 @@ class Index:
                 for known in requirement.classes:
                     known.offer_want(requirement)
         self._freshen(self.of_queue[queue].values())
-        for contact_id in [*self._watchers.get(queue, ()), *self._refused.get(queue, ())]:
+        for contact_id in [*self._watchers.get(queue, ()), *self._unanimity.contacts(queue)]:
             self.sync_contact(contact_id)
 
 

@@ -311,7 +311,11 @@ class WorkspaceBook:
         for each in flow["filters"]:
             if fits(contact.attributes, each["match"]):
                 *before, last = each["steps"]
-                stays = {"until_age_s": None, "skip_if_none_available": False} if flow["end"] == "stay" else {}
+                stays = (
+                    {"until_age_s": None, "skip_if_none_available": False, "skip_if": None}
+                    if flow["end"] == "stay"
+                    else {}
+                )
                 return [*before, {**last, **stays}]
         return [{"queue": flow["default_queue"], "until_age_s": None, "skip_if_none_available": False}]
 
@@ -323,6 +327,23 @@ class WorkspaceBook:
     def is_passed_over(self, station: Document) -> bool:
         """Whether nobody begins to wait at a station, because it says so and nobody is there."""
         return bool(station["skip_if_none_available"]) and not self.is_staffed(station["queue"])
+
+    def is_passed_by(self, station: Document, contact: ContactBook) -> bool:
+        """Whether a contact that comes to a station goes on at once: because nobody is there, too few are, too many
+        others wait, or a kind of channel is down."""
+        skip, queue = station.get("skip_if") or {}, station["queue"]
+        ahead = self.waiting_in(queue) - (contact.queue == queue and contact.state in WAITS)
+        there = sum(1 for agent in self.agents.values() if agent.is_member(queue) and self.is_there(agent, queue))
+        kind = skip.get("channel_down")
+        return (
+            self.is_passed_over(station)
+            or ahead >= (skip.get("waiting_at_least") or ahead + 1)
+            or there < (skip.get("staffed_below") or 0)
+            or (kind is not None and all(map(self.is_down, self._channels_of(kind))))
+        )
+
+    def _channels_of(self, kind: str) -> list[str]:
+        return [name for name, channel in self.channels.items() if channel["kind"] == kind]
 
     def leaves_unstaffed(self, contact: ContactBook) -> bool:
         """Whether a waiting contact goes on at once: nobody was asked at its station, and nobody is left to be."""

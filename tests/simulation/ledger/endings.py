@@ -73,7 +73,8 @@ def _check_end_of_flow(ws: WorkspaceBook, contact: ContactBook, at: int) -> None
     arrives = ws.arrival is not None and ws.arrival.contact == contact.id
     require(arrives or may_leave_station(ws, contact, at), "time", f"{contact.id} leaves its last station too early")
     rest = ws.route(contact)[contact.flow_step + (not arrives) :]
-    require(all(map(ws.is_passed_over, rest)), "5", f"{contact.id} is cancelled before a station where somebody is")
+    passed = all(ws.is_passed_by(station, contact) for station in rest)
+    require(passed, "5", f"{contact.id} is cancelled before a station where somebody is")
 
 
 def _check_refusal(ws: WorkspaceBook, contact: ContactBook, at: int) -> None:

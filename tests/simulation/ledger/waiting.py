@@ -78,7 +78,8 @@ def _went_on(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, no
     right = event.flow_step is not None and event.flow_step > contact.flow_step
     require(right, "5", f"{contact.id} goes from station {contact.flow_step} to {event.flow_step}")
     between = route[contact.flow_step + 1 : event.flow_step]
-    require(all(map(ws.is_passed_over, between)), "5", f"{contact.id} passes over a station where somebody is")
+    passed = all(ws.is_passed_by(station, contact) for station in between)
+    require(passed, "5", f"{contact.id} passes over a station where somebody is")
     _check_next_place(ws, contact, event, route)
 
 
@@ -102,7 +103,8 @@ def _check_next_place(ws: WorkspaceBook, contact: ContactBook, event: ev.Contact
         )
     else:
         station = route[contact.flow_step]
-        require(not ws.is_passed_over(station), "5", f"{contact.id} comes to {station['queue']}, where nobody is")
+        passed = ws.is_passed_by(station, contact)
+        require(not passed, "5", f"{contact.id} comes to {station['queue']}, which it should pass by")
     here = flow["default_queue"] if is_behind else route[contact.flow_step]["queue"]
     require(event.queue == here, "5", f"{contact.id} goes to {event.queue}, its flow says {here}")
     channel = "callback" if is_behind and flow["end"] == "callback" else None

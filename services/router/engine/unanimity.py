@@ -1,0 +1,95 @@
+"""Whether everybody has said no to a contact: who is there for each queue, by class, and which contacts it may come to.
+
+Classes count who of them is there, so the answer costs a look at the classes that may serve the contact, and mostly at
+one of them: the first where somebody is left.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import NamedTuple
+
+from services.router.engine.classes import CapabilityClass, Requirement
+from services.router.engine.records import Agent, Contact
+from services.router.engine.staffing import Accepted
+from shared.vocabulary import AgentId, ContactId
+
+
+class _There(NamedTuple):
+    known: CapabilityClass
+    """Where the agent counts. Whoever has had a class of their own stays in it for this, until they are able to do
+    something else: who is not named any more needs no other class before they have room."""
+    accepted: Accepted
+    abilities: tuple[object, ...]
+
+    def is_in(self, queue: str) -> bool:
+        """Whether the agent is there for a queue."""
+        return any(name == queue for name, _ in self.accepted)
+
+
+class Unanimity:
+    """One workspace's agents who are there, and its contacts that somebody has declined."""
+
+    def __init__(self) -> None:
+        self._there: dict[AgentId, _There] = {}
+        self._refused: dict[str, dict[ContactId, None]] = {}
+        """By queue the contacts that somebody declined, as long as it was not told that everybody has."""
+
+    def add(self, queue: str, contact: ContactId) -> None:
+        """Somebody declined a contact that waits in this queue."""
+        self._refused.setdefault(queue, {})[contact] = None
+
+    def remove(self, queue: str, contact: ContactId) -> None:
+        """It waits there no more, or it was told that everybody has declined it."""
+        del self._refused[queue][contact]
+
+    def contacts(self, queue: str) -> list[ContactId]:
+        """Those that somebody declined in a queue."""
+        return list(self._refused.get(queue, ()))
+
+    def follow(
+        self, agent_id: AgentId, agent: Agent | None, accepted: Accepted, class_of: Callable[[Agent], CapabilityClass]
+    ) -> list[ContactId]:
+        """Count an agent, by queue, among those of their class who are there. `accepted`: the queues that accept their
+        presence. Returns the contacts that may have nobody else left now, or somebody again."""
+        old = self._there.get(agent_id)
+        new = _placed(agent, accepted, old, class_of) if agent is not None and accepted else None
+        if old is new:
+            return []
+        changed: dict[str, None] = {}
+        for place, by in ((old, -1), (new, 1)):
+            if place is not None:
+                for queue, _ in place.accepted:
+                    place.known.count(queue, by)
+                    changed[queue] = None
+        if new is None:
+            del self._there[agent_id]
+        else:
+            self._there[agent_id] = new
+        if not self._refused:
+            return []
+        return [contact for queue in changed for contact in self._refused.get(queue, ())]
+
+    def all_declined(self, contact: Contact, requirement: Requirement) -> bool:
+        """Whether of those who are there and able, with room or without, all have declined the contact or handed it
+        on. Where nobody is there, nobody has."""
+        declined: dict[int, int] = {}
+        for name in {*contact.declines, contact.excluded}:
+            place = self._there.get(name) if name is not None else None
+            if place is not None and place.known.number in requirement.by_number and place.is_in(contact.queue):
+                declined[place.known.number] = declined.get(place.known.number, 0) + 1
+        return bool(declined) and all(
+            known.there.get(contact.queue, 0) <= declined.get(known.number, 0) for known in requirement.classes
+        )
+
+
+def _placed(
+    agent: Agent, accepted: Accepted, old: _There | None, class_of: Callable[[Agent], CapabilityClass]
+) -> _There:
+    # Values of records are replaced, never changed inside: the same objects are the same abilities.
+    abilities = (agent.languages, agent.skills, agent.queues, agent.channels, agent.memberships)
+    if old is None or not all(map(operator.is_, old.abilities, abilities)):
+        return _There(class_of(agent), accepted, abilities)
+    known = old.known if old.known.agent is not None else class_of(agent)
+    return old if known is old.known and accepted is old.accepted else _There(known, accepted, abilities)
