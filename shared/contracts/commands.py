@@ -265,6 +265,24 @@ class TransferContact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartConsult:
+    """Ask a colleague about an assigned contact, which stays with its holder. What the holder tells them lies under
+    `note_ref`."""
+
+    contact: ContactId
+    agent: AgentId
+    note_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndConsult:
+    """The colleague leaves the consult, or is let go by the holder."""
+
+    contact: ContactId
+    agent: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrioritiseContact:
     """Another priority for an open contact, at once."""
 
@@ -421,6 +439,8 @@ Command = (
     | RequeueContact
     | AssignContact
     | TransferContact
+    | StartConsult
+    | EndConsult
     | PrioritiseContact
     | AdjustAge
     | SetLimit
