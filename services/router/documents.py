@@ -22,7 +22,8 @@ def _time(at: int | None) -> str | None:
 
 def contact_doc(ws: Workspace, contact: Contact) -> Doc:
     """`Contact out` of the API. `_seqs`: the entries that touched it; `_sender`: the address key owning its texts;
-    `_promise`: the bounds from which the API says what they mean at the time of reading."""
+    `_promise`: the bounds from which the API says what they mean at the time of reading; `_notes`: where what the
+    consulted were told lies."""
     return {
         "id": contact.id,
         "workspace": ws.name,
@@ -38,6 +39,7 @@ def contact_doc(ws: Workspace, contact: Contact) -> Doc:
         "attributes": contact.attributes,
         "state": contact.state.value,
         "agent": contact.agent,
+        "participants": participants(contact),
         "offers": [
             {"id": offer, "agent": ws.offers[offer].agent, "expires_at": _time(ws.offers[offer].expires_at)}
             for offer in contact.offers
@@ -59,9 +61,17 @@ def contact_doc(ws: Workspace, contact: Contact) -> Doc:
         "created_at": rfc3339(contact.created_at),
         "wait_range": None,
         "_promise": _promise(contact),
+        "_notes": contact.consult_notes,
         "_sender": contact.sender,
         "_seqs": list(contact.seqs),
     }
+
+
+def participants(contact: Contact) -> list[Doc]:
+    """Who has to do with an open contact now: its owner, who holds it, and those whom they consult."""
+    owner = contact.agent if contact.state.is_open else None
+    consulted = [{"agent": agent, "role": "consult"} for agent in contact.consulted]
+    return [*([{"agent": owner, "role": "owner"}] if owner is not None else []), *consulted]
 
 
 def _promise(contact: Contact) -> Doc | None:
@@ -171,7 +181,7 @@ def agent_doc(agent: Agent) -> Doc:
 
 
 def work_doc(ws: Workspace, agent: Agent) -> Doc:
-    """What an agent's desk shows: offers, assignments, wrap-up."""
+    """What an agent's desk shows: offers, assignments, the contacts of others about which they were asked, wrap-up."""
     return {
         "agent": agent.id,
         "presence": agent.presence,
@@ -189,9 +199,18 @@ def work_doc(ws: Workspace, agent: Agent) -> Doc:
             for offer in agent.offers
         ],
         "assignments": [
-            {"contact": summary(contact), "since": rfc3339(contact.state_since), "parked": not contact.active}
+            {
+                "contact": summary(contact),
+                "since": rfc3339(contact.state_since),
+                "parked": not contact.active,
+                "consulted": list(contact.consulted),
+            }
             for contact in (ws.contacts[contact_id] for contact_id in agent.held)
             if contact.agent == agent.id
+        ],
+        "consults": [
+            {"contact": summary(contact), "owner": contact.agent, "note": agent.id in contact.consult_notes}
+            for contact in (ws.contacts[contact_id] for contact_id in agent.consulting)
         ],
         "wrap_up": _wrap_up(agent),
     }

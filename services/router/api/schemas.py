@@ -196,6 +196,15 @@ class TransferIn(Strict):
         return self
 
 
+class ConsultIn(Strict):
+    """Whom to ask, and what to tell them: an internal note, which the customer never sees."""
+
+    model_config = example({"agent": "ben", "note": "Is this a case for disputes?"})
+
+    agent: Name
+    note: Text | None = None
+
+
 class PriorityIn(Strict):
     """Higher is sooner."""
 
@@ -313,6 +322,22 @@ class OfferOut(BaseModel):
     expires_at: str
 
 
+class ParticipantOut(BaseModel):
+    """Who has to do with a contact now: the `owner` holds it, a `consult` may read it."""
+
+    agent: str
+    role: Literal["owner", "consult"]
+
+
+class ConsultOut(BaseModel):
+    """The participants of a contact. `note` is what a colleague was told: to the owner and supervisors all of them, to
+    a colleague their own."""
+
+    contact: str
+    items: list[dict[str, Any]]
+    seq: int
+
+
 class WaitRangeOut(BaseModel):
     """Upper bounds for a wait, rounded up: half of the waits, and nine tenths, stay under them."""
 
@@ -335,6 +360,7 @@ class ContactOut(BaseModel):
     priority: int
     state: str
     agent: str | None = None
+    participants: list[ParticipantOut] = Field(default_factory=list)
     offers: list[OfferOut] = Field(default_factory=list)
     enqueued_at: str | None = None
     state_since: str
@@ -374,6 +400,7 @@ class WorkOut(BaseModel):
     load: Any
     offers: list[dict[str, Any]]
     assignments: list[dict[str, Any]]
+    consults: list[dict[str, Any]] = Field(default_factory=list)
     wrap_up: dict[str, Any] | None
 
 

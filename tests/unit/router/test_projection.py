@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from services.router import documents
 from services.router.projection import Projection
 from shared.contracts import commands as cmd
+from shared.vocabulary import AgentId
 from tests.builders import Centre, acting, agent, policy, queue
 
 
@@ -33,3 +35,52 @@ def test_queue_that_an_agent_hands_a_contact_on_from_is_told_anew() -> None:
     assert decided.answer is not None
     assert decided.answer.refused is None
     assert ("queue", "w", "general") in changed_by_the_last_entry(centre, centre.seq + 1)
+
+
+def consulting() -> Centre:
+    """Ana holds `c1` and asked ben about it."""
+    centre = Centre()
+    centre.staff(agent("ana"), agent("ben"))
+    centre.write("c1")
+    centre.accept("ana", "c1")
+    ask = cmd.StartConsult(contact=centre.id_of("c1"), agent=AgentId("ben"), note_ref="n:1")
+    centre.do(ask, by=acting("ana"))
+    return centre
+
+
+def test_desks_show_whom_they_asked_and_what_they_are_asked() -> None:
+    centre = consulting()
+    (held,) = documents.work_doc(centre.ws, centre.agent("ana"))["assignments"]
+    assert held["consulted"] == ["ben"]
+    work = documents.work_doc(centre.ws, centre.agent("ben"))
+    (asked,) = work["consults"]
+    assert (asked["contact"]["id"], asked["owner"], asked["note"]) == (centre.id_of("c1"), "ana", True)
+    assert (work["assignments"], work["load"]["used"]) == ([], 0)
+    assert documents.participants(centre.contact("c1")) == [
+        {"agent": "ana", "role": "owner"},
+        {"agent": "ben", "role": "consult"},
+    ]
+
+
+def test_nobody_has_to_do_with_what_is_over() -> None:
+    centre = consulting()
+    centre.complete("ana", "c1")
+    assert documents.participants(centre.contact("c1")) == []
+    assert documents.work_doc(centre.ws, centre.agent("ben"))["consults"] == []
+
+
+def test_a_colleagues_desk_follows_the_contact_and_its_end() -> None:
+    centre = consulting()
+    for command in (
+        cmd.SendReply(contact=centre.id_of("c1"), content_ref="r:1"),
+        cmd.CompleteContact(contact=centre.id_of("c1")),
+    ):
+        record = cmd.Input(
+            id=f"x-{type(command).__name__}",
+            workspace="w",
+            actor=acting("ana"),
+            received_at=centre.now,
+            command=command,
+        )
+        centre.engine.apply(record, centre.now, centre.seq + 1)
+        assert ("work", "w", "ben") in changed_by_the_last_entry(centre, centre.seq + 1)
