@@ -74,6 +74,8 @@ _REFUSED: Final = frozenset(
         "unknown_queue",
         "unknown_flow",
         "no_room",
+        "unreachable",
+        "channel_down",
         "not_there",
         "too_many",
         "unknown_channel",

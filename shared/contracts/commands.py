@@ -251,14 +251,17 @@ class AssignContact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferContact:
-    """Hand an assigned contact on: to a queue, or to an agent who has room for it. Exactly one of the two.
+    """Hand an assigned contact on: to a queue, to an agent who has room for it, or to another channel, by which its
+    holder goes on with it. Exactly one of the three; `channel` and `account` belong together.
 
-    `keep_age` False: waiting counts anew from now. `exclude_self`: the queue does not offer it to who hands it on.
+    To a queue: `keep_age` False: waiting counts anew from now; `exclude_self`: it is not offered to who hands it on.
     """
 
     contact: ContactId
     queue: str | None = None
     agent: AgentId | None = None
+    channel: str | None = None
+    account: str | None = None
     exclude_self: bool = True
     keep_age: bool = True
     reason: str = ""

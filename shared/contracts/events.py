@@ -656,7 +656,8 @@ class ChannelHealthChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactRedirected:
-    """A rule moved the contact to another channel, with age and place. `refused`: alternatives and why not."""
+    """The contact goes on by another channel, with age and place: by a rule, or (`rule` `transfer`) by its agent, who
+    keeps it. `refused`: alternatives and why not."""
 
     contact: ContactId
     from_channel: str

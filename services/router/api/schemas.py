@@ -179,20 +179,26 @@ class AssignIn(Strict):
 
 
 class TransferIn(Strict):
-    """To a queue or to an agent, one of the two."""
+    """To a queue, to an agent or to another channel, one of the three."""
 
     model_config = example({"to_queue": "disputes"})
 
     to_queue: Name | None = None
     to_agent: Name | None = None
+    to_channel: KindName | None = Field(
+        None, description="The holder keeps the contact and goes on by this kind of channel."
+    )
+    account: Name | None = Field(None, description="Of `to_channel`; the workspace's first account of it if absent.")
     keep_age: bool = Field(default=True, description="False: waiting counts anew from now.")
     exclude_self: bool = Field(default=True, description="The queue does not offer it to who hands it on.")
     reason: Reason = ""
 
     @model_validator(mode="after")
-    def _one_of_the_two(self) -> Self:
-        if (self.to_queue is None) == (self.to_agent is None):
-            raise ValueError("to_queue: name a queue or an agent, one of the two")
+    def _one_of_the_three(self) -> Self:
+        if [self.to_queue, self.to_agent, self.to_channel].count(None) != 2:
+            raise ValueError("to_queue: name a queue, an agent or a channel, one of the three")
+        if self.account is not None and self.to_channel is None:
+            raise ValueError("account: of the channel that to_channel names")
         return self
 
 
