@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.router.engine.fallback import why_unreachable
 from services.router.engine.index import Index
 from services.router.engine.outbound_records import Outbound
 from services.router.engine.records import FINAL_DELIVERIES, Agent, Answer, Contact, Key, Message, Thread
@@ -102,7 +103,9 @@ def summary(contact: Contact) -> Doc:
         "customer": contact.customer,
         "messages": len(contact.messages),
         "last_message_at": _time(contact.last_message_at),
-        "redirects": [{"from": hop.from_channel, "channel": hop.channel} for hop in contact.redirects],
+        "redirects": [
+            {"from": hop.from_channel, "channel": hop.channel, "rule": hop.rule} for hop in contact.redirects
+        ],
     }
 
 
@@ -204,6 +207,7 @@ def work_doc(ws: Workspace, agent: Agent) -> Doc:
                 "since": rfc3339(contact.state_since),
                 "parked": not contact.active,
                 "consulted": list(contact.consulted),
+                "ways": _ways(ws, contact),
             }
             for contact in (ws.contacts[contact_id] for contact_id in agent.held)
             if contact.agent == agent.id
@@ -214,6 +218,15 @@ def work_doc(ws: Workspace, agent: Agent) -> Doc:
         ],
         "wrap_up": _wrap_up(agent),
     }
+
+
+def _ways(ws: Workspace, contact: Contact) -> list[str]:
+    """The other channels where the customer may be written to: names alone, whether they are up or not."""
+    return [
+        name
+        for name, channel in ws.policy.channels.items()
+        if name != contact.channel_name and why_unreachable(contact, channel.kind) is None
+    ]
 
 
 def _wrap_up(agent: Agent) -> Doc | None:

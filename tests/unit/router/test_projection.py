@@ -6,7 +6,7 @@ from services.router import documents
 from services.router.projection import Projection
 from shared.contracts import commands as cmd
 from shared.vocabulary import AgentId
-from tests.builders import Centre, acting, agent, policy, queue
+from tests.builders import Centre, account_of, acting, agent, channel, policy, queue, reach
 
 
 def changed_by_the_last_entry(centre: Centre, seq: int) -> list[tuple[str, str, str]]:
@@ -67,6 +67,20 @@ def test_nobody_has_to_do_with_what_is_over() -> None:
     centre.complete("ana", "c1")
     assert documents.participants(centre.contact("c1")) == []
     assert documents.work_doc(centre.ws, centre.agent("ben"))["consults"] == []
+
+
+def test_an_agents_work_names_the_channels_by_which_they_could_go_on() -> None:
+    centre = Centre(policy(channels=[channel("chat"), channel("email"), channel("telegram"), channel("messenger")]))
+    centre.staff(agent("ana"))
+    ways = (reach("email", "kim"), reach("telegram", "kim", consent=False), reach("chat", "kim"))
+    centre.write("c1", customer="kim", reach=ways)
+    centre.accept("ana", "c1")
+    (held,) = documents.work_doc(centre.ws, centre.agent("ana"))["assignments"]
+    assert held["ways"] == ["email:support@example.org"]
+    to_email = cmd.TransferContact(contact=centre.id_of("c1"), channel="email", account=account_of("email"))
+    centre.do(to_email, by=acting("ana"))
+    (held,) = documents.work_doc(centre.ws, centre.agent("ana"))["assignments"]
+    assert (held["ways"], held["contact"]["redirects"][0]["rule"]) == (["chat:web"], "transfer")
 
 
 def test_a_colleagues_desk_follows_the_contact_and_its_end() -> None:
