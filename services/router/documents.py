@@ -222,6 +222,8 @@ def work_doc(ws: Workspace, agent: Agent) -> Doc:
 
 def _ways(ws: Workspace, contact: Contact) -> list[str]:
     """The other channels where the customer may be written to: names alone, whether they are up or not."""
+    if not contact.reach:
+        return []
     return [
         name
         for name, channel in ws.policy.channels.items()
