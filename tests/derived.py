@@ -31,7 +31,7 @@ def residue(world: World) -> dict[str, Any]:
             "messages": dict(ws.messages),
             "outbounds": dict(ws.outbounds),
             "attempts": dict(ws.attempts),
-            "held": [agent.id for agent in ws.agents.values() if agent.held or agent.offers],
+            "held": [agent.id for agent in ws.agents.values() if agent.held or agent.offers or agent.consulting],
             "index": [index._contacts, index._due.of_offers, index._due.of_agents, index.fresh_contacts],
             "waiting": [list(r.waiting) for r in index.requirements.values() if r.waiting],
             "pending": [list(pending) for pending in index.pending_on.values() if pending],

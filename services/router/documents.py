@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.router.engine.fallback import why_unreachable
 from services.router.engine.index import Index
 from services.router.engine.outbound_records import Outbound
 from services.router.engine.records import FINAL_DELIVERIES, Agent, Answer, Contact, Key, Message, Thread
@@ -22,7 +23,8 @@ def _time(at: int | None) -> str | None:
 
 def contact_doc(ws: Workspace, contact: Contact) -> Doc:
     """`Contact out` of the API. `_seqs`: the entries that touched it; `_sender`: the address key owning its texts;
-    `_promise`: the bounds from which the API says what they mean at the time of reading."""
+    `_promise`: the bounds from which the API says what they mean at the time of reading; `_notes`: where what the
+    consulted were told lies."""
     return {
         "id": contact.id,
         "workspace": ws.name,
@@ -39,6 +41,7 @@ def contact_doc(ws: Workspace, contact: Contact) -> Doc:
         "state": contact.state.value,
         "exhausted": contact.exhausted,
         "agent": contact.agent,
+        "participants": participants(contact),
         "offers": [
             {"id": offer, "agent": ws.offers[offer].agent, "expires_at": _time(ws.offers[offer].expires_at)}
             for offer in contact.offers
@@ -60,9 +63,17 @@ def contact_doc(ws: Workspace, contact: Contact) -> Doc:
         "created_at": rfc3339(contact.created_at),
         "wait_range": None,
         "_promise": _promise(contact),
+        "_notes": contact.consult_notes,
         "_sender": contact.sender,
         "_seqs": list(contact.seqs),
     }
+
+
+def participants(contact: Contact) -> list[Doc]:
+    """Who has to do with an open contact now: its owner, who holds it, and those whom they consult."""
+    owner = contact.agent if contact.state.is_open else None
+    consulted = [{"agent": agent, "role": "consult"} for agent in contact.consulted]
+    return [*([{"agent": owner, "role": "owner"}] if owner is not None else []), *consulted]
 
 
 def _promise(contact: Contact) -> Doc | None:
@@ -93,7 +104,9 @@ def summary(contact: Contact) -> Doc:
         "customer": contact.customer,
         "messages": len(contact.messages),
         "last_message_at": _time(contact.last_message_at),
-        "redirects": [{"from": hop.from_channel, "channel": hop.channel} for hop in contact.redirects],
+        "redirects": [
+            {"from": hop.from_channel, "channel": hop.channel, "rule": hop.rule} for hop in contact.redirects
+        ],
     }
 
 
@@ -172,7 +185,7 @@ def agent_doc(agent: Agent) -> Doc:
 
 
 def work_doc(ws: Workspace, agent: Agent) -> Doc:
-    """What an agent's desk shows: offers, assignments, wrap-up."""
+    """What an agent's desk shows: offers, assignments, the contacts of others about which they were asked, wrap-up."""
     return {
         "agent": agent.id,
         "presence": agent.presence,
@@ -190,12 +203,33 @@ def work_doc(ws: Workspace, agent: Agent) -> Doc:
             for offer in agent.offers
         ],
         "assignments": [
-            {"contact": summary(contact), "since": rfc3339(contact.state_since), "parked": not contact.active}
+            {
+                "contact": summary(contact),
+                "since": rfc3339(contact.state_since),
+                "parked": not contact.active,
+                "consulted": list(contact.consulted),
+                "ways": _ways(ws, contact),
+            }
             for contact in (ws.contacts[contact_id] for contact_id in agent.held)
             if contact.agent == agent.id
         ],
+        "consults": [
+            {"contact": summary(contact), "owner": contact.agent, "note": agent.id in contact.consult_notes}
+            for contact in (ws.contacts[contact_id] for contact_id in agent.consulting)
+        ],
         "wrap_up": _wrap_up(agent),
     }
+
+
+def _ways(ws: Workspace, contact: Contact) -> list[str]:
+    """The other channels where the customer may be written to: names alone, whether they are up or not."""
+    if not contact.reach:
+        return []
+    return [
+        name
+        for name, channel in ws.policy.channels.items()
+        if name != contact.channel_name and why_unreachable(contact, channel.kind) is None
+    ]
 
 
 def _wrap_up(agent: Agent) -> Doc | None:

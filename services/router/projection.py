@@ -111,6 +111,8 @@ def _from_touched(ws: Workspace, kind: str, id: str, wanted: dict[Key, None]) ->
                 wanted["work", ws.name, contact.agent] = None
             for offer in contact.offers:
                 wanted["work", ws.name, ws.offers[offer].agent] = None
+            for agent in contact.consulted:
+                wanted["work", ws.name, agent] = None
     elif kind == "agent":
         wanted["agent", ws.name, id] = None
         wanted["work", ws.name, id] = None

@@ -204,7 +204,8 @@ def _requeued(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
 
 
 def _redirected(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
-    return f"moved from {data['from_channel']} to {data['channel']}: {data['rule']}"
+    by = "its agent goes on there" if data["rule"] == "transfer" else data["rule"]
+    return f"moved from {data['from_channel']} to {data['channel']}: {by}"
 
 
 def _redirect_refused(story: Story, data: Data, policy: RoutingPolicy | None) -> str:

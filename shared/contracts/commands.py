@@ -251,17 +251,38 @@ class AssignContact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferContact:
-    """Hand an assigned contact on: to a queue, or to an agent who has room for it. Exactly one of the two.
+    """Hand an assigned contact on: to a queue, to an agent who has room for it, or to another channel, by which its
+    holder goes on with it. Exactly one of the three; `channel` and `account` belong together.
 
-    `keep_age` False: waiting counts anew from now. `exclude_self`: the queue does not offer it to who hands it on.
+    To a queue: `keep_age` False: waiting counts anew from now; `exclude_self`: it is not offered to who hands it on.
     """
 
     contact: ContactId
     queue: str | None = None
     agent: AgentId | None = None
+    channel: str | None = None
+    account: str | None = None
     exclude_self: bool = True
     keep_age: bool = True
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartConsult:
+    """Ask a colleague about an assigned contact, which stays with its holder. What the holder tells them lies under
+    `note_ref`."""
+
+    contact: ContactId
+    agent: AgentId
+    note_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndConsult:
+    """The colleague leaves the consult, or is let go by the holder."""
+
+    contact: ContactId
+    agent: AgentId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -421,6 +442,8 @@ Command = (
     | RequeueContact
     | AssignContact
     | TransferContact
+    | StartConsult
+    | EndConsult
     | PrioritiseContact
     | AdjustAge
     | SetLimit

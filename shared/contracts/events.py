@@ -340,6 +340,27 @@ class ContactAssigned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsultStarted:
+    """The holder of a contact asked a colleague, who may read it from now on. `by`: who said so, as the command's
+    actor; what they were told lies under `note_ref`."""
+
+    contact: ContactId
+    agent: AgentId
+    by: str
+    note_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsultEnded:
+    """`reason`: `left` by the colleague; `ended` by the holder, or with the assignment; `transferred`: the contact was
+    handed on or given to somebody; `lost`: the colleague's desk is lost for good, or they went offline."""
+
+    contact: ContactId
+    agent: AgentId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContactActivity:
     """An assigned contact takes its whole capacity (active) or the share of a parked one (its customer is silent)."""
 
@@ -652,7 +673,8 @@ class ChannelHealthChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactRedirected:
-    """A rule moved the contact to another channel, with age and place. `refused`: alternatives and why not."""
+    """The contact goes on by another channel, with age and place: by a rule, or (`rule` `transfer`) by its agent, who
+    keeps it. `refused`: alternatives and why not."""
 
     contact: ContactId
     from_channel: str
@@ -716,6 +738,8 @@ Event = (
     | ContactPrioritised
     | AgeAdjusted
     | ContactAssigned
+    | ConsultStarted
+    | ConsultEnded
     | ContactActivity
     | LimitSet
     | QueueHours

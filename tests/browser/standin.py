@@ -56,6 +56,10 @@ class Standin:
         self.wrap_up: Doc | None = None
         self.offers: dict[str, Doc] = {}
         self.assignments: dict[str, Doc] = {}
+        self.consults: dict[str, Doc] = {}
+        """Contacts of others about which the agent is asked."""
+        self.notes: dict[str, str] = {}
+        """What the agent was told about them."""
         self.contacts: dict[str, Doc] = {}
         self.transcripts: dict[str, list[Doc]] = {}
         self.status: Doc = _status()
@@ -147,7 +151,26 @@ class Standin:
 
     async def assign(self, contact: str) -> None:
         self.contacts[contact]["state"] = "assigned"
-        self.assignments[contact] = {"contact": self.contacts[contact], "since": rfc3339(time.time()), "parked": False}
+        self.assignments[contact] = {
+            "contact": self.contacts[contact],
+            "since": rfc3339(time.time()),
+            "parked": False,
+            "consulted": [],
+            "ways": [],
+        }
+        await self.change()
+
+    async def ask(self, contact: str, *, owner: str = "ben", note: str = "") -> None:
+        """A colleague asks the agent about their contact."""
+        self.contacts[contact]["state"] = "assigned"
+        self.consults[contact] = {"contact": self.contacts[contact], "owner": owner, "note": bool(note)}
+        self.notes[contact] = note
+        await self.change()
+
+    async def stop_asking(self, contact: str) -> None:
+        """The consult is over, and with it the agent's sight of the contact."""
+        del self.consults[contact]
+        del self.transcripts[contact]
         await self.change()
 
     async def drop_streams(self) -> None:
@@ -179,6 +202,7 @@ class Standin:
             "load": {"used": float(held), "per_channel": {}},
             "offers": list(self.offers.values()),
             "assignments": list(self.assignments.values()),
+            "consults": list(self.consults.values()),
             "wrap_up": self.wrap_up,
         }
 
@@ -197,6 +221,10 @@ class Standin:
             Route("/v1/offers/{id}/reject", self._changing(self._reject), methods=["POST"]),
             Route("/v1/contacts/{id}/messages", self._get_messages, methods=["GET"]),
             Route("/v1/contacts/{id}/messages", self._changing(self._reply), methods=["POST"]),
+            Route("/v1/contacts/{id}/consult", self._get_consult, methods=["GET"]),
+            Route("/v1/contacts/{id}/consult", self._changing(self._start_consult), methods=["POST"]),
+            Route("/v1/contacts/{id}/consult/{agent}", self._changing(self._end_consult), methods=["DELETE"]),
+            Route("/v1/contacts/{id}/transfer", self._changing(self._transfer), methods=["POST"]),
             Route("/v1/contacts/{id}/complete", self._changing(self._complete), methods=["POST"]),
             Route("/v1/contacts/{id}/requeue", self._changing(self._requeue), methods=["POST"]),
             *self.chat.routes(),
@@ -216,7 +244,7 @@ class Standin:
             problem = self.problems.pop(request.url.path, None)
             if problem is not None:
                 return _problem(*problem)
-            body = await request.json()
+            body = await request.json() if request.method != "DELETE" else None
             self.calls.append((request.method, request.url.path, body))
             answer: Response = await act(request, body)
             if answer.status_code < 400:
@@ -327,6 +355,45 @@ class Standin:
         line = await self._line(contact, reply)
         await self.chat.reply(contact, line)
         return JSONResponse({"id": line["id"], "contact": contact, "status": "queued", "seq": self.seq}, 201)
+
+    async def _get_consult(self, request: Request) -> Response:
+        contact = request.path_params["id"]
+        if (refused := self._refused(request)) is not None:
+            return refused
+        if contact not in self.consults:
+            return _problem(404, "there is no such contact")
+        own = {"agent": self.agent, "role": "consult", "note": self.notes[contact] or None}
+        owner = {"agent": self.consults[contact]["owner"], "role": "owner", "note": None}
+        return JSONResponse({"contact": contact, "seq": self.seq, "items": [owner, own]})
+
+    async def _start_consult(self, request: Request, body: Doc) -> Response:
+        held = self.assignments[request.path_params["id"]]
+        held["consulted"] = [*held["consulted"], body["agent"]]
+        await self.change()
+        return JSONResponse({"id": request.path_params["id"], "seq": self.seq})
+
+    async def _end_consult(self, request: Request, _: Doc) -> Response:
+        contact, agent = request.path_params["id"], request.path_params["agent"]
+        if agent == self.agent:
+            await self.stop_asking(contact)
+        else:
+            held = self.assignments[contact]
+            held["consulted"] = [name for name in held["consulted"] if name != agent]
+            await self.change()
+        return JSONResponse({"id": contact, "seq": self.seq})
+
+    async def _transfer(self, request: Request, body: Doc) -> Response:
+        contact = request.path_params["id"]
+        if "to_agent" in body:
+            del self.assignments[contact]
+        else:
+            summary = self.contacts[contact]
+            hop = {"from": summary["channel"], "channel": body["to_channel"], "rule": "transfer"}
+            summary.update(channel=body["to_channel"], account=body["account"])
+            summary["redirects"] = [*summary["redirects"], hop]
+            self.assignments[contact]["ways"] = []
+        await self.change()
+        return JSONResponse({"id": contact, "seq": self.seq})
 
     async def _complete(self, request: Request, _: Doc) -> Response:
         contact = request.path_params["id"]

@@ -121,6 +121,32 @@ async def test_mail_and_webhook_take_the_same_road(embedded: Embedded, people: V
     await expect(status.locator("#queues")).to_contain_text("Payments")
 
 
+async def test_a_colleague_is_asked_and_takes_over(embedded: Embedded, people: Visitor) -> None:
+    london = await _desk(people, embedded, "desk-london-1")
+    smtp = embedded.facts["smtp"]
+    await asyncio.to_thread(_mail, smtp["host"], smtp["port"], smtp["address"])
+    await london.get_by_role("button", name="Accept").click()
+    await expect(london.locator(".message .subject")).to_have_text("Card blocked")
+
+    cairo = await _desk(people, embedded, "desk-cairo-1")
+    await london.get_by_role("button", name="Ask").click()
+    await london.get_by_role("textbox", name="Colleague").fill("desk-cairo-1")
+    await london.get_by_label("What do you want to know?").fill("Did the bank block it, or did we?")
+    await london.get_by_role("dialog").get_by_role("button", name="Ask").click()
+    await cairo.locator("#consults > li").get_by_role("button").click()
+    await expect(cairo.locator(".colleague.asked")).to_contain_text("Did the bank block it, or did we?")
+    await expect(cairo.locator(".message .subject")).to_have_text("Card blocked")
+    await expect(cairo.locator("#reply")).to_be_hidden()
+
+    await london.get_by_role("button", name="Hand over to desk-cairo-1").click()
+    await london.get_by_role("dialog").get_by_role("button", name="Hand over").click()
+    await expect(london.locator("#assignments > li")).to_have_count(0)
+    await cairo.locator("#reply").fill("It was us; it works again.")
+    await cairo.keyboard.press("Enter")
+    await expect(cairo.locator(".message.own .text")).to_have_text("It was us; it works again.")
+    await expect(cairo.locator("#consults-area")).to_be_hidden()
+
+
 async def _desk(people: Visitor, embedded: Embedded, agent: str) -> Page:
     desk = await people.open(f"/desk/#token={embedded.facts['agents'][agent]}")
     await expect(desk.locator("#connection")).to_have_text("Live")

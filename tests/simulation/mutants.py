@@ -21,6 +21,8 @@ from services.router.chain import Chain, Head
 from services.router.engine import (
     admission,
     chains,
+    channel_transfer,
+    consult,
     conversations,
     demand,
     evolve_contacts,
@@ -42,17 +44,19 @@ from services.router.engine import (
     waiting,
 )
 from services.router.engine.classes import CapabilityClass, Requirement
+from services.router.engine.context import Context, Refused
 from services.router.engine.due_timers import DueTimers
 from services.router.engine.engine import Engine
 from services.router.engine.index import Index
-from services.router.engine.records import Agent
+from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import Rooms
 from services.router.engine.undo import Undo
 from services.router.engine.world import World
 from services.router.journal_time import JournalTime
 from services.router.replica import Replica
+from shared.vocabulary import ContactId
 from tests.simulation.ledger import Violation
-from tests.simulation.run import simulate
+from tests.simulation.run import ASKING_FROM, simulate
 
 Function = Any
 """A function of the product, whose `__code__` can be swapped; the checker of types knows no such thing."""
@@ -395,6 +399,46 @@ MUTANTS = (
         seed=1,
     ),
     _mutant("a deadline is not the end", outbound.outbound_due, "ctx.now >= outbound.deadline", "False", seed=1),
+    # Consults, and transfers to another channel.
+    _mutant(
+        "a consult outlives its contact",
+        consult._ended_by,
+        'return _of_contact(workspace, event.contact, "ended")',
+        "return ()",
+        seed=84,
+    ),
+    _mutant(
+        "a consult goes along with the contact",
+        consult._ended_by,
+        'return _of_contact(workspace, event.contact, "transferred")',
+        "return ()",
+        seed=89,
+    ),
+    _mutant("who goes home is still asked", consult._ended_by, "return _of_agent(", "return () and (", seed=84),
+    _mutant(
+        "anybody may ask about a contact", consult.start_consult, "ctx.held_contact(", "_of_anybody(ctx, ", seed=84
+    ),
+    _mutant(
+        "a contact is taken to another channel without room",
+        channel_transfer.go_on_by,
+        "if not ctx.index.rooms.takes_by(",
+        "if False and not (",
+        seed=85,
+    ),
+    _mutant(
+        "a customer is taken where they must not be written to",
+        channel_transfer.go_on_by,
+        "if unreachable is not None",
+        "if unreachable == 'no_address'",
+        seed=89,
+    ),
+    _mutant(
+        "a contact on another channel keeps the old one's room",
+        evolve_contacts._contact_redirected,
+        "event.channel if held == event.contact else kind",
+        "kind",
+        seed=85,
+    ),
 )
 
 
@@ -406,7 +450,15 @@ async def _believe(replica: Replica) -> None:
         await replica.performer.perform(replica, replica._won(pending))
 
 
-HELPERS = {"_believe": _believe}
+def _of_anybody(ctx: Context, contact_id: ContactId) -> tuple[Contact, Agent]:
+    """A contact and its holder for whoever names it."""
+    contact = ctx.contact(contact_id)
+    if contact.agent is None:
+        raise Refused("wrong_state")
+    return contact, ctx.workspace.agents[contact.agent]
+
+
+HELPERS = {"_believe": _believe, "_of_anybody": _of_anybody}
 
 
 @contextlib.contextmanager
@@ -446,7 +498,8 @@ def _mutated(place: Function, mutant: Mutant) -> types.CodeType:
 def caught(mutant: Mutant, seeds: int = 60) -> tuple[int, str] | None:
     """The first seed whose world shows the mutant, and what the checkers say; None if none of them does."""
     with planted(mutant):
-        for seed in [mutant.seed, *(s for s in range(seeds) if s != mutant.seed)]:
+        worlds = [*range(seeds), *range(ASKING_FROM, ASKING_FROM + seeds)]
+        for seed in [mutant.seed, *(s for s in worlds if s != mutant.seed)]:
             try:
                 simulate(seed)
             except Violation as violation:

@@ -29,6 +29,9 @@ from tests.simulation.workload import People, size_of
 
 HOUR = 3_600_000
 DRAIN_S = 600.0
+ASKING_FROM = 80
+"""In worlds from this number on colleagues may ask each other and change channels. Those before are as they were when
+nobody did, so that planted bugs are still found where they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +135,23 @@ class _World:
         ]
         self.sender = Sender(self.store, self._weather("people", trouble), VirtualClock(loop, self.start_ms))
         self.people = [
-            People(f"w{number}", size, self._dice(f"people{number}"), self.referee.ledger, self.sender)
+            People(
+                f"w{number}",
+                size,
+                self._dice(f"people{number}"),
+                self.referee.ledger,
+                self.sender,
+                self._colleagues(number),
+            )
             for number, size in ((n, size_of(self._dice(f"size{n}"))) for n in range(2))
         ][: size_of(self._dice("size0")).workspaces]
 
     def _dice(self, purpose: str) -> random.Random:
         return random.Random(f"{self.seed}:{purpose}")
+
+    def _colleagues(self, number: int) -> random.Random | None:
+        dice = self._dice(f"consult{number}")
+        return dice if self.seed >= ASKING_FROM and dice.random() < 0.8 else None
 
     def _weather(self, who: str, trouble: float) -> Weather:
         dice = self._dice(f"weather:{who}")

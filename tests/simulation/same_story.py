@@ -61,6 +61,8 @@ def _compare_contact(book: ContactBook, contact: Contact) -> None:
     held = {"state": contact.state.value, **{field: getattr(contact, field) for field in _OF_CONTACTS}}
     wrong = {field: (told[field], held[field]) for field in told if told[field] != held[field]}
     require(not wrong, "1", f"{book.id} (should be, is): {wrong}")
+    require(tuple(book.consulted) == contact.consulted, "2", f"{contact.consulted} are asked about {book.id}")
+    require(book.consult_notes == contact.consult_notes, "2", f"{contact.consult_notes} is told about {book.id}")
     require(book.offers == contact.offers, "2", f"{book.id} should be on offer {book.offers}, is {contact.offers}")
     if book.state in ("waiting", "offered", "assigned"):
         require(book.queue_since == contact.queue_since, "5", f"{book.id} is in its queue since {contact.queue_since}")
@@ -73,6 +75,8 @@ def _compare_contact(book: ContactBook, contact: Contact) -> None:
 def _compare_agent(book: AgentBook, agent: Agent) -> None:
     require(book.held == agent.held, "3", f"{book.id} should hold {book.held}, holds {agent.held}")
     require(tuple(book.parked) == agent.parked, "3", f"{book.id} should have parked {book.parked}, has {agent.parked}")
+    asked = tuple(book.consulting)
+    require(asked == agent.consulting, "2", f"{book.id} is asked about {asked}, not {agent.consulting}")
     require(tuple(book.offers) == agent.offers, "2", f"{book.id} should have {book.offers}, has {agent.offers}")
     for fields, invariant in ((_OF_AGENTS, "4"), (_UNTIL, "time")):
         wrong = {f: (getattr(book, f), getattr(agent, f)) for f in fields if getattr(book, f) != getattr(agent, f)}

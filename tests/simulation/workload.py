@@ -28,6 +28,7 @@ from shared.vocabulary import (
     ThreadKey,
     Topic,
 )
+from tests.simulation.colleagues import Colleagues
 from tests.simulation.ledger import OPEN, AgentBook, Ledger, WorkspaceBook
 from tests.simulation.outbox import Outbox
 from tests.simulation.policies import (
@@ -101,7 +102,16 @@ def size_of(dice: random.Random) -> Size:
 class People:
     """Everybody in one workspace."""
 
-    def __init__(self, name: str, size: Size, dice: random.Random, ledger: Ledger, sender: Sender) -> None:
+    def __init__(
+        self,
+        name: str,
+        size: Size,
+        dice: random.Random,
+        ledger: Ledger,
+        sender: Sender,
+        colleagues: random.Random | None = None,
+    ) -> None:
+        """`colleagues`: the dice of those who ask each other and change channels; None where nobody does."""
         self.name = name
         self.size = size
         self.dice = dice
@@ -121,6 +131,7 @@ class People:
         self.adapter = cmd.Actor(role=Role.ADAPTER, id=f"ad-{name}")
         self.supervisor = cmd.Actor(role=Role.SUPERVISOR, id=f"su-{name}")
         self._said: list[cmd.ReceiveMessage] = []
+        self.colleagues = Colleagues(self, colleagues) if colleagues is not None else None
         self.outbox = Outbox(name, self.channels, size.customers, dice)
 
     @property
@@ -136,6 +147,7 @@ class People:
             self._repeatedly(max(5, self.size.messages // 2), self._operator_acts),
             self._repeatedly(40 if self.size.stormy else 0, self._weather_acts),
             self._repeatedly(self.size.outbounds * 3, self._outbound_acts),
+            *(self.colleagues.tasks() if self.colleagues is not None else ()),
         ]
 
     async def _repeatedly(self, times: int, act: Callable[[], Awaitable[None]]) -> None:

@@ -5,7 +5,7 @@
 import { Problem, randomId } from "../lib/api.js";
 import { tab } from "../lib/storage.js";
 import { now, pause } from "../lib/time.js";
-import { askComplete, askRequeue } from "./dialogs.js";
+import { askColleague, askComplete, askHandOver, askRequeue, askWay } from "./dialogs.js";
 import { toast } from "./toasts.js";
 
 const UNDELIVERED = new Set(["queued", "accepted"]);
@@ -21,6 +21,7 @@ export class Actions {
     this.model = model;
     this.api = api;
     this.feed = feed;
+    this.agent = agent;
     this.me = `/v1/agents/${encodeURIComponent(agent)}`;
     this.outboxName = `outbox.${agent}`;
     /** Called when a contact should be shown. @type {(contact: string, focus: boolean) => void} */
@@ -102,6 +103,68 @@ export class Actions {
       await this.feed.refresh();
       this.onDone(contact);
     });
+  }
+
+  // Colleagues ---------------------------------------------------------------------------------------------------
+
+  /** Asks a colleague, who reads along from then on. @param {string} contact */
+  async ask(contact) {
+    const answer = await askColleague();
+    const agent = String(answer?.get("agent") ?? "").trim();
+    if (!agent) return;
+    const note = String(answer?.get("note") ?? "").trim();
+    await this.once(`contact ${contact}`, () =>
+      this.api.post(`${path(contact)}/consult`, { agent, ...(note ? { note } : {}) }),
+    );
+  }
+
+  /** The consult of a colleague ends, or the agent's own. @param {string} contact @param {string} agent */
+  endConsult(contact, agent) {
+    return this.once(`contact ${contact}`, async () => {
+      await this.api.delete(`${path(contact)}/consult/${encodeURIComponent(agent)}`);
+      await this.feed.refresh();
+      if (!this.model.holds(contact)) this.onDone(contact);
+    });
+  }
+
+  /** Leaves a consult that the agent was asked into. @param {string} contact */
+  leaveConsult(contact) {
+    return this.endConsult(contact, this.agent);
+  }
+
+  /** The colleague who was asked takes over. @param {string} contact @param {string} agent */
+  async handOver(contact, agent) {
+    if (!(await askHandOver(agent, Boolean(this.draft(contact))))) return;
+    await this.once(`contact ${contact}`, async () => {
+      await this.api.post(`${path(contact)}/transfer`, { to_agent: agent });
+      this.keepDraft(contact, "");
+      await this.feed.refresh();
+      this.onDone(contact);
+    });
+  }
+
+  /** The agent goes on by another channel: `kind:account`. @param {string} contact @param {string} way */
+  async goOnBy(contact, way) {
+    const [kind, ...account] = way.split(":");
+    if (!(await askWay(kind))) return;
+    await this.once(`contact ${contact}`, () =>
+      this.api.post(`${path(contact)}/transfer`, { to_channel: kind, account: account.join(":") }),
+    );
+  }
+
+  /** Reads once what the agent was told about a contact. @param {string} contact */
+  async ensureNote(contact) {
+    if (this.model.notes.has(contact)) return;
+    this.model.notes.set(contact, "");
+    try {
+      const answer = await this.api.get(`${path(contact)}/consult`);
+      const own = (answer?.items ?? []).find((/** @type {any} */ item) => item.agent === this.agent);
+      if (own?.note) this.model.notes.set(contact, String(own.note));
+      this.model.changed();
+    } catch {
+      // The consult may have ended meanwhile; if not, the next look at it tries again.
+      this.model.notes.delete(contact);
+    }
   }
 
   /** @param {string} presence @param {string | null} [next] */

@@ -27,7 +27,8 @@ export class Assignments {
     reconcile(
       this.list,
       held,
-      (entry) => entry.contact.id,
+      // Whoever goes on by another channel has another badge.
+      (entry) => `${entry.contact.id} ${entry.contact.channel}`,
       (entry) => this.create(entry),
       (element, entry) => this.update(element, entry),
     );

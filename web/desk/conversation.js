@@ -72,6 +72,7 @@ export class Conversation {
     this.stick = true;
     this.transcript = new Transcript(this.actions);
     const parts = (this.parts = {
+      badge: h("span", { class: "talk-badge" }),
       name: h("h1", { dir: "auto" }),
       line: h("p", { class: "hint" }),
       chips: h("div", { class: "chips" }),
@@ -85,6 +86,13 @@ export class Conversation {
         },
         icon("back"),
       ),
+      ask: h(
+        "button",
+        { class: "button", type: "button", on: { click: () => this.actions.ask(contact.id) } },
+        icon("person", 17),
+        h("span", {}, "Ask"),
+      ),
+      colleagues: h("div", { class: "colleagues" }),
       requeue: h(
         "button",
         { class: "button", type: "button", on: { click: () => this.actions.requeue(contact.id) } },
@@ -153,11 +161,12 @@ export class Conversation {
           h(
             "div",
             { class: "talk-who" },
-            h("div", { class: "talk-name" }, channelBadge(contact.channel, 20), parts.name),
+            h("div", { class: "talk-name" }, parts.badge, parts.name),
             parts.line,
           ),
-          h("div", { class: "talk-actions" }, parts.requeue, parts.complete),
+          h("div", { class: "talk-actions" }, parts.ask, parts.requeue, parts.complete),
           parts.chips,
+          parts.colleagues,
         ),
         parts.scroller,
         h("div", { class: "talk-foot" }, parts.latest, parts.ended, parts.composer),
@@ -178,16 +187,29 @@ export class Conversation {
     const held = this.model.holds(contact.id);
     const transcript = this.model.transcripts.get(contact.id);
     say(parts.name, this.model.customerName(contact));
+    if (parts.badge.dataset.channel !== contact.channel) {
+      parts.badge.dataset.channel = contact.channel ?? "";
+      fill(parts.badge, channelBadge(contact.channel, 20));
+    }
     const channel = [channelWord(contact.channel ?? ""), contact.account].filter(Boolean).join(" · ");
     say(parts.line, `${nameWord(contact.queue ?? "")} · ${channel}`);
     fill(parts.chips, chips(contact));
-    parts.requeue.hidden = parts.complete.hidden = !held;
+    parts.ask.hidden = parts.requeue.hidden = parts.complete.hidden = !held;
     const busy = this.model.busy.has(`contact ${contact.id}`);
-    parts.requeue.disabled = parts.complete.disabled = busy;
+    parts.ask.disabled = parts.requeue.disabled = parts.complete.disabled = busy;
+    this.refreshColleagues(contact.id, busy);
     parts.composer.hidden = !held;
     parts.ended.hidden = held;
     const offered = this.model.offers.some((offer) => offer.contact.id === contact.id);
-    say(parts.ended, offered ? "Accept the offer to answer." : "You do not hold this contact any more.");
+    const consult = this.model.consult(contact.id);
+    say(
+      parts.ended,
+      offered
+        ? "Accept the offer to answer."
+        : consult
+          ? `You read along. ${consult.owner} answers the customer.`
+          : "You do not hold this contact any more.",
+    );
     say(
       parts.hint,
       settings.sendWith === "enter" ? "Enter sends, Shift + Enter starts a new line." : "Ctrl + Enter sends.",
@@ -200,7 +222,53 @@ export class Conversation {
     }
     const assignment = this.model.assignments.find((entry) => entry.contact.id === contact.id);
     showFacts(parts.facts, contact, timeOf(assignment?.since));
-    if (held && document.visibilityState === "visible") this.model.markSeen(contact);
+    if ((held || consult) && document.visibilityState === "visible") this.model.markSeen(contact);
+  }
+
+  /**
+   * Whom the agent asked and by which channels they could go on; or who asked the agent, and what.
+   * @param {string} id
+   * @param {boolean} busy
+   */
+  refreshColleagues(id, busy) {
+    const assignment = this.model.assignments.find((entry) => entry.contact.id === id);
+    const consult = this.model.consult(id);
+    if (consult?.note) void this.actions.ensureNote(id);
+    const note = this.model.notes.get(id) ?? "";
+    const state = JSON.stringify([assignment?.consulted, assignment?.ways, consult?.owner, note, busy]);
+    if (this.parts.colleagues.dataset.state === state) return;
+    this.parts.colleagues.dataset.state = state;
+    const button = (/** @type {string} */ words, /** @type {() => void} */ act, /** @type {string} */ name = words) =>
+      h(
+        "button",
+        { class: "button small", type: "button", disabled: busy, "aria-label": name, on: { click: act } },
+        words,
+      );
+    fill(
+      this.parts.colleagues,
+      (assignment?.consulted ?? []).map((agent) =>
+        h(
+          "p",
+          { class: "colleague", "data-agent": agent },
+          icon("person", 15),
+          h("span", { dir: "auto" }, `${agent} reads along`),
+          button("Hand over", () => this.actions.handOver(id, agent), `Hand over to ${agent}`),
+          button("End", () => this.actions.endConsult(id, agent), `End the consult of ${agent}`),
+        ),
+      ),
+      consult &&
+        h(
+          "p",
+          { class: "colleague asked" },
+          icon("person", 15),
+          h("span", { dir: "auto" }, note ? `${consult.owner} asks you: ${note}` : `${consult.owner} asks you`),
+          button("Leave", () => this.actions.leaveConsult(id), "Leave the consult"),
+        ),
+      (assignment?.ways ?? []).map((way) => {
+        const [kind] = way.split(":");
+        return button(`Go on by ${channelWord(kind)}`, () => this.actions.goOnBy(id, way));
+      }),
+    );
   }
 
   /** @param {KeyboardEvent} event @param {string} contact */

@@ -9,6 +9,7 @@ import { tab } from "../lib/storage.js";
 import { now } from "../lib/time.js";
 import { Actions, sentence } from "./actions.js";
 import { Assignments } from "./assignments.js";
+import { Consults } from "./consults.js";
 import { Conversation } from "./conversation.js";
 import { showSettings } from "./dialogs.js";
 import { Feed } from "./feed.js";
@@ -69,6 +70,7 @@ function open(session) {
   const header = new Header(model, actions);
   const offers = new Offers(model, actions);
   const assignments = new Assignments(model, actions, show);
+  const consults = new Consults(model, actions, show);
   const wrapUp = new WrapUp(model, actions, show);
 
   /** @param {string} contact @param {boolean} [focus] */
@@ -114,6 +116,7 @@ function open(session) {
     offers.render();
     conversation.render();
     assignments.render();
+    consults.render();
     title();
     if (!model.saves)
       banner("Nothing can be saved at the moment. Keep this desk open: what you see stays yours, and it goes on by itself.", "bad");
@@ -127,7 +130,7 @@ function open(session) {
   function title() {
     const waiting =
       model.offers.length +
-      model.assignments.filter((entry) => entry.contact.id !== model.open && model.unread(entry.contact) > 0).length;
+      [...model.assignments, ...model.consults].filter((entry) => entry.contact.id !== model.open && model.unread(entry.contact) > 0).length;
     const badge = settings.badge && waiting ? `(${waiting}) ` : "";
     document.title = `${badge}Desk · Switchdesk`;
   }

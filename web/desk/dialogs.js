@@ -3,6 +3,7 @@
  * @module
  */
 import { byId, h } from "../lib/dom.js";
+import { channelWord } from "../lib/words.js";
 import { changeSettings, settings } from "./settings.js";
 
 /**
@@ -85,6 +86,49 @@ export function askRequeue() {
       ),
     ],
     { confirm: "Give back" },
+  );
+}
+
+export function askColleague() {
+  return ask(
+    "Ask a colleague",
+    [
+      h("p", {}, "They can read this conversation until you or they end it. It stays yours, and the customer does not notice."),
+      h(
+        "label",
+        { class: "field" },
+        h("span", {}, "Colleague"),
+        h("input", { name: "agent", required: true, maxlength: 128, autocomplete: "off", autocapitalize: "off", spellcheck: "false" }),
+      ),
+      h(
+        "label",
+        { class: "field" },
+        h("span", {}, "What do you want to know? (optional, the customer never sees it)"),
+        h("textarea", { name: "note", rows: 3, maxlength: 4000 }),
+      ),
+    ],
+    { confirm: "Ask" },
+  );
+}
+
+/** @param {string} agent @param {boolean} unsent whether a draft would be lost */
+export function askHandOver(agent, unsent) {
+  return ask(
+    `Hand this contact over to ${agent}?`,
+    [
+      unsent ? h("p", { class: "notice amber" }, "You have written a reply that is not sent yet.") : "",
+      h("p", {}, "They answer the customer from now on, if they have room for it."),
+    ],
+    { confirm: "Hand over" },
+  );
+}
+
+/** @param {string} kind */
+export function askWay(kind) {
+  return ask(
+    `Go on by ${channelWord(kind)}?`,
+    [h("p", {}, "The contact stays with you. What you write from now on reaches the customer there.")],
+    { confirm: `Go on by ${channelWord(kind)}` },
   );
 }
 

@@ -43,7 +43,13 @@ function redirectChip(contact) {
   const from = last.from;
   return h(
     "span",
-    { class: "chip amber", title: "A rule moved this contact because its channel was not available" },
+    {
+      class: "chip amber",
+      title:
+        last.rule === "transfer"
+          ? "Its agent went on by another channel"
+          : "A rule moved this contact because its channel was not available",
+    },
     icon("redirect", 13),
     from ? `From ${channelWord(from)}` : "Redirected",
   );

@@ -20,11 +20,12 @@ import { tab } from "../lib/storage.js";
  * @property {number} [messages]
  * @property {number} [last_message_seq]
  * @property {string | number} [last_message_at]
- * @property {{from: string, channel: string}[]} [redirects]
+ * @property {{from: string, channel: string, rule?: string}[]} [redirects]
  */
 
 /** @typedef {{id: string, contact: Contact, expires_at: string | number, made_at?: string | number}} Offer */
-/** @typedef {{contact: Contact, since: string | number, parked?: boolean}} Assignment */
+/** @typedef {{contact: Contact, since: string | number, parked?: boolean, consulted?: string[], ways?: string[]}} Assignment */
+/** @typedef {{contact: Contact, owner: string, note?: boolean}} Consult */
 /** @typedef {{key: string, contact: string, text: string, at: number, state: "sending" | "failed" | "sent", problem?: string, id?: string}} Pending */
 
 export class Model {
@@ -44,6 +45,8 @@ export class Model {
     this.summaries = new Map();
     /** @type {Map<string, {messages: any[], signature: string, problem: string | null, loading: boolean}>} */
     this.transcripts = new Map();
+    /** What the agent was told about the contacts of others, by contact. @type {Map<string, string>} */
+    this.notes = new Map();
     /** @type {Pending[]} */
     this.outbox = [];
     /** Names of actions under way: their buttons rest. @type {Set<string>} */
@@ -77,6 +80,16 @@ export class Model {
     return [...(this.work?.assignments ?? [])].sort((a, b) => (timeOf(a.since) ?? 0) - (timeOf(b.since) ?? 0));
   }
 
+  /** @returns {Consult[]} in the order in which they were asked */
+  get consults() {
+    return this.work?.consults ?? [];
+  }
+
+  /** @param {string} id */
+  consult(id) {
+    return this.consults.find((consult) => consult.contact.id === id);
+  }
+
   /** @param {string} id */
   holds(id) {
     return this.assignments.some((assignment) => assignment.contact.id === id);
@@ -104,7 +117,8 @@ export class Model {
   take(work, now) {
     this.work = work;
     const live = new Set();
-    for (const entry of [...this.offers, ...this.assignments]) {
+    for (const id of this.notes.keys()) if (!this.consult(id)) this.notes.delete(id);
+    for (const entry of [...this.offers, ...this.assignments, ...this.consults]) {
       if (entry.contact) this.summaries.set(entry.contact.id, entry.contact);
     }
     for (const offer of this.offers) {

@@ -156,6 +156,11 @@ export class Api {
   put(path, body, options) {
     return this.call("PUT", path, { ...options, body });
   }
+
+  /** @param {string} path @param {Options} [options] */
+  delete(path, options) {
+    return this.call("DELETE", path, options);
+  }
 }
 
 /** @param {string} text @returns {any} */

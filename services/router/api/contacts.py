@@ -53,7 +53,8 @@ async def list_contacts(
     cursor: Cursor = "",
     limit: Limit = 100,
 ) -> Response:
-    """Contacts in order of id; an agent sees those offered or assigned to them. `channel`: a kind or `kind:account`."""
+    """Contacts in order of id; an agent sees those offered or assigned to them, or that they are consulted about.
+    `channel`: a kind or `kind:account`."""
     wanted = {"state": state, "queue": queue, "agent": agent}
 
     def matches(contact: Mapping[str, Any]) -> bool:
@@ -130,11 +131,13 @@ async def abandon(contact: str, call: Annotated[Call, allow(Role.ADAPTER)]) -> R
 
 
 def may_see(call: Call, contact: Mapping[str, Any]) -> bool:
-    """An agent sees what is assigned or offered to them; the other roles see their workspace."""
+    """An agent sees what is assigned or offered to them, and what they are consulted about as long as that lasts; the
+    other roles see their workspace."""
     if not call.is_agent:
         return True
     me = call.caller.id
-    return contact.get("agent") == me or any(offer["agent"] == me for offer in contact.get("offers", ()))
+    shown_to = (*contact.get("offers", ()), *contact.get("participants", ()))
+    return contact.get("agent") == me or any(each["agent"] == me for each in shown_to)
 
 
 async def visible_contact(call: Call, contact: str) -> Mapping[str, Any]:

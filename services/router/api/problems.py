@@ -152,6 +152,22 @@ class NoRoom(Problem):
     status, slug, title = 409, "no-room", "The agent has no room for the contact"
 
 
+class Unreachable(Problem):
+    status, slug, title = 409, "unreachable", "The customer must not be written to there"
+
+
+class ChannelIsDown(Problem):
+    status, slug, title = 409, "channel-down", "This channel is down"
+
+
+class NotThere(Problem):
+    status, slug, title = 409, "not-there", "The agent is not there"
+
+
+class TooManyConsulted(Problem):
+    status, slug, title = 409, "too-many-consulted", "So many colleagues are asked already"
+
+
 class NoWrapUp(Problem):
     status, slug, title = 409, "no-wrap-up", "There is no wrap-up running"
 
@@ -259,6 +275,10 @@ _REFUSALS: dict[str, type[Problem]] = {
     "offer_accepted_by_another": OfferAcceptedByAnother,
     "wrong_state": WrongState,
     "no_room": NoRoom,
+    "unreachable": Unreachable,
+    "channel_down": ChannelIsDown,
+    "not_there": NotThere,
+    "too_many": TooManyConsulted,
     "no_wrap_up": NoWrapUp,
     "already_exists": AlreadyExists,
     "duplicate_key": AlreadyExists,

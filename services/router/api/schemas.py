@@ -179,21 +179,36 @@ class AssignIn(Strict):
 
 
 class TransferIn(Strict):
-    """To a queue or to an agent, one of the two."""
+    """To a queue, to an agent or to another channel, one of the three."""
 
     model_config = example({"to_queue": "disputes"})
 
     to_queue: Name | None = None
     to_agent: Name | None = None
+    to_channel: KindName | None = Field(
+        None, description="The holder keeps the contact and goes on by this kind of channel."
+    )
+    account: Name | None = Field(None, description="Of `to_channel`; the workspace's first account of it if absent.")
     keep_age: bool = Field(default=True, description="False: waiting counts anew from now.")
     exclude_self: bool = Field(default=True, description="The queue does not offer it to who hands it on.")
     reason: Reason = ""
 
     @model_validator(mode="after")
-    def _one_of_the_two(self) -> Self:
-        if (self.to_queue is None) == (self.to_agent is None):
-            raise ValueError("to_queue: name a queue or an agent, one of the two")
+    def _one_of_the_three(self) -> Self:
+        if [self.to_queue, self.to_agent, self.to_channel].count(None) != 2:
+            raise ValueError("to_queue: name a queue, an agent or a channel, one of the three")
+        if self.account is not None and self.to_channel is None:
+            raise ValueError("account: of the channel that to_channel names")
         return self
+
+
+class ConsultIn(Strict):
+    """Whom to ask, and what to tell them: an internal note, which the customer never sees."""
+
+    model_config = example({"agent": "ben", "note": "Is this a case for disputes?"})
+
+    agent: Name
+    note: Text | None = None
 
 
 class PriorityIn(Strict):
@@ -313,6 +328,22 @@ class OfferOut(BaseModel):
     expires_at: str
 
 
+class ParticipantOut(BaseModel):
+    """Who has to do with a contact now: the `owner` holds it, a `consult` may read it."""
+
+    agent: str
+    role: Literal["owner", "consult"]
+
+
+class ConsultOut(BaseModel):
+    """The participants of a contact. `note` is what a colleague was told: to the owner and supervisors all of them, to
+    a colleague their own."""
+
+    contact: str
+    items: list[dict[str, Any]]
+    seq: int
+
+
 class WaitRangeOut(BaseModel):
     """Upper bounds for a wait, rounded up: half of the waits, and nine tenths, stay under them."""
 
@@ -338,6 +369,7 @@ class ContactOut(BaseModel):
         default=False, description="Everybody who is there and able has declined it, and nobody else was asked since."
     )
     agent: str | None = None
+    participants: list[ParticipantOut] = Field(default_factory=list)
     offers: list[OfferOut] = Field(default_factory=list)
     enqueued_at: str | None = None
     state_since: str
@@ -377,6 +409,7 @@ class WorkOut(BaseModel):
     load: Any
     offers: list[dict[str, Any]]
     assignments: list[dict[str, Any]]
+    consults: list[dict[str, Any]] = Field(default_factory=list)
     wrap_up: dict[str, Any] | None
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from services.router.api.access import Call, allow
 from services.router.api.answers import json_answer
 from services.router.api.bodies import json_body
-from services.router.api.contacts import ANSWERS, change
+from services.router.api.contacts import ANSWERS, change, first_account
 from services.router.api.schemas import AgeIn, AssignIn, LimitIn, PendingOut, PriorityIn, TransferIn
 from shared.contracts.commands import (
     AdjustAge,
@@ -40,11 +40,18 @@ async def transfer(
     call: Annotated[Call, allow(Role.AGENT, Role.SUPERVISOR)],
     body: Annotated[TransferIn, json_body(TransferIn)],
 ) -> Response:
-    """Hand an assigned contact on: to a queue, or to an agent who has room for it; without room nothing changes."""
+    """Hand an assigned contact on: to a queue, to an agent who has room for it, or to another channel, where its agent
+    goes on with it. That needs a verified address with consent and room for a contact of that kind; a refusal changes
+    nothing."""
+    account = body.account
+    if body.to_channel is not None and account is None:
+        account = await first_account(call, body.to_channel)
     command = TransferContact(
         contact=ContactId(contact),
         queue=body.to_queue,
         agent=AgentId(body.to_agent) if body.to_agent is not None else None,
+        channel=body.to_channel,
+        account=account,
         exclude_self=body.exclude_self,
         keep_age=body.keep_age,
         reason=body.reason,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.router.engine import (
+    consult,
     conversations,
     fallback,
     hours,
@@ -48,6 +49,8 @@ _DECIDE: dict[type, Callable[[Context, Any], list[ev.Event]]] = {
     cmd.RequeueContact: offers.requeue_contact,
     cmd.AssignContact: supervision.assign_contact,
     cmd.TransferContact: supervision.transfer_contact,
+    cmd.StartConsult: consult.start_consult,
+    cmd.EndConsult: consult.end_consult,
     cmd.PrioritiseContact: supervision.prioritise_contact,
     cmd.AdjustAge: supervision.adjust_age,
     cmd.SetLimit: supervision.set_limit,
@@ -64,13 +67,17 @@ _DECIDE: dict[type, Callable[[Context, Any], list[ev.Event]]] = {
 def decide(ctx: Context, command: cmd.Command) -> list[ev.Event]:
     """The events that a command causes, in order; at least one."""
     try:
-        return _DECIDE[type(command)](ctx, command)
+        return consult.with_ends(ctx, _DECIDE[type(command)](ctx, command))
     except Refused as refused:
         return [refused.event]
 
 
 def decide_due(ctx: Context, timer: Timer) -> list[ev.Event]:
     """The events of a timer that is due."""
+    return consult.with_ends(ctx, _decide_due(ctx, timer))
+
+
+def _decide_due(ctx: Context, timer: Timer) -> list[ev.Event]:
     _, _, _, kind, id = timer
     workspace = ctx.workspace
     if kind in _CONTACT_DUE:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from services.router.engine import queueing, setup
+from services.router.engine.consult import with_ends
 from services.router.engine.context import Context
 from services.router.engine.decide import decide, decide_due
 from services.router.engine.evolve import evolve
@@ -228,7 +229,7 @@ class Engine:
         made: list[ev.Event] = []
         name = ctx.workspace.name
         for agent_id in self.world.touched_agents(name):
-            events = follow_next_presence(ctx.workspace.agents[agent_id])
+            events = with_ends(ctx, follow_next_presence(ctx.workspace.agents[agent_id]))
             if events:
                 evolve(self.world, name, events, ctx.now, seq)
                 made += events

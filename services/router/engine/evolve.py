@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.router.engine import evolve_contacts, evolve_offers, evolve_outbound, evolve_setup, evolve_waiting
+from services.router.engine import (
+    evolve_consult,
+    evolve_contacts,
+    evolve_offers,
+    evolve_outbound,
+    evolve_setup,
+    evolve_waiting,
+)
 from services.router.engine.lines import follow, place_of
 from services.router.engine.state import ANSWER_DAYS, DEDUPE_DAYS, Workspace
 from services.router.engine.truth import Evolve
@@ -108,4 +115,5 @@ _EVOLVE: dict[type, Evolve] = {
     **evolve_outbound.EVOLVE,
     **evolve_waiting.EVOLVE,
     **evolve_offers.EVOLVE,
+    **evolve_consult.EVOLVE,
 }

@@ -145,6 +145,9 @@ def _contact_redirected(world: World, ws: Workspace, event: ev.ContactRedirected
     contact.thread = event.thread
     contact.sender = event.address
     contact.considered = ws.health_version
+    if contact.state is ContactState.ASSIGNED and contact.agent is not None:
+        agent = world.change_agent(ws, contact.agent)
+        agent.held = {held: event.channel if held == event.contact else kind for held, kind in agent.held.items()}
     join_thread(world, ws, event.thread, event.contact)
     _identify(world, ws, contact.customer, event.address)
 

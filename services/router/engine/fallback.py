@@ -35,22 +35,25 @@ def redirect_due(ctx: Context, contact: Contact) -> list[ev.Event]:
     channel = ctx.workspace.channels[contact.channel_name]
     if step is None:
         return [*events, ev.RedirectRefused(contact=contact.id, rule=RULE, refused=refused)]
-    kind, account = step
-    events.append(
-        ev.ContactRedirected(
-            contact=contact.id,
-            from_channel=contact.channel,
-            from_account=contact.account,
-            channel=kind,
-            account=account,
-            thread=ThreadKey(f"r{contact.id}.{len(contact.redirects)}"),
-            address=contact.reach[kind].key,
-            rule=RULE,
-            evidence=channel.evidence,
-            refused=refused,
-        )
+    return [*events, redirected(contact, *step, rule=RULE, evidence=channel.evidence, refused=refused)]
+
+
+def redirected(
+    contact: Contact, kind: str, account: str, *, rule: str, evidence: str, refused: tuple[tuple[str, str], ...] = ()
+) -> ev.ContactRedirected:
+    """The contact goes on by another channel, where its customer can be reached, in a conversation of its own."""
+    return ev.ContactRedirected(
+        contact=contact.id,
+        from_channel=contact.channel,
+        from_account=contact.account,
+        channel=kind,
+        account=account,
+        thread=ThreadKey(f"r{contact.id}.{len(contact.redirects)}"),
+        address=contact.reach[kind].key,
+        rule=rule,
+        evidence=evidence,
+        refused=refused,
     )
-    return events
 
 
 def next_channel(ctx: Context, contact: Contact) -> tuple[tuple[str, str] | None, tuple[tuple[str, str], ...]]:

@@ -77,7 +77,7 @@ class Contact(Record):
     its share. `outbounds`: messages to its customer that are still under way; it is kept for them.
     `promise`: the bounds that were given for its wait, while it waits. `starved`: an age (ms) that it is known to have,
     at which its queue then let it go before others. `exhausted`: all who were there had declined it, and nobody else
-    was asked since.
+    was asked since. `consulted`: whom its holder asked about it.
     """
 
     MUTABLE: ClassVar[tuple[str, ...]] = (
@@ -122,6 +122,8 @@ class Contact(Record):
         "last_message_at",
         "threads",
         "outbounds",
+        "consulted",
+        "consult_notes",
         "promise",
     )
 
@@ -180,6 +182,9 @@ class Contact(Record):
     last_message_at: int | None = None
     threads: tuple[ThreadKey, ...] = ()
     outbounds: tuple[OutboundId, ...] = ()
+    consulted: tuple[AgentId, ...] = ()
+    consult_notes: Mapping[AgentId, str] = field(default_factory=dict)
+    """Of those who are consulted: where what they were told lies."""
     promise: Promise | None = None
     all_offers: list[OfferId] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
@@ -239,6 +244,7 @@ class Agent(Record):
         "wrap_up_contact",
         "idle_since",
         "held",
+        "consulting",
         "offers",
         "missed",
         "presence_since",
@@ -283,6 +289,8 @@ class Agent(Record):
     wrap_up_contact: ContactId | None = None
     idle_since: int = 0
     held: Mapping[ContactId, str] = field(default_factory=dict)
+    consulting: tuple[ContactId, ...] = ()
+    """Contacts of others about which they were asked; they take no room."""
     offers: tuple[OfferId, ...] = ()
     missed: int = 0
     presence_since: int = 0

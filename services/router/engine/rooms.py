@@ -7,6 +7,7 @@ rules of their own about agents form the group `""`; each other queue is a group
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from services.router.engine.policy import QueuePolicy, RoutingPolicy
@@ -69,6 +70,28 @@ class Rooms:
         if not kinds:
             return NO_ROOM
         return Signature(tuple(kinds), self._free_profiles(agent))
+
+    def takes_by(self, agent: Agent, contact: Contact, kind: str) -> bool:
+        """Whether the agent who holds a contact could hold it as one of another kind: as if they gave it back and took
+        it anew, but that they may be away or in wrap-up, because they have it. Parked it takes its share alone, which
+        is the same for all kinds."""
+        queue = self._workspace.policy.queues[contact.queue]
+        member = next((member for member in agent.memberships if member.queue == queue.name), None)
+        if member is not None and member.channels and kind not in member.channels:
+            return False
+        without = replace(
+            agent,
+            held={held: of for held, of in agent.held.items() if held != contact.id},
+            parked=tuple(parked for parked in agent.parked if parked != contact.id),
+        )
+        if not channel_is_on(without, kind):
+            return False
+        if contact.id in agent.parked:
+            return True
+        if not with_capacity(without, (kind,)) or not self.within_limit(without):
+            return False
+        most = self._workspace.queue_limits.get(queue.name, queue.max_per_agent)
+        return most is None or held_of_queue(without, queue.name, self._workspace.contacts) < most
 
     def within_limit(self, agent: Agent) -> bool:
         """Limits of open contacts: the lasting one, and the ramp after signing in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.router.engine.channel_transfer import go_on_by
 from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.records import Agent, Contact
 from shared.contracts import commands as cmd
@@ -29,8 +30,10 @@ def assign_contact(ctx: Context, command: cmd.AssignContact) -> list[ev.Event]:
 def transfer_contact(ctx: Context, command: cmd.TransferContact) -> list[ev.Event]:
     """Hand an assigned contact on. To an agent only if there is room; a refusal changes nothing."""
     contact, agent = ctx.held_contact(command.contact)
-    if (command.queue is None) == (command.agent is None):
-        raise Refused("invalid", "name a queue or an agent, one of the two", "queue")
+    if [command.queue, command.agent, command.channel].count(None) != 2:
+        raise Refused("invalid", "name a queue, an agent or a channel, one of the three", "queue")
+    if command.channel is not None:
+        return go_on_by(ctx, contact, agent, command.channel, command.account or "", command.reason)
     if command.agent is not None:
         target = ctx.agent(command.agent)
         if target.id == agent.id:

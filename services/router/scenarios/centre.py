@@ -159,11 +159,20 @@ class Centre:
                         contact=self._id(action.contact),
                         queue=action.to_queue,
                         agent=AgentId(action.to_agent) if action.to_agent is not None else None,
+                        channel=action.to_channel,
+                        account=self._account_of(action),
                         exclude_self=action.exclude_self,
                         keep_age=action.keep_age,
                     ),
                     _agent(action.agent),
                 )
+            case words.Consult():
+                make = cmd.StartConsult if action.do == "consult" else cmd.EndConsult
+                contact_, colleague = self._id(action.contact), AgentId(action.colleague)
+                return make(contact=contact_, agent=colleague), _agent(action.agent)
+            case words.Lease():
+                lease = cmd.LoseLease if action.do == "lose_desk" else cmd.RegainLease
+                return lease(agent=AgentId(action.agent)), OPERATOR
             case words.SetPriority():
                 return cmd.PrioritiseContact(contact=self._id(action.contact), priority=action.priority), OPERATOR
             case words.AdjustAge():
@@ -239,6 +248,14 @@ class Centre:
         if not accounts or (named is not None and named not in accounts):
             raise words.UnreadableScenarios(f"there is no channel {channel_name(kind, named or 'of any account')!r}")
         return named or accounts[0]
+
+    def _account_of(self, transfer: words.Transfer) -> str | None:
+        """The account of the channel that a transfer goes to; None if it goes elsewhere."""
+        return self._account(transfer.to_channel, transfer.account) if transfer.to_channel is not None else None
+
+    def name_of(self, contact: ContactId) -> str:
+        """What the scenario calls a contact."""
+        return next((name for name, known in self.contacts.items() if known == contact), contact)
 
     def _id(self, name: str) -> ContactId:
         try:

@@ -309,8 +309,22 @@ class Transfer(_Action):
     agent: str
     to_queue: str | None = None
     to_agent: str | None = None
+    to_channel: str | None = None
+    account: str | None = None
     exclude_self: bool = False
     keep_age: bool = False
+
+
+class Consult(_Action):
+    do: Literal["consult", "end_consult"]
+    contact: str
+    agent: str
+    colleague: str
+
+
+class Lease(_Action):
+    do: Literal["lose_desk", "regain_desk"]
+    agent: str
 
 
 class SetPriority(_Action):
@@ -376,6 +390,8 @@ Action = Annotated[
     | Assign
     | ContactActive
     | Transfer
+    | Consult
+    | Lease
     | SetPriority
     | AdjustAge
     | SetLimit
@@ -405,6 +421,8 @@ class Expectation(_Strict):
     channel: str | None = None
     offered_to: list[str] | None = None
     assigned_to: str | None = None
+    consulted: list[str] | None = None
+    consulting: list[str] | None = None
     not_offered_to: list[str] | None = None
     position: int | None = None
     exhausted: bool | None = None
@@ -413,7 +431,7 @@ class Expectation(_Strict):
     open: int | None = None
     refused: bool | None = None
 
-    @field_validator("offered_to", "not_offered_to", "attempts", "notices", mode="before")
+    @field_validator("offered_to", "not_offered_to", "attempts", "notices", "consulted", "consulting", mode="before")
     @classmethod
     def _one_name_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value

@@ -107,6 +107,7 @@ def _agent_facts(centre: Centre, name: str) -> dict[str, Any]:
     return {
         "presence": agent.presence,
         "open": sum(1 for held in agent.held if contacts[held].agent == agent.id),
+        "consulting": [centre.name_of(contact) for contact in agent.consulting],
     }
 
 
@@ -128,6 +129,7 @@ def _contact_facts(centre: Centre, contact: Contact) -> dict[str, Any]:
         "channel": contact.channel,
         "offered_to": sorted(offers[offer].agent for offer in contact.offers),
         "assigned_to": contact.agent if contact.state is ContactState.ASSIGNED else None,
+        "consulted": list(contact.consulted),
         "position": _position(centre, contact),
         "exhausted": contact.exhausted,
         "notices": centre.notices.get(contact.id, []),

@@ -87,9 +87,7 @@ def _kinds_of(scenario: words.Scenario) -> set[str]:
         skips = [step.skip_if for each in flow.filters for step in each.steps]
         kinds.update(skip.channel_down for skip in skips if skip is not None and skip.channel_down is not None)
     for action in scenario.timeline:
-        kind = getattr(action, "channel", None)
-        if kind is not None:
-            kinds.add(kind)
+        kinds.update(kind for name in ("channel", "to_channel") if (kind := getattr(action, name, None)) is not None)
         if isinstance(action, words.Send):
             kinds.update(step.channel for step in action.route)
         if isinstance(action, words.Arrive):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.router.chain import Entry
+from services.router.engine.channel_transfer import RULE as TRANSFER
 from services.router.engine.policy import spoken
 from services.router.engine.records import UNIT
 from services.router.twin.day import EMAIL, Agent, Arrival, Config, Day, UnreadableDay
@@ -111,7 +112,8 @@ class Book:
                 self._requests[event.contact] = _Request(event, event.age_from, event.channel, event.language)
             case ev.MessageReceived(language=str()):
                 self._requests[event.contact].language = event.language or ""
-            case ev.ContactRedirected():
+            case ev.ContactRedirected(rule=rule) if rule != TRANSFER:
+                # Who was answered already came by the channel that they waited on.
                 self._requests[event.contact].channel = event.channel
             case ev.OfferAccepted() | ev.ContactAssigned():
                 self._held(event.contact, event.agent, at)

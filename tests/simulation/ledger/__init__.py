@@ -9,8 +9,8 @@ the rule makes is not its business: that is asked of `tests/oracle`.
 - `gates.py`: what a queue, a contact and an agent must be like for an offer to be allowed.
 - `standing.py`: what must go on being so as long as an offer stands.
 - `due.py`: what is due when.
-- `arrivals.py`, `waiting.py`, `endings.py`, `offers.py`, `outbound.py`, `desks.py`, `centre.py`: the events, by what
-  they are about.
+- `arrivals.py`, `waiting.py`, `endings.py`, `offers.py`, `consults.py`, `outbound.py`, `desks.py`, `centre.py`: the
+  events, by what they are about.
 - `ledger.py`: all of them together.
 """
 

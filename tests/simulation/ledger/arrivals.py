@@ -5,6 +5,7 @@ from __future__ import annotations
 from shared.contracts import events as ev
 from tests.simulation.ledger import outbound
 from tests.simulation.ledger.books import OPEN, Arrival, Booking, ContactBook, Instant, WorkspaceBook
+from tests.simulation.ledger.room import why_not_by
 from tests.simulation.ledger.violation import require
 
 DAY = 86_400_000
@@ -114,15 +115,19 @@ def delivery_reported(ws: WorkspaceBook, event: ev.DeliveryReported, now: Instan
 
 
 def redirected(ws: WorkspaceBook, event: ev.ContactRedirected, now: Instant) -> None:
-    contact = ws.contact_in(event.contact, "waiting")
+    by_hand = event.rule == "transfer"
+    contact = ws.contact_in(event.contact, "assigned" if by_hand else "waiting")
     left = f"{event.from_channel}:{event.from_account}"
     target = f"{event.channel}:{event.account}"
     require(left == contact.channel_name, "6", f"{contact.id} leaves {left}, but is on {contact.channel_name}")
-    require(ws.is_down(left), "6", f"{contact.id} leaves {left}, which is not down")
-    require(target == ws.way_out(contact), "6", f"{contact.id} goes to {target}, not to {ws.way_out(contact)}")
     if not contact.episode:
         contact.episode = [left]
-    require(target not in contact.episode, "6", f"{contact.id} comes to {target} again: {contact.episode}")
+    if by_hand:
+        _taken_along(ws, contact, event, now)
+    else:
+        require(ws.is_down(left), "6", f"{contact.id} leaves {left}, which is not down")
+        require(target == ws.way_out(contact), "6", f"{contact.id} goes to {target}, not to {ws.way_out(contact)}")
+        require(target not in contact.episode, "6", f"{contact.id} comes to {target} again: {contact.episode}")
     contact.episode.append(target)
     contact.hops.append((left, target))
     reach = contact.reach[event.channel]
@@ -132,6 +137,22 @@ def redirected(ws: WorkspaceBook, event: ev.ContactRedirected, now: Instant) -> 
     contact.thread = event.thread
     contact.sender = event.address
     ws.threads.setdefault(event.thread, set()).add(contact.id)
+
+
+def _taken_along(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactRedirected, now: Instant) -> None:
+    """By its agent, who keeps it: the customer agreed, the channel works, and the agent has room for that kind."""
+    mine = now.role != "agent" or now.actor == f"agent:{contact.agent}"
+    require(mine, "2", f"{now.actor} takes the contact of {contact.agent} to another channel")
+    target = f"{event.channel}:{event.account}"
+    works = target in ws.channels and not ws.is_down(target) and target != contact.channel_name
+    require(works, "6", f"{contact.id} is taken from {contact.channel_name} to {target}")
+    reach = contact.reach.get(event.channel)
+    may = reach is not None and reach.verified and reach.consent
+    require(may, "6", f"{contact.id} is taken to {target}, where its customer must not be written to")
+    agent = ws.agents[contact.agent or ""]
+    why = why_not_by(ws, contact, agent, event.channel, now.at)
+    require(why is None, "3", f"{contact.id} is taken to {target} by {agent.id}, who {why}")
+    agent.held[contact.id] = event.channel
 
 
 def redirect_refused(ws: WorkspaceBook, event: ev.RedirectRefused, now: Instant) -> None:

@@ -75,9 +75,12 @@ class ContactBook:
     """Whether anybody was offered it since it entered its queue."""
     excluded: str | None = None
     overflowed: tuple[str, ...] = ()
+    consulted: dict[str, str] = field(default_factory=dict)
+    """Whom its holder asked about it, and who held it then."""
+    consult_notes: dict[str, str] = field(default_factory=dict)
     hops: list[tuple[str, str]] = field(default_factory=list)
     episode: list[str] = field(default_factory=list)
-    """The channels that rules moved the contact away from or to since the customer last chose one."""
+    """The channels that the contact was moved away from or to since the customer last chose one."""
 
     @property
     def channel_name(self) -> str:
@@ -146,6 +149,7 @@ class AgentBook:
     missed_in: dict[str, int] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     parked: list[str] = field(default_factory=list)
+    consulting: list[str] = field(default_factory=list)
     offers: list[str] = field(default_factory=list)
     assigned: dict[str, list[int]] = field(default_factory=dict)
     """By queue, when the agent got a contact of it: all of them, whatever the engine has let go."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.contracts import events as ev
-from tests.simulation.ledger import arrivals, centre, desks, endings, offers, outbound, waiting
+from tests.simulation.ledger import arrivals, centre, consults, desks, endings, offers, outbound, waiting
 from tests.simulation.ledger.books import Booking, Instant, WorkspaceBook
 from tests.simulation.ledger.violation import Violation, require
 
@@ -16,6 +16,7 @@ _BOOK: Booking = {
     **offers.BOOK,
     **endings.BOOK,
     **outbound.BOOK,
+    **consults.BOOK,
 }
 
 
@@ -51,6 +52,7 @@ class Ledger:
             arrivals.arrived(ws)
             ws.hurried = None
             outbound.decided(ws)
+            consults.decided(ws)
 
     def _resumed(self, event: ev.Resumed) -> None:
         require(event.gap > 0, "time", f"resumed after {event.gap} ms")

@@ -41,6 +41,35 @@ def _own_bounds(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: i
     return None
 
 
+def why_not_by(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, kind: str, at: int) -> str | None:
+    """Why the agent who holds a contact could not hold it as one of this kind; None if they could. Everything else that
+    they hold is counted as it is."""
+    member = agent.memberships.get(contact.queue)
+    handled = (agent.channels, member.channels if member is not None else ())
+    if any(kinds and kind not in kinds for kinds in handled) or not agent.switch.get(kind, True):
+        return f"does not handle {kind}"
+    others = {held: of for held, of in agent.held.items() if held != contact.id}
+    if any(kind not in agent.while_on.get(of, (kind,)) for of in others.values()):
+        return f"handles no {kind} beside {sorted(others.values())}"
+    if contact.id in agent.parked:
+        return None
+    working = {held: of for held, of in others.items() if held not in agent.parked}
+    places = [*working.values(), *(of for of, _ in agent.wrap_up_slots.values())]
+    load = sum(agent.weights.get(of, 1000) for of in places) + agent.parked_credit * len(agent.parked)
+    if agent.total is not None and load + agent.weights.get(kind, 1000) > agent.total:
+        return f"has a load of {load} of {agent.total} beside it"
+    if kind in agent.per_channel and places.count(kind) >= agent.per_channel[kind]:
+        return f"has {agent.per_channel[kind]} of {kind} beside it"
+    own = agent.max_contacts or (ws.policy.get("max_per_agent") if ws.agent_limit is None else ws.agent_limit[0])
+    limit = ws.queue_limits.get(contact.queue, ws.queues[contact.queue]["max_per_agent"])
+    of_queue = sum(1 for held in working if ws.contacts[held].queue == contact.queue)
+    eased = ramp_limit(ws, agent, at)
+    for most, count in ((own, len(working)), (limit, of_queue), (eased, len(working))):
+        if most is not None and count >= most:
+            return f"has {count} contacts of {most} beside it"
+    return None
+
+
 def ramp_limit(ws: WorkspaceBook, agent: AgentBook, at: int) -> int | None:
     """The most contacts so soon after signing in; None when that is long ago."""
     if agent.signed_in_at is None:

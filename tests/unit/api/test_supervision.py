@@ -19,6 +19,7 @@ from shared.contracts.commands import (
 )
 from shared.vocabulary import AgentId, ContactId
 from tests.unit.api.conftest import World
+from tests.unit.api.standin import refuse
 
 C1 = ContactId("c-ana")
 BEN = AgentId("ben")
@@ -37,6 +38,12 @@ BEN = AgentId("ben")
             "transfer",
             {"to_agent": "ben", "keep_age": False, "exclude_self": False},
             TransferContact(contact=C1, agent=BEN, keep_age=False, exclude_self=False),
+        ),
+        ("transfer", {"to_channel": "email"}, TransferContact(contact=C1, channel="email", account="support")),
+        (
+            "transfer",
+            {"to_channel": "email", "account": "sales"},
+            TransferContact(contact=C1, channel="email", account="sales"),
         ),
         ("park", None, SetContactActive(contact=C1, active=False)),
         ("resume", None, SetContactActive(contact=C1, active=True)),
@@ -74,6 +81,8 @@ async def test_limits_are_of_an_agent_a_queue_or_everybody(api: World, body: dic
     [
         ("contacts/c-ana/transfer", {}, "to_queue"),
         ("contacts/c-ana/transfer", {"to_queue": "a", "to_agent": "b"}, "to_queue"),
+        ("contacts/c-ana/transfer", {"to_queue": "a", "to_channel": "email"}, "to_queue"),
+        ("contacts/c-ana/transfer", {"to_queue": "a", "account": "b"}, "account"),
         ("contacts/c-ana/priority", {"priority": 5000}, "priority"),
         ("contacts/c-ana/age", {"add_s": "long"}, "add_s"),
         ("contacts/c-ana/assign", {}, "agent"),
@@ -85,6 +94,24 @@ async def test_what_makes_no_sense_is_refused_by_name(api: World, path: str, bod
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == field
     assert api.router.seen == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "slug"),
+    [
+        ("unreachable", 409, "unreachable"),
+        ("channel_down", 409, "channel-down"),
+        ("no_room", 409, "no-room"),
+        ("unknown_channel", 422, "invalid"),
+    ],
+)
+async def test_a_channel_that_is_refused_says_why(api: World, reason: str, status: int, slug: str) -> None:
+    api.router.scripts[TransferContact] = lambda record: refuse(reason, field="channel")
+
+    answer = await api.client.post("/v1/contacts/c-ana/transfer", json={"to_channel": "email"}, headers=api.as_("ana"))
+
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}")
+    assert answer.json()["reason"] == reason
 
 
 async def test_a_profile_may_say_more_of_a_queue_than_its_name(api: World) -> None:

@@ -54,6 +54,8 @@ def busy() -> Centre:
     centre.do(contact("later", channel="chat", at_s=9_000), by=SUPERVISOR)
     centre.write("down", channel="email", queue="cards", skills={"cards": 5})
     centre.down("email")
+    ask = cmd.StartConsult(contact=centre.id_of("assigned"), agent=centre.agent("cem").id, note_ref="n:1")
+    centre.do(ask, by=acting("ana"))
     centre.do(presence("ana", then="away", channels={"email": False}), by=acting("ana"))
     centre.do(cmd.LoseLease(agent=centre.agent("ben").id))
     states = {each.state for each in centre.ws.contacts.values()}

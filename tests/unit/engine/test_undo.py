@@ -265,6 +265,30 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
         )
     ]
     * 2,
+    *[
+        step(
+            lambda c, n, a, make: (
+                make(contact=ContactId(some([x.id for x in c.ws.contacts.values() if x.agent], n, "c")), agent=a),
+                SUPERVISOR,
+            ),
+            n=pick,
+            a=who.map(AgentId),
+            make=st.sampled_from([cmd.StartConsult, cmd.StartConsult, cmd.EndConsult, cmd.TransferContact]),
+        )
+    ]
+    * 2,
+    step(
+        lambda c, n, k: (
+            cmd.TransferContact(
+                contact=ContactId(some([x.id for x in c.ws.contacts.values() if x.agent], n, "c")),
+                channel=k,
+                account=account_of(k),
+            ),
+            SUPERVISOR,
+        ),
+        n=pick,
+        k=kind,
+    ),
     step(lambda c, n: (cmd.LeaveThread(thread=ThreadKey(some(c.ws.threads, n, "t"))), ADAPTER), n=pick),
     step(
         lambda c, a, lease: (lease(agent=AgentId(a)), ADAPTER),
