@@ -11,9 +11,10 @@ from tests.oracle.moment import Moment, is_member, membership
 
 
 def everybody_declined(moment: Moment, contact: Contact) -> bool:
-    """Whether that is so now. Not where nobody is there, nor of contacts that are offered to nobody for other reasons,
-    nor while the preferred agents have their time and others will have theirs."""
-    if contact.state is not ContactState.WAITING or not _could_be_offered(moment, contact):
+    """Whether that is so now: at least one has, and whoever else is there handed it on. Not where nobody is there, nor
+    of contacts that are offered to nobody for other reasons, nor while the preferred agents have their time and others
+    will have theirs."""
+    if contact.state is not ContactState.WAITING or not contact.declines or not _could_be_offered(moment, contact):
         return False
     rule = moment.queue_of(contact).preferred
     if asks.waits_for_preferred(moment, contact) and not rule.hold:
