@@ -55,11 +55,7 @@ def _index(index: Index) -> dict[str, Any]:
 
 
 def _free(known: CapabilityClass) -> dict[Any, list[list[Any]]]:
-    return {
-        signature: [list(agents) for agents in sets.values()]
-        for signature, sets in sorted(known.free.items())
-        if any(sets.values())
-    }
+    return {signature: [list(agents) for agents in sets] for signature, sets in sorted(known.free.items()) if any(sets)}
 
 
 def _first_difference(live: Any, anew: Any, path: str) -> str:

@@ -22,9 +22,10 @@ Head = tuple[Score, str, int]
 """(score, agent, class number): lower is better."""
 Item = tuple[object, ...]
 """An agent as a set holds them: their score in a chain, then their id."""
-FreeSets = dict[Chain, OrderedSet[Item]]
-Want = tuple[tuple[int, int], Order, int, Demand]
-"""((agent's priority of the queue, rank of the queue), order of the first contact, requirement's number, demand)."""
+FreeSets = tuple[OrderedSet[Item], ...]
+"""The free agents of one signature, once for each chain of the index, in its order of chains."""
+Want = tuple[tuple[int, int], Order, int]
+"""((agent's priority of the queue, rank of the queue), order of the first contact, requirement's number)."""
 
 
 _Entry = tuple[Score, str, int, Item]
@@ -42,6 +43,7 @@ class Requirement:
         "by_deadline",
         "by_number",
         "chain",
+        "chain_at",
         "costed",
         "demand",
         "excluded",
@@ -54,7 +56,10 @@ class Requirement:
         "waiting",
     )
 
-    def __init__(self, number: int, demand: Demand, queue: QueuePolicy, group: str, chain: Chain) -> None:
+    def __init__(
+        self, number: int, demand: Demand, queue: QueuePolicy, group: str, chain: Chain, chain_at: int
+    ) -> None:
+        """`chain_at`: the chain's place among all of the index. `number`: no other requirement of it has or had it."""
         self.number = number
         self.demand = demand
         self.queue = queue
@@ -62,6 +67,7 @@ class Requirement:
         self.of_class = tuple(strategy if by_class(strategy) else None for strategy in queue.chain)
         """The strategies of the chain that a class scores as a whole, each in its place."""
         self.chain = chain
+        self.chain_at = chain_at
         self.costed = queue.chain.index("slo") if "slo" in queue.chain else None
         """The place in the chain where a class adds what it costs by how well it can serve."""
         self.order_kind: OrderKind = order_kind(queue)
@@ -165,12 +171,13 @@ class CapabilityClass:
         self.queues = frozenset(agent.queues)
         self.memberships: Mapping[str, Membership] = {m.queue: m for m in agent.memberships}
         self.channels = frozenset(agent.channels)
-        self.requirements: dict[Demand, Requirement] = {}
+        self.requirements: dict[int, Requirement] = {}
+        """Those that these agents may serve, by number."""
         self.wants: dict[OrderKind, list[Want]] = {}
-        self.dated: dict[Demand, Requirement] = {}
+        self.dated: dict[int, Requirement] = {}
         """Those of `requirements` with contacts by deadlines that wait, and perhaps some where nobody does any more."""
-        self.fits: dict[Demand, float] = {}
-        """By demand, how fast these agents serve it."""
+        self.fits: dict[int, float] = {}
+        """By number of a requirement, how fast these agents serve it."""
         self.free: dict[Signature, FreeSets] = {}
         self.by_kind: dict[Kind, list[Signature]] = {}
 
@@ -209,11 +216,21 @@ class CapabilityClass:
                 return place
         return None
 
-    def sets_for(self, signature: Signature, chains: Iterable[Chain]) -> FreeSets:
-        """The sets of agents with exactly this signature."""
+    def relate(self, requirement: Requirement) -> None:
+        """These agents may serve it."""
+        requirement.by_number[self.number] = self
+        self.requirements[requirement.number] = requirement
+
+    def forget(self, numbers: set[int]) -> None:
+        """Requirements that are registered no more."""
+        self.requirements = {number: r for number, r in self.requirements.items() if number not in numbers}
+        self.fits = {number: fit for number, fit in self.fits.items() if number not in numbers}
+
+    def sets_for(self, signature: Signature, chains: int) -> FreeSets:
+        """The sets of agents with exactly this signature, one for each of so many chains."""
         sets = self.free.get(signature)
         if sets is None:
-            sets = self.free[signature] = {chain: OrderedSet() for chain in chains}
+            sets = self.free[signature] = tuple([OrderedSet() for _ in range(chains)])
             for kind in signature.kinds:
                 self.by_kind.setdefault(kind, []).append(signature)
         return sets
@@ -223,13 +240,13 @@ class CapabilityClass:
         return [
             signature
             for signature in self.by_kind.get(requirement.kind, ())
-            if self.free[signature][requirement.chain] and requirement.fits(signature)
+            if self.free[signature][requirement.chain_at] and requirement.fits(signature)
         ]
 
     def someone_free(self, requirement: Requirement) -> bool:
         """Whether any agent of the class could be offered one of these contacts."""
         return any(
-            self.free[signature][requirement.chain] and requirement.fits(signature)
+            self.free[signature][requirement.chain_at] and requirement.fits(signature)
             for signature in self.by_kind.get(requirement.kind, ())
         )
 
@@ -238,7 +255,7 @@ class CapabilityClass:
     def offer_want(self, requirement: Requirement) -> None:
         """A requirement of this class may have a better first contact than before."""
         if requirement.by_deadline:
-            self.dated[requirement.demand] = requirement
+            self.dated[requirement.number] = requirement
             return
         wants = self.wants.setdefault(requirement.order_kind, [])
         heappush(wants, self._want(requirement))
@@ -251,7 +268,7 @@ class CapabilityClass:
         self.dated = {}
         for requirement in self.requirements.values():
             if requirement.waiting and requirement.by_deadline:
-                self.dated[requirement.demand] = requirement
+                self.dated[requirement.number] = requirement
             elif requirement.waiting:
                 self.wants.setdefault(requirement.order_kind, []).append(self._want(requirement))
         for wants in self.wants.values():
@@ -264,25 +281,25 @@ class CapabilityClass:
     def dated_wants(self) -> list[Requirement]:
         """The requirements by deadlines that this class may serve and somebody waits under."""
         gone = [
-            demand
-            for demand, requirement in self.dated.items()
-            if not requirement.waiting or self.requirements.get(demand) is not requirement
+            number
+            for number, requirement in self.dated.items()
+            if not requirement.waiting or number not in self.requirements
         ]
-        for demand in gone:
-            del self.dated[demand]
+        for number in gone:
+            del self.dated[number]
         return list(self.dated.values())
 
     def fitness(self, requirement: Requirement) -> float:
         """How fast these agents serve a requirement of a queue by deadlines or costs (0-1]."""
-        known = self.fits.get(requirement.demand)
+        known = self.fits.get(requirement.number)
         if known is None:
             rule = requirement.queue.slo
             assert rule is not None, f"{requirement.queue.name} has no deadlines"
-            known = self.fits[requirement.demand] = fitness(rule, requirement.demand, self.languages, self.skills)
+            known = self.fits[requirement.number] = fitness(rule, requirement.demand, self.languages, self.skills)
         return known
 
     def _want(self, requirement: Requirement) -> Want:
-        return (self.rank(requirement), requirement.waiting.first(), requirement.number, requirement.demand)
+        return (self.rank(requirement), requirement.waiting.first(), requirement.number)
 
     def best_wants(
         self, first_for: Callable[[Requirement], Order | None]
@@ -303,7 +320,7 @@ class CapabilityClass:
         taken: list[Want] = []
         while wants and (best is None or wants[0][:2] < best):
             want = wants[0]
-            requirement = self.requirements.get(want[3])
+            requirement = self.requirements.get(want[2])
             if requirement is None or not requirement.waiting or (taken and want in taken):
                 heappop(wants)
                 continue
@@ -324,7 +341,7 @@ class CapabilityClass:
         """The best free agent of the class for a requirement, as a set holds them."""
         best: Item | None = None
         for signature in self.by_kind.get(requirement.kind, ()):
-            agents = self.free[signature][requirement.chain]
+            agents = self.free[signature][requirement.chain_at]
             if agents and (best is None or agents.first() < best) and requirement.fits(signature):
                 best = agents.first()
         return best

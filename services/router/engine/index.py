@@ -113,7 +113,7 @@ class Index:
         """By queue the delays (ms) that its agents have, and how many have each."""
         self._delays_of: dict[AgentId, tuple[tuple[str, int], ...]] = {}
         self._improved: dict[AgentId, None] = {}
-        self._asked: dict[Demand, Requirement] = {}
+        self._asked: dict[int, Requirement] = {}
         self._contacts: dict[ContactId, _ContactPlace] = {}
         self._agents: dict[AgentId, _AgentPlace] = {}
         self._due = DueTimers(workspace, timers)
@@ -121,8 +121,8 @@ class Index:
         self.spare = Spare(workspace)
         self._reserves = policy.slo.reserve is not None and any(q.by_deadline for q in policy.queues.values())
         """Whether room is kept free before contacts that can wait."""
-        self._can_wait: dict[Demand, Requirement] = {}
-        """Requirements that wait for room to spare, with contacts."""
+        self._can_wait: dict[int, Requirement] = {}
+        """Requirements, by number, that wait for room to spare, with contacts."""
         self._review: Timer | None = None
         self._class_of: dict[AgentId, tuple[tuple[object, ...], CapabilityClass]] = {}
         for agent in workspace.agents.values():
@@ -164,7 +164,7 @@ class Index:
         self._taking_in = False
         for requirement, orders in waiting.values():
             requirement.waiting.add_all(orders)
-            self._asked[requirement.demand] = requirement
+            self._asked[requirement.number] = requirement
             self._note_who_can_wait(requirement)
             if requirement.demand.only is not None:
                 self._name(requirement.demand.only, 1)
@@ -276,7 +276,9 @@ class Index:
     def _made(self, demand: Demand) -> Requirement:
         queue = self.workspace.policy.queues[demand.queue]
         self._made_so_far += 1
-        return Requirement(self._made_so_far, demand, queue, self.rooms.group(queue.name), self._chain_of[queue.name])
+        chain = self._chain_of[queue.name]
+        group = self.rooms.group(queue.name)
+        return Requirement(self._made_so_far, demand, queue, group, chain, self._chains.index(chain))
 
     def _waits_for(self, contact: Contact) -> tuple[str, ...] | None:
         """The preferred agents that the contact waits for; None if it waits for nobody in particular, and where the
@@ -343,11 +345,12 @@ class Index:
         """Messages may name any skills, so requirements nobody waits under must not pile up."""
         self._by_asks.clear()
         idle = {key for key, requirement in self.requirements.items() if not requirement.waiting}
+        numbers = {self.requirements[key].number for key in idle}
         self.requirements = {key: r for key, r in self.requirements.items() if key not in idle}
         for name, known in self.of_queue.items():
             self.of_queue[name] = {key: r for key, r in known.items() if key not in idle}
         for each in self.classes.values():
-            each.requirements = {key: r for key, r in each.requirements.items() if key not in idle}
+            each.forget(numbers)
         # Those that are left have somebody waiting: looked through again only when there are twice as many.
         self._forget_at = 2 * len(self.requirements)
 
@@ -360,8 +363,7 @@ class Index:
     def _relate(self, known: CapabilityClass, requirement: Requirement) -> None:
         reason = known.why_not(self.effective(requirement.demand))
         if reason is None:
-            requirement.by_number[known.number] = known
-            known.requirements[requirement.demand] = requirement
+            known.relate(requirement)
         else:
             requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
 
@@ -450,7 +452,7 @@ class Index:
         if place.requirement is not None and place.order is not None:
             place.requirement.waiting.remove(place.order)
             if place.requirement.demand.spare and not place.requirement.waiting:
-                del self._can_wait[place.requirement.demand]
+                del self._can_wait[place.requirement.number]
                 self._sync_review()
         if place.timer is not None:
             self.timers.remove(place.timer)
@@ -472,7 +474,7 @@ class Index:
             requirement.waiting.add(order)
             self._note_who_can_wait(requirement)
             if requirement.waiting.first() == order:
-                self._asked[requirement.demand] = requirement
+                self._asked[requirement.number] = requirement
         if place.timer is not None:
             self.timers.add(place.timer)
         if place.channel is not None:
@@ -491,8 +493,8 @@ class Index:
         self._count(place, contact_id, 1)
 
     def _note_who_can_wait(self, requirement: Requirement) -> None:
-        if requirement.demand.spare and requirement.demand not in self._can_wait:
-            self._can_wait[requirement.demand] = requirement
+        if requirement.demand.spare and requirement.number not in self._can_wait:
+            self._can_wait[requirement.number] = requirement
             self._sync_review()
 
     def _sync_review(self) -> None:
@@ -671,15 +673,14 @@ class Index:
             return
         if old is not None:
             sets = old.known.free[old.signature]
-            for chain, item in zip(self._chains, old.items, strict=True):
-                sets[chain].remove(item)
+            for agents, item in zip(sets, old.items, strict=True):
+                agents.remove(item)
         if new is None:
             self._agents.pop(agent_id, None)
             return
         self._agents[agent_id] = new
-        sets = new.known.sets_for(new.signature, self._chains)
-        for chain, item in zip(self._chains, new.items, strict=True):
-            sets[chain].add(item)
+        for agents, item in zip(new.known.sets_for(new.signature, len(self._chains)), new.items, strict=True):
+            agents.add(item)
         moved = old is None or old.known is not new.known or old.signature != new.signature
         if moved or self._leads_more(old, new):
             self._improved[agent_id] = None
@@ -692,8 +693,8 @@ class Index:
         missed a better head; worse ones are mended when they come to the top."""
         sets = new.known.free[new.signature]
         return old is not None and any(
-            item < before and sets[chain].first() == item
-            for chain, item, before in zip(self._chains, new.items, old.items, strict=True)
+            item < before and agents.first() == item
+            for agents, item, before in zip(sets, new.items, old.items, strict=True)
         )
 
     def settle_heads(self) -> None:
@@ -703,10 +704,9 @@ class Index:
             place = self._agents.get(agent_id)
             if place is None:
                 continue
-            items = dict(zip(self._chains, place.items, strict=True))
             for requirement in place.known.requirements.values():
                 if requirement.fits(place.signature):
-                    requirement.offer_head(place.known, items[requirement.chain])
+                    requirement.offer_head(place.known, place.items[requirement.chain_at])
         self._improved.clear()
 
     def settle_wants(self) -> None:
@@ -731,7 +731,7 @@ class Index:
             if requirement.demand.tier is None:
                 continue
             for known in requirement.by_number.values():
-                known.requirements.pop(requirement.demand, None)
+                known.requirements.pop(requirement.number, None)
             requirement.by_number.clear()
             self._relate_all(requirement)
             if requirement.waiting:

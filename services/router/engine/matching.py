@@ -99,7 +99,7 @@ class _Bests:
     def add(self, known: CapabilityClass) -> None:
         """Note the bests of the groups of a class, as they are now."""
         for signature, sets in list(known.free.items()):
-            if any(sets.values()):
+            if any(sets):
                 best = best_of(self._index, known, signature, self._now)
                 if best is not None:
                     self._note(known, signature, *best)
@@ -176,7 +176,7 @@ def _by_groups(
 
 def _look_at(index: Index, bests: _Bests, contacts: Iterable[Contact], classes: dict[int, CapabilityClass]) -> None:
     """Note the bests of fresh classes, and of those that could serve a fresh contact (they are added)."""
-    for requirement in {r.demand: r for r in map(index.requirement_of, contacts)}.values():
+    for requirement in {r.number: r for r in map(index.requirement_of, contacts)}.values():
         for known in requirement.classes:
             if known.number not in classes and known.someone_free(requirement):
                 classes[known.number] = known
@@ -224,7 +224,7 @@ def _any_spared(index: Index, known: CapabilityClass, signature: Signature, requ
     if not requirement.demand.spare:
         return True
     agents, kind = index.workspace.agents, requirement.demand.kind
-    weights = {agents[AgentId(str(item[-1]))].weight(kind) for item in known.free[signature][requirement.chain]}
+    weights = {agents[AgentId(str(item[-1]))].weight(kind) for item in known.free[signature][requirement.chain_at]}
     return any(index.spare.of_class(known, weight, now) for weight in weights)
 
 
@@ -275,7 +275,7 @@ def _willing(
     may_bar, spare = _may_bar(contact), requirement.demand.spare
     best: Ranked | None = None
     for signature in among:
-        for item in known.free[signature][requirement.chain]:
+        for item in known.free[signature][requirement.chain_at]:
             agent = AgentId(str(item[-1]))
             if may_bar and index.bars(contact, agent):
                 continue
