@@ -55,7 +55,10 @@ def _index(index: Index) -> dict[str, Any]:
 
 
 def _free(known: CapabilityClass) -> dict[Any, list[list[Any]]]:
-    return {signature: [list(agents) for agents in sets] for signature, sets in sorted(known.free.items()) if any(sets)}
+    return {
+        (tuple(sorted(signature.kinds)), tuple(sorted(signature.profiles))): [list(agents) for agents in sets]
+        for signature, sets in known.free.items()
+    }
 
 
 def _first_difference(live: Any, anew: Any, path: str) -> str:

@@ -52,6 +52,7 @@ class Requirement:
         "number",
         "of_class",
         "order_kind",
+        "profiles",
         "queue",
         "waiting",
     )
@@ -64,6 +65,8 @@ class Requirement:
         self.demand = demand
         self.queue = queue
         self.kind: Kind = (f"!{group}" if "capacity" in demand.bypass else group, demand.kind)
+        self.profiles = frozenset() if "capacity" in demand.bypass else frozenset(demand.profiles)
+        """Those in which an agent needs room."""
         self.of_class = tuple(strategy if by_class(strategy) else None for strategy in queue.chain)
         """The strategies of the chain that a class scores as a whole, each in its place."""
         self.chain = chain
@@ -86,8 +89,7 @@ class Requirement:
 
     def fits(self, signature: Signature) -> bool:
         """Whether there is room for one of these contacts."""
-        profiles = () if "capacity" in self.demand.bypass else self.demand.profiles
-        return self.kind in signature.kinds and (not profiles or set(profiles) <= set(signature.profiles))
+        return self.kind in signature.kinds and self.profiles <= signature.profiles
 
     def offer_head(self, known: CapabilityClass, item: Item) -> None:
         """A class of this requirement may have a better best agent than before, this one."""
@@ -143,8 +145,8 @@ class Requirement:
 class CapabilityClass:
     """Agents whom no rule can tell apart but by what they hold and did, and who of them is free for what.
 
-    `free` has, for each signature of its agents, an ordered set for each chain; `by_kind` lists, for a kind, the
-    signatures that have room for it. `wants` mirrors `Requirement.heads`, apart for each kind of order.
+    `free` has, for each signature with somebody, an ordered set for each chain; `by_kind` has the same sets by the
+    kinds that there is room for. `wants` mirrors `Requirement.heads`, apart for each kind of order.
     """
 
     __slots__ = (
@@ -179,7 +181,7 @@ class CapabilityClass:
         self.fits: dict[int, float] = {}
         """By number of a requirement, how fast these agents serve it."""
         self.free: dict[Signature, FreeSets] = {}
-        self.by_kind: dict[Kind, list[Signature]] = {}
+        self.by_kind: dict[Kind, dict[Signature, FreeSets]] = {}
 
     def membership(self, queue: str) -> Membership:
         """What holds for these agents in a queue."""
@@ -226,29 +228,41 @@ class CapabilityClass:
         self.requirements = {number: r for number, r in self.requirements.items() if number not in numbers}
         self.fits = {number: fit for number, fit in self.fits.items() if number not in numbers}
 
-    def sets_for(self, signature: Signature, chains: int) -> FreeSets:
-        """The sets of agents with exactly this signature, one for each of so many chains."""
+    def add(self, signature: Signature, items: tuple[Item, ...]) -> None:
+        """An agent is free, with their item for each chain."""
         sets = self.free.get(signature)
         if sets is None:
-            sets = self.free[signature] = tuple([OrderedSet() for _ in range(chains)])
+            sets = self.free[signature] = tuple([OrderedSet() for _ in items])
             for kind in signature.kinds:
-                self.by_kind.setdefault(kind, []).append(signature)
-        return sets
+                self.by_kind.setdefault(kind, {})[signature] = sets
+        for agents, item in zip(sets, items, strict=True):
+            agents.add(item)
+
+    def remove(self, signature: Signature, items: tuple[Item, ...]) -> None:
+        """An agent is not free any more as they were."""
+        sets = self.free[signature]
+        for agents, item in zip(sets, items, strict=True):
+            agents.remove(item)
+        if not sets[0]:
+            del self.free[signature]
+            for kind in signature.kinds:
+                del self.by_kind[kind][signature]
+
+    def agents(self, signature: Signature, requirement: Requirement) -> Iterable[Item]:
+        """Who is free with this signature, best first for the requirement."""
+        sets = self.free.get(signature)
+        return sets[requirement.chain_at] if sets is not None else ()
 
     def rooms_for(self, requirement: Requirement) -> list[Signature]:
         """The signatures with somebody free for one of these contacts."""
-        return [
-            signature
-            for signature in self.by_kind.get(requirement.kind, ())
-            if self.free[signature][requirement.chain_at] and requirement.fits(signature)
-        ]
+        return [s for s in self.by_kind.get(requirement.kind, ()) if not requirement.profiles or requirement.fits(s)]
 
     def someone_free(self, requirement: Requirement) -> bool:
         """Whether any agent of the class could be offered one of these contacts."""
-        return any(
-            self.free[signature][requirement.chain_at] and requirement.fits(signature)
-            for signature in self.by_kind.get(requirement.kind, ())
-        )
+        rooms = self.by_kind.get(requirement.kind)
+        if not rooms:
+            return False
+        return not requirement.profiles or any(map(requirement.fits, rooms))
 
     # Contacts that the class could be offered
 
@@ -340,10 +354,10 @@ class CapabilityClass:
     def best_item(self, requirement: Requirement) -> Item | None:
         """The best free agent of the class for a requirement, as a set holds them."""
         best: Item | None = None
-        for signature in self.by_kind.get(requirement.kind, ()):
-            agents = self.free[signature][requirement.chain_at]
-            if agents and (best is None or agents.first() < best) and requirement.fits(signature):
-                best = agents.first()
+        for signature, sets in self.by_kind.get(requirement.kind, _NOBODY).items():
+            first = sets[requirement.chain_at].first()
+            if (best is None or first < best) and (not requirement.profiles or requirement.fits(signature)):
+                best = first
         return best
 
     def head(self, requirement: Requirement, item: Item) -> Head:
@@ -370,3 +384,4 @@ class CapabilityClass:
 
 
 _PLAIN = Membership(queue="")
+_NOBODY: Mapping[Signature, FreeSets] = {}

@@ -667,21 +667,18 @@ class Index:
         if agent is not None:
             signature = self.rooms.of(agent)
             if signature is not NO_ROOM:
-                items = tuple((*agent_score(agent, chain), agent_id) for chain in self._chains)
+                items = tuple([(*agent_score(agent, chain), agent_id) for chain in self._chains])
                 new = _AgentPlace(self.class_of(agent), signature, items)
         if old == new:
             return
         if old is not None:
-            sets = old.known.free[old.signature]
-            for agents, item in zip(sets, old.items, strict=True):
-                agents.remove(item)
+            old.known.remove(old.signature, old.items)
         if new is None:
             self._agents.pop(agent_id, None)
             return
         self._agents[agent_id] = new
-        for agents, item in zip(new.known.sets_for(new.signature, len(self._chains)), new.items, strict=True):
-            agents.add(item)
-        moved = old is None or old.known is not new.known or old.signature != new.signature
+        new.known.add(new.signature, new.items)
+        moved = old is None or old.known is not new.known or old.signature is not new.signature
         if moved or self._leads_more(old, new):
             self._improved[agent_id] = None
         # With less room than before nobody can be paired who could not be before.

@@ -91,29 +91,29 @@ class _Bests:
     def __init__(self, index: Index, now: int) -> None:
         self._index = index
         self._now = now
-        self._heaps: dict[OrderKind, list[tuple[Order, int, Signature]]] = {}
-        self._newest: dict[tuple[int, Signature], Order] = {}
-        self._whose: dict[str, dict[tuple[int, Signature], CapabilityClass]] = {}
+        self._heaps: dict[OrderKind, list[tuple[Order, tuple[int, int]]]] = {}
+        """With each order the numbers of class and signature."""
+        self._newest: dict[tuple[int, int], Order] = {}
+        self._whose: dict[str, dict[tuple[int, int], Group]] = {}
         """By contact, the groups whose best it is. Where deadlines order, it stands at another place for each."""
 
     def add(self, known: CapabilityClass) -> None:
         """Note the bests of the groups of a class, as they are now."""
-        for signature, sets in list(known.free.items()):
-            if any(sets):
-                best = best_of(self._index, known, signature, self._now)
-                if best is not None:
-                    self._note(known, signature, *best)
+        for signature in known.free:
+            best = best_of(self._index, known, signature, self._now)
+            if best is not None:
+                self._note(known, signature, *best)
 
     def _note(self, known: CapabilityClass, signature: Signature, order: Order, kind: OrderKind) -> None:
-        group = (known.number, signature)
+        group = (known.number, signature.number)
         before = self._newest.get(group)
         if before == order:
             return
         if before is not None:
             del self._whose[str(before[-1])][group]
         self._newest[group] = order
-        self._whose.setdefault(str(order[-1]), {})[group] = known
-        heapq.heappush(self._heaps.setdefault(kind, []), (order, known.number, signature))
+        self._whose.setdefault(str(order[-1]), {})[group] = (known, signature)
+        heapq.heappush(self._heaps.setdefault(kind, []), (order, group))
 
     def take(self) -> tuple[Order, list[Group]] | None:
         """The best-ordered best, and all groups whose best it is. Across kinds of order the longest waiting counts."""
@@ -122,14 +122,13 @@ class _Bests:
             return None
         heap = tops[0] if len(tops) == 1 else min(tops, key=lambda each: _age(self._index, each[0][0]))
         order = heap[0][0]
-        groups: list[Group] = []
-        for (number, signature), known in self._whose.pop(str(order[-1])).items():
-            del self._newest[number, signature]
-            groups.append((known, signature))
-        return order, groups
+        groups = self._whose.pop(str(order[-1]))
+        for numbers in groups:
+            del self._newest[numbers]
+        return order, list(groups.values())
 
-    def _first(self, heap: list[tuple[Order, int, Signature]]) -> Order | None:
-        while heap and self._newest.get((heap[0][1], heap[0][2])) != heap[0][0]:
+    def _first(self, heap: list[tuple[Order, tuple[int, int]]]) -> Order | None:
+        while heap and self._newest.get(heap[0][1]) != heap[0][0]:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
@@ -224,7 +223,7 @@ def _any_spared(index: Index, known: CapabilityClass, signature: Signature, requ
     if not requirement.demand.spare:
         return True
     agents, kind = index.workspace.agents, requirement.demand.kind
-    weights = {agents[AgentId(str(item[-1]))].weight(kind) for item in known.free[signature][requirement.chain_at]}
+    weights = {agents[AgentId(str(item[-1]))].weight(kind) for item in known.agents(signature, requirement)}
     return any(index.spare.of_class(known, weight, now) for weight in weights)
 
 
@@ -275,7 +274,7 @@ def _willing(
     may_bar, spare = _may_bar(contact), requirement.demand.spare
     best: Ranked | None = None
     for signature in among:
-        for item in known.free[signature][requirement.chain_at]:
+        for item in known.agents(signature, requirement):
             agent = AgentId(str(item[-1]))
             if may_bar and index.bars(contact, agent):
                 continue
