@@ -52,6 +52,7 @@ class Requirement:
         "number",
         "of_class",
         "order_kind",
+        "plain",
         "profiles",
         "queue",
         "waiting",
@@ -73,6 +74,9 @@ class Requirement:
         self.chain_at = chain_at
         self.costed = queue.chain.index("slo") if "slo" in queue.chain else None
         """The place in the chain where a class adds what it costs by how well it can serve."""
+        ranked = demand.ranked and demand.only is not None
+        self.plain = not any(self.of_class) and not demand.also and not ranked
+        """Nothing but that cost and the tier comes to an agent's own score."""
         self.order_kind: OrderKind = order_kind(queue)
         self.by_deadline = self.order_kind == BY_DEADLINE
         self.waiting: OrderedSet[Order] = OrderedSet()
@@ -153,6 +157,7 @@ class CapabilityClass:
         "agent",
         "by_kind",
         "channels",
+        "costs",
         "dated",
         "fits",
         "free",
@@ -180,6 +185,8 @@ class CapabilityClass:
         """Those of `requirements` with contacts by deadlines that wait, and perhaps some where nobody does any more."""
         self.fits: dict[int, float] = {}
         """By number of a requirement, how fast these agents serve it."""
+        self.costs: dict[int, float] = {}
+        """What that costs."""
         self.free: dict[Signature, FreeSets] = {}
         self.by_kind: dict[Kind, dict[Signature, FreeSets]] = {}
 
@@ -227,6 +234,7 @@ class CapabilityClass:
         """Requirements that are registered no more."""
         self.requirements = {number: r for number, r in self.requirements.items() if number not in numbers}
         self.fits = {number: fit for number, fit in self.fits.items() if number not in numbers}
+        self.costs = {number: cost for number, cost in self.costs.items() if number not in numbers}
 
     def add(self, signature: Signature, items: tuple[Item, ...]) -> None:
         """An agent is free, with their item for each chain."""
@@ -312,6 +320,13 @@ class CapabilityClass:
             known = self.fits[requirement.number] = fitness(rule, requirement.demand, self.languages, self.skills)
         return known
 
+    def cost(self, requirement: Requirement) -> float:
+        """What these agents cost for a requirement by how well they serve it."""
+        known = self.costs.get(requirement.number)
+        if known is None:
+            known = self.costs[requirement.number] = fit_cost(self.fitness(requirement))
+        return known
+
     def _want(self, requirement: Requirement) -> Want:
         return (self.rank(requirement), requirement.waiting.first(), requirement.number)
 
@@ -365,15 +380,19 @@ class CapabilityClass:
         demand = requirement.demand
         tier = max(self.membership(demand.queue).tier, demand.raised)
         score: Score = item[:-1]  # type: ignore[assignment]  # all but the id, which is last, are numbers
+        at = requirement.costed
+        if requirement.plain:
+            if at is not None:
+                score = (*score[:at], score[at] + self.cost(requirement), *score[at + 1 :])
+            return ((tier, *score), str(item[-1]), self.number)
         if any(requirement.of_class):
             measured = iter(score)
             score = tuple(
                 next(measured) if strategy is None else class_score(strategy, demand, self.languages, self.skills)
                 for strategy in requirement.of_class
             )
-        if requirement.costed is not None:
-            at = requirement.costed
-            score = (*score[:at], score[at] + fit_cost(self.fitness(requirement)), *score[at + 1 :])
+        if at is not None:
+            score = (*score[:at], score[at] + self.cost(requirement), *score[at + 1 :])
         if demand.also:
             # Whoever speaks an earlier language of the chain is asked first, inside a tier.
             score = (self.speaks(demand) or 0, *score)

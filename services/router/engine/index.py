@@ -257,6 +257,12 @@ class Index:
             self._by_asks[asks] = requirement
         return requirement
 
+    def waits_under(self, contact: Contact) -> Requirement:
+        """The requirement of a contact that waits, as it was brought in step last."""
+        place = self._contacts[contact.id]
+        assert place.requirement is not None, f"{contact.id} does not wait to be offered"
+        return place.requirement
+
     def _requirement_of(self, contact: Contact) -> Requirement:
         demand = self._demand_of(contact, self._waits_for(contact))
         requirement = self.requirements.get(demand)
@@ -330,7 +336,7 @@ class Index:
     def overtakes(self, contact: Contact) -> bool:
         """Whether the contact is one that can wait and others wait for room to spare already: whoever can be spared for
         it may have been to be spared for them first, which no event told."""
-        requirement = self.requirement_of(contact)
+        requirement = self.waits_under(contact)
         return requirement.demand.spare and (len(self._can_wait) > 1 or len(requirement.waiting) > 1)
 
     def _register(self, requirement: Requirement) -> Requirement:
@@ -678,32 +684,30 @@ class Index:
             return
         self._agents[agent_id] = new
         new.known.add(new.signature, new.items)
-        moved = old is None or old.known is not new.known or old.signature is not new.signature
-        if moved or self._leads_more(old, new):
-            self._improved[agent_id] = None
         # With less room than before nobody can be paired who could not be before.
         if old is None or old.known is not new.known or not new.signature.is_within(old.signature):
             self.fresh_classes[new.known.number] = new.known
-
-    def _leads_more(self, old: _AgentPlace | None, new: _AgentPlace) -> bool:
-        """Whether the agent is now the best of a set and was not as good there before: only then may a requirement have
-        missed a better head; worse ones are mended when they come to the top."""
-        sets = new.known.free[new.signature]
-        return old is not None and any(
-            item < before and agents.first() == item
-            for agents, item, before in zip(sets, new.items, old.items, strict=True)
-        )
+            self._improved[agent_id] = None
+        elif any(map(operator.lt, new.items, old.items)):
+            self._improved[agent_id] = None
 
     def settle_heads(self) -> None:
-        """Tell the requirements of agents who are free and better than before, by whom their class may have a better
-        head now. Done after a routing pass, because most agents that become free are taken again in the same one."""
+        """Tell the requirements of agents who are free and have more room or a better score than before, by whom their
+        class may have a better head now; heads that got worse are mended when they come to the top. Done after a
+        routing pass, because most agents that become free are taken again in the same one."""
         for agent_id in self._improved:
             place = self._agents.get(agent_id)
             if place is None:
                 continue
-            for requirement in place.known.requirements.values():
-                if requirement.fits(place.signature):
-                    requirement.offer_head(place.known, place.items[requirement.chain_at])
+            known, signature, items = place
+            # Whoever is not the first of those with the same room is behind somebody whom all have been told of.
+            leads = [agents.first() == item for agents, item in zip(known.free[signature], items, strict=True)]
+            if not any(leads):
+                continue
+            for requirement in known.requirements.values():
+                at = requirement.chain_at
+                if leads[at] and requirement.fits(signature):
+                    requirement.offer_head(known, items[at])
         self._improved.clear()
 
     def settle_wants(self) -> None:

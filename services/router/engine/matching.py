@@ -66,7 +66,7 @@ def _arrived(index: Index, contact: Contact, now: int) -> Iterator[Match]:
     """One fresh contact and nobody fresh: whoever is free has no other contact to prefer. It may go to several, as long
     as these pairs make nobody else fresh."""
     index.settle_heads()
-    requirement = index.requirement_of(contact)
+    requirement = index.waits_under(contact)
     if contact.queue in index.held_back:
         return
     room = requirement.queue.max_offers
@@ -147,7 +147,7 @@ def _by_groups(
     while (taken := bests.take()) is not None:
         order, groups = taken
         contact = index.workspace.contacts[ContactId(str(order[-1]))]
-        requirement = index.requirement_of(contact)
+        requirement = index.waits_under(contact)
         ranked = sorted(
             best
             for known, signature in groups
@@ -175,7 +175,7 @@ def _by_groups(
 
 def _look_at(index: Index, bests: _Bests, contacts: Iterable[Contact], classes: dict[int, CapabilityClass]) -> None:
     """Note the bests of fresh classes, and of those that could serve a fresh contact (they are added)."""
-    for requirement in {r.number: r for r in map(index.requirement_of, contacts)}.values():
+    for requirement in {r.number: r for r in map(index.waits_under, contacts)}.values():
         for known in requirement.classes:
             if known.number not in classes and known.someone_free(requirement):
                 classes[known.number] = known
@@ -186,6 +186,8 @@ def _look_at(index: Index, bests: _Bests, contacts: Iterable[Contact], classes: 
 def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int) -> tuple[Order, OrderKind] | None:
     """The contact that a group's agents should get first: lowest (priority of the queue, rank, order), if there is one;
     across kinds of order, of equal priority and rank the longest waiting."""
+    if not known.wants and not known.dated:
+        return None
 
     def first_for(requirement: Requirement) -> Order | None:
         if requirement.queue.name in index.held_back or not requirement.fits(signature):
