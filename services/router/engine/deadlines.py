@@ -62,24 +62,32 @@ class Spare:
         self._workspace = workspace
         self.free: dict[str, int] = {}
         """By language, of all who take offers, in thousandths of a unit."""
-        self._of: dict[AgentId, tuple[Mapping[str, int], int]] = {}
+        self._of: dict[AgentId, tuple[Mapping[str, int], tuple[str, ...], int]] = {}
+        """By agent who takes offers: their languages as they are told and as they are asked for, and their room."""
 
     def sync(self, agent_id: AgentId, agent: Agent | None) -> None:
         """Bring the sums in step with one agent's facts."""
-        new = (agent.languages, free_room(agent)) if agent is not None and agent.takes_offers else None
         old = self._of.get(agent_id)
-        if old == new:
-            return
-        if old is not None:
-            self._add(old[0], -old[1])
-        if new is None:
-            del self._of[agent_id]
+        new = None
+        if agent is not None and agent.takes_offers:
+            languages = agent.languages
+            # Values of records are replaced, never changed inside: the same object says the same.
+            asked = old[1] if old is not None and old[0] is languages else tuple(spoken(languages))
+            new = (languages, asked, free_room(agent))
+        if old is not None and new is not None and old[1] is new[1]:
+            self._add(new[1], new[2] - old[2])
         else:
+            if old is not None:
+                self._add(old[1], -old[2])
+            if new is not None:
+                self._add(new[1], new[2])
+        if new is not None:
             self._of[agent_id] = new
-            self._add(*new)
+        elif old is not None:
+            del self._of[agent_id]
 
-    def _add(self, languages: Mapping[str, int], room: int) -> None:
-        for language in spoken(languages):
+    def _add(self, languages: tuple[str, ...], room: int) -> None:
+        for language in languages if room else ():
             free = self.free.get(language, 0) + room
             if free:
                 self.free[language] = free

@@ -23,7 +23,7 @@ from services.router.engine.ordered import OrderedSet
 from services.router.engine.outbound_timers import OutboundTimers
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, towards_queues
-from services.router.engine.staffing import QueueCounts, Staffing, Turned
+from services.router.engine.staffing import NOTHING, QueueCounts, Staffing, Turned
 from services.router.engine.state import Workspace
 from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, leaves_unstaffed, timer
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
@@ -579,11 +579,19 @@ class Index:
     def class_of(self, agent: Agent) -> CapabilityClass:
         """The agent's capability class, registered."""
         named = agent.id in self._named
-        abilities = (agent.languages, agent.skills, agent.queues, agent.channels, agent.memberships, named)
         known = self._class_of.get(agent.id)
         # Values of records are replaced, never changed inside: the same objects are the same abilities.
-        if known is not None and all(map(operator.is_, known[0], abilities)):
-            return known[1]
+        if known is not None:
+            languages, skills, queues, channels, memberships, was_named = known[0]
+            if (
+                languages is agent.languages
+                and skills is agent.skills
+                and queues is agent.queues
+                and channels is agent.channels
+                and memberships is agent.memberships
+                and was_named is named
+            ):
+                return known[1]
         key = (
             tuple(sorted(agent.languages.items())),
             tuple(sorted(agent.skills.items())),
@@ -599,25 +607,31 @@ class Index:
             for requirement in self.requirements.values():
                 self._relate(capability, requirement)
             capability.rebuild_wants()
+        abilities = (agent.languages, agent.skills, agent.queues, agent.channels, agent.memberships, named)
         self._class_of[agent.id] = (abilities, capability)
         return capability
 
     def sync_agent(self, agent_id: AgentId) -> None:
         """Bring free sets, timers and staffing of one agent in step with their facts."""
         agent = self.workspace.agents.get(agent_id)
-        self._sync_positions(agent_id, agent)
-        self._sync_bound(agent_id, agent)
+        if agent is None or agent.memberships or self._positions.get(agent_id):
+            self._sync_positions(agent_id, agent)
+        if agent is None or agent.queue_presence or agent.queue_wrap_up or self._bound.get(agent_id):
+            self._sync_bound(agent_id, agent)
         if self.outgrown:
             return
         if agent is None or agent.memberships or agent_id in self._delays_of:
             self._sync_delays(agent_id, agent)
-        self._follow_staff(self._staffing.sync(agent_id, agent))
+        turned = self._staffing.sync(agent_id, agent)
+        if turned is not NOTHING:
+            self._follow_staff(turned)
         self._sync_free(agent_id, agent)
         if self._reserves:
             self.spare.sync(agent_id, agent)
         self._due.sync_agent(agent_id, agent)
-        for contact_id in list(self._watching.get(agent_id, ())):
-            self.sync_contact(contact_id)
+        if agent_id in self._watching:
+            for contact_id in list(self._watching[agent_id]):
+                self.sync_contact(contact_id)
 
     def sync_offer(self, offer_id: OfferId) -> None:
         """Bring the timer of one offer in step with its facts."""
