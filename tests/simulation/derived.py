@@ -50,7 +50,7 @@ def _index(index: Index) -> dict[str, Any]:
             for name, counts in sorted(index.queues.items())
             if name in index.workspace.policy.queues or counts.waiting or counts.offered or counts.assigned
         },
-        "pending_on": {name: list(pending) for name, pending in sorted(index.pending_on.items()) if pending},
+        "pending_on": {name: sorted(pending) for name, pending in sorted(index.pending_on.items()) if pending},
     }
 
 

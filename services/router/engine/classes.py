@@ -39,7 +39,6 @@ class Requirement:
     """
 
     __slots__ = (
-        "_tops",
         "by_deadline",
         "by_number",
         "chain",
@@ -55,6 +54,7 @@ class Requirement:
         "plain",
         "profiles",
         "queue",
+        "tops",
         "waiting",
     )
 
@@ -83,7 +83,7 @@ class Requirement:
         self.by_number: dict[int, CapabilityClass] = {}
         self.excluded: dict[str, int] = {}
         self.heads: list[_Entry] = []
-        self._tops: dict[int, Item] = {}
+        self.tops: dict[int, Item] = {}
         """By class number, the least item among its entries in `heads`."""
 
     @property
@@ -96,22 +96,19 @@ class Requirement:
         return self.kind in signature.kinds and self.profiles <= signature.profiles
 
     def offer_head(self, known: CapabilityClass, item: Item) -> None:
-        """A class of this requirement may have a better best agent than before, this one."""
-        best = self._tops.get(known.number)
-        if best is not None and best <= item:
-            return
-        self._tops[known.number] = item
+        """A class of this requirement has a better best agent than before, this one."""
+        self.tops[known.number] = item
         heappush(self.heads, (*known.head(self, item), item))
         if len(self.heads) > 4 * len(self.by_number) + 64:
             self.rebuild_heads()
 
     def rebuild_heads(self) -> None:
         """One true entry for each class, nothing stale."""
-        self.heads, self._tops = [], {}
+        self.heads, self.tops = [], {}
         for known in self.by_number.values():
             item = known.best_item(self)
             if item is not None:
-                self._tops[known.number] = item
+                self.tops[known.number] = item
                 self.heads.append((*known.head(self, item), item))
         heapify(self.heads)
 
@@ -128,12 +125,12 @@ class Requirement:
             item = known.best_item(self) if known is not None else None
             if known is None or item is None:
                 heappop(heads)
-                self._tops.pop(number, None)
+                self.tops.pop(number, None)
             elif number in seen:
                 heappop(heads)
             elif item != entry[3]:
                 heapreplace(heads, (*known.head(self, item), item))
-                self._tops[number] = item
+                self.tops[number] = item
             else:
                 seen.add(number)
                 taken.append(heappop(heads))
@@ -302,14 +299,11 @@ class CapabilityClass:
 
     def dated_wants(self) -> list[Requirement]:
         """The requirements by deadlines that this class may serve and somebody waits under."""
-        gone = [
-            number
-            for number, requirement in self.dated.items()
-            if not requirement.waiting or number not in self.requirements
-        ]
-        for number in gone:
-            del self.dated[number]
-        return list(self.dated.values())
+        known = self.requirements
+        wanted = [r for number, r in self.dated.items() if r.waiting.size and number in known]
+        if len(wanted) < len(self.dated):
+            self.dated = {requirement.number: requirement for requirement in wanted}
+        return wanted
 
     def fitness(self, requirement: Requirement) -> float:
         """How fast these agents serve a requirement of a queue by deadlines or costs (0-1]."""
@@ -365,6 +359,20 @@ class CapabilityClass:
         return best
 
     # Agents that a requirement could get
+
+    def tell_heads(self, signature: Signature, items: tuple[Item, ...]) -> None:
+        """An agent with this signature is better than before, by whom requirements may have a better head."""
+        # Whoever is not the first of those with the same room is behind somebody whom all have been told of.
+        leads = [agents.first() == item for agents, item in zip(self.free[signature], items, strict=True)]
+        if not any(leads):
+            return
+        kinds, number = signature.kinds, self.number
+        for requirement in self.requirements.values():
+            at = requirement.chain_at
+            if leads[at] and requirement.kind in kinds and (not requirement.profiles or requirement.fits(signature)):
+                best = requirement.tops.get(number)
+                if best is None or items[at] < best:
+                    requirement.offer_head(self, items[at])
 
     def best_item(self, requirement: Requirement) -> Item | None:
         """The best free agent of the class for a requirement, as a set holds them."""

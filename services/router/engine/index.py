@@ -81,7 +81,8 @@ class Index:
         self.closed = {name for name, queue in policy.queues.items() if queue.hours is not None} - self._open_queues()
         self.held_back = self.closed | (workspace.frozen & policy.queues.keys())
         """Queues of which nothing is offered now: closed ones and frozen ones."""
-        self.pending_on: dict[str, OrderedSet[tuple[str]]] = {}
+        self.pending_on: dict[str, dict[ContactId, None]] = {}
+        """By channel the contacts that wait there."""
         self.fresh_contacts: dict[ContactId, None] = {}
         self.fresh_classes: dict[int, CapabilityClass] = {}
         self.cut = False
@@ -139,7 +140,6 @@ class Index:
     def _take_in(self, contacts: Iterable[Contact]) -> None:
         """All contacts at once: as `sync_contact` one by one, in a fraction of the time."""
         waiting: dict[int, tuple[Requirement, list[Order]]] = {}
-        pending: dict[str, list[tuple[str]]] = {}
         ages: dict[str, list[tuple[int, str]]] = {}
         timers: list[Timer] = []
         rest: list[ContactId] = []
@@ -156,7 +156,7 @@ class Index:
             if place.timer is not None:
                 timers.append(place.timer)
             if place.channel is not None:
-                pending.setdefault(place.channel, []).append((contact.id,))
+                self.pending_on.setdefault(place.channel, {})[contact.id] = None
             if place.leaves:
                 self._leaving.setdefault(place.queue, {})[contact.id] = None
             if self._tally(place, 1):
@@ -168,9 +168,6 @@ class Index:
             self._note_who_can_wait(requirement)
             if requirement.demand.only is not None:
                 self._name(requirement.demand.only, 1)
-        for channel, ids in pending.items():
-            self.pending_on[channel] = OrderedSet()
-            self.pending_on[channel].add_all(ids)
         for queue, each in ages.items():
             self.queues[queue].pending.add_all(each)
         self.timers.add_all(timers)
@@ -408,7 +405,10 @@ class Index:
                 self.fresh_contacts[contact_id] = None
         else:
             self.fresh_contacts.pop(contact_id, None)
-        self._settle_names(old.requirement if old else None, new.requirement if new else None)
+        was = old.requirement if old is not None else None
+        now = new.requirement if new is not None else None
+        if was is not now:
+            self._settle_names(was, now)
 
     def has_place(self, contact_id: ContactId) -> bool:
         """Whether a queue, a timer or a channel's recovery will lead on with this contact."""
@@ -419,6 +419,7 @@ class Index:
 
     def _contact_place(self, contact: Contact) -> _ContactPlace:
         requirement: Requirement | None = None
+        order: Order | None = None
         channel: str | None = None
         watched: tuple[AgentId, ...] = ()
         decliners: tuple[AgentId, ...] = ()
@@ -431,6 +432,7 @@ class Index:
             wants_more = len(contact.offers) < queue.max_offers and contact.retry_at is None
             if not down and wants_more and not is_excluded(queue, contact):
                 requirement = self.requirement_of(contact)
+                order = order_of(queue, contact)
             if queue.preferred.skip_if_unavailable:
                 watched = tuple(AgentId(name) for name in preference_of(queue, contact))
             if queue.decline.reset_on_login:
@@ -439,19 +441,19 @@ class Index:
         leaves = contact.flow is not None and leaves_unstaffed(self.workspace, contact)
         leaves_now = leaves and not self.queues[contact.queue].somebody_there
         due = contact_timer(self.workspace, contact, down=down, delays=delays, leaves=leaves_now)
-        order = order_of(requirement.queue, contact) if requirement is not None else None
+        barred = (contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers)
         return _ContactPlace(
-            requirement=requirement,
-            order=order,
-            timer=due,
-            channel=channel,
-            queue=contact.queue,
-            age_from=contact.age_from,
-            state=contact.state,
-            watched=watched,
-            decliners=decliners,
-            barred=(contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers),
-            leaves=leaves,
+            requirement,
+            order,
+            due,
+            channel,
+            contact.queue,
+            contact.age_from,
+            contact.state,
+            watched,
+            decliners,
+            leaves,
+            barred,
         )
 
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
@@ -463,7 +465,7 @@ class Index:
         if place.timer is not None:
             self.timers.remove(place.timer)
         if place.channel is not None:
-            self.pending_on[place.channel].remove((contact_id,))
+            del self.pending_on[place.channel][contact_id]
         for agent in place.watched:
             del self._watching[agent][contact_id]
         if place.watched:
@@ -484,10 +486,7 @@ class Index:
         if place.timer is not None:
             self.timers.add(place.timer)
         if place.channel is not None:
-            pending = self.pending_on.get(place.channel)
-            if pending is None:
-                pending = self.pending_on[place.channel] = OrderedSet()
-            pending.add((contact_id,))
+            self.pending_on.setdefault(place.channel, {})[contact_id] = None
         for agent in place.watched:
             self._watching.setdefault(agent, {})[contact_id] = None
         if place.watched:
@@ -537,18 +536,12 @@ class Index:
         return True
 
     def _count(self, place: _ContactPlace, contact_id: ContactId, by: int) -> None:
-        if not self._tally(place, by):
-            return
-        counts = self.queues[place.queue]
-        if by > 0:
-            counts.pending.add((place.age_from, contact_id))
-        else:
-            counts.pending.remove((place.age_from, contact_id))
+        if self._tally(place, by):
+            pending = self.queues[place.queue].pending
+            (pending.add if by > 0 else pending.remove)((place.age_from, contact_id))
 
     def _settle_names(self, old: Requirement | None, new: Requirement | None) -> None:
         """Agents become classes of their own while a demand that somebody waits under names them."""
-        if old is new:
-            return
         if new is not None and new.demand.only is not None and len(new.waiting) == 1:
             self._name(new.demand.only, 1)
         if old is not None and old.demand.only is not None and not old.waiting:
@@ -570,8 +563,8 @@ class Index:
         for channel, pending in list(self.pending_on.items()):
             state = self.workspace.channels.get(channel)
             if channel == name or (state is not None and state.state is ChannelHealth.DOWN):
-                for (contact_id,) in list(pending):
-                    self.sync_contact(ContactId(contact_id))
+                for contact_id in sorted(pending):
+                    self.sync_contact(contact_id)
         self.outbounds.sync_channel(name)
 
     # Agents
@@ -711,17 +704,8 @@ class Index:
         routing pass, because most agents that become free are taken again in the same one."""
         for agent_id in self._improved:
             place = self._agents.get(agent_id)
-            if place is None:
-                continue
-            known, signature, items = place
-            # Whoever is not the first of those with the same room is behind somebody whom all have been told of.
-            leads = [agents.first() == item for agents, item in zip(known.free[signature], items, strict=True)]
-            if not any(leads):
-                continue
-            for requirement in known.requirements.values():
-                at = requirement.chain_at
-                if leads[at] and requirement.fits(signature):
-                    requirement.offer_head(known, items[at])
+            if place is not None:
+                place.known.tell_heads(place.signature, place.items)
         self._improved.clear()
 
     def settle_wants(self) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from services.router.engine.classes import CapabilityClass, Head, Requirement
 from services.router.engine.deadlines import most_worth
@@ -195,8 +194,8 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
         return next((order for order in requirement.waiting if may_get(requirement, order)), None)
 
     def may_get(requirement: Requirement, order: Order) -> bool:
-        contact = index.workspace.contacts[ContactId(str(order[-1]))]
-        if not _may_bar(contact) and not requirement.demand.spare:
+        contact = index.workspace.contacts[order[-1]]  # type: ignore[index]  # the last of an order is an id
+        if not requirement.demand.spare and not _may_bar(contact):
             return True
         return _willing(index, contact, requirement, known, [signature], now) is not None
 
@@ -205,10 +204,10 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
         dated = [
             (known.rank(requirement), order)
             for requirement in known.dated_wants()
-            if requirement.queue.name not in index.held_back
-            and requirement.fits(signature)
-            and _any_spared(index, known, signature, requirement, now)
-            and (order := most_worth(known, requirement, now, partial(may_get, requirement))) is not None
+            if requirement.fits(signature)
+            and requirement.queue.name not in index.held_back
+            and (not requirement.demand.spare or _any_spared(index, known, signature, requirement, now))
+            and (order := most_worth(known, requirement, now, may_get)) is not None
         ]
         if dated:
             found.append((*min(dated), BY_DEADLINE))
@@ -221,9 +220,7 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
 
 
 def _any_spared(index: Index, known: CapabilityClass, signature: Signature, requirement: Requirement, now: int) -> bool:
-    """Whether anybody of a group can be spared for a requirement. They differ by what its contacts take of them."""
-    if not requirement.demand.spare:
-        return True
+    """Whether anybody of a group can be spared for a requirement that can wait. They differ by what it takes."""
     agents, kind = index.workspace.agents, requirement.demand.kind
     weights = {agents[AgentId(str(item[-1]))].weight(kind) for item in known.agents(signature, requirement)}
     return any(index.spare.of_class(known, weight, now) for weight in weights)

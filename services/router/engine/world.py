@@ -125,4 +125,4 @@ class World:
         """The agents of a workspace touched since the last call, each once, in order."""
         fresh = self.touched[self._followed :]
         self._followed = len(self.touched)
-        return list(dict.fromkeys(AgentId(id) for kind, ws, id in fresh if kind == "agent" and ws == workspace))
+        return list(dict.fromkeys([AgentId(id) for kind, ws, id in fresh if kind == "agent" and ws == workspace]))
