@@ -120,7 +120,7 @@ class JournalReader:
             sequence = decision.sequence
             for event in decision.events:
                 index += 1
-                if decision.workspace != workspace or isinstance(event, PUBLIC_SILENT):
+                if decision.workspace != workspace or type(event) in PUBLIC_SILENT:
                     continue
                 sequence += 1
                 fields = {

@@ -50,15 +50,14 @@ def _index(index: Index) -> dict[str, Any]:
             for name, counts in sorted(index.queues.items())
             if name in index.workspace.policy.queues or counts.waiting or counts.offered or counts.assigned
         },
-        "pending_on": {name: list(pending) for name, pending in sorted(index.pending_on.items()) if pending},
+        "pending_on": {name: sorted(pending) for name, pending in sorted(index.pending_on.items()) if pending},
     }
 
 
 def _free(known: CapabilityClass) -> dict[Any, list[list[Any]]]:
     return {
-        signature: [list(agents) for agents in sets.values()]
-        for signature, sets in sorted(known.free.items())
-        if any(sets.values())
+        (tuple(sorted(signature.kinds)), tuple(sorted(signature.profiles))): [list(agents) for agents in sets]
+        for signature, sets in known.free.items()
     }
 
 

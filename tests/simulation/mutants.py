@@ -329,7 +329,7 @@ MUTANTS = (
         "return True or _is_below",
         seed=1,
     ),
-    _mutant("profiles are ignored", Requirement.fits, "set(profiles) <= set(signature.profiles)", "True", seed=0),
+    _mutant("profiles are ignored", Requirement.fits, "self.profiles <= signature.profiles", "True", seed=0),
     _mutant("what may be handled beside is ignored", rooms.channel_is_on, "if not agent.while_on", "if True", seed=15),
     _mutant(
         "a wrap-up of one queue is one of all",

@@ -22,11 +22,12 @@ Head = tuple[Score, str, int]
 """(score, agent, class number): lower is better."""
 Item = tuple[object, ...]
 """An agent as a set holds them: their score in a chain, then their id."""
-FreeSets = dict[Chain, OrderedSet[Item]]
+FreeSets = tuple[OrderedSet[Item], ...]
+"""The free agents of one signature, once for each chain of the index, in its order of chains."""
 Rank = tuple[int, int, int]
 """(lane, agent's priority of the queue, rank of the queue): what goes before any order."""
-Want = tuple[Rank, Order, int, Demand]
-"""(rank, order of the first contact, requirement's number, demand)."""
+Want = tuple[Rank, Order, int]
+"""(rank, order of the first contact, requirement's number)."""
 LaneKind = tuple[int, OrderKind]
 """(lane, kind of order): contacts of one lane and one kind can be compared by their order."""
 
@@ -42,10 +43,10 @@ class Requirement:
     """
 
     __slots__ = (
-        "_tops",
         "by_deadline",
         "by_number",
         "chain",
+        "chain_at",
         "costed",
         "demand",
         "excluded",
@@ -54,27 +55,39 @@ class Requirement:
         "number",
         "of_class",
         "order_kind",
+        "plain",
+        "profiles",
         "queue",
+        "tops",
         "waiting",
     )
 
-    def __init__(self, number: int, demand: Demand, queue: QueuePolicy, group: str, chain: Chain) -> None:
+    def __init__(
+        self, number: int, demand: Demand, queue: QueuePolicy, group: str, chain: Chain, chain_at: int
+    ) -> None:
+        """`chain_at`: the chain's place among all of the index. `number`: no other requirement of it has or had it."""
         self.number = number
         self.demand = demand
         self.queue = queue
         self.kind: Kind = (f"!{group}" if "capacity" in demand.bypass else group, demand.kind)
+        self.profiles = frozenset() if "capacity" in demand.bypass else frozenset(demand.profiles)
+        """Those in which an agent needs room."""
         self.of_class = tuple(strategy if by_class(strategy) else None for strategy in queue.chain)
         """The strategies of the chain that a class scores as a whole, each in its place."""
         self.chain = chain
+        self.chain_at = chain_at
         self.costed = queue.chain.index("slo") if "slo" in queue.chain else None
         """The place in the chain where a class adds what it costs by how well it can serve."""
+        ranked = demand.ranked and demand.only is not None
+        self.plain = not any(self.of_class) and not demand.also and not ranked
+        """Nothing but that cost and the tier comes to an agent's own score."""
         self.order_kind: LaneKind = (demand.lane, BY_AGE if demand.lane == STARVING else order_kind(queue))
         self.by_deadline = self.order_kind[1] == BY_DEADLINE
         self.waiting: OrderedSet[Order] = OrderedSet()
         self.by_number: dict[int, CapabilityClass] = {}
         self.excluded: dict[str, int] = {}
         self.heads: list[_Entry] = []
-        self._tops: dict[int, Item] = {}
+        self.tops: dict[int, Item] = {}
         """By class number, the least item among its entries in `heads`."""
 
     @property
@@ -84,26 +97,22 @@ class Requirement:
 
     def fits(self, signature: Signature) -> bool:
         """Whether there is room for one of these contacts."""
-        profiles = () if "capacity" in self.demand.bypass else self.demand.profiles
-        return self.kind in signature.kinds and (not profiles or set(profiles) <= set(signature.profiles))
+        return self.kind in signature.kinds and self.profiles <= signature.profiles
 
     def offer_head(self, known: CapabilityClass, item: Item) -> None:
-        """A class of this requirement may have a better best agent than before, this one."""
-        best = self._tops.get(known.number)
-        if best is not None and best <= item:
-            return
-        self._tops[known.number] = item
+        """A class of this requirement has a better best agent than before, this one."""
+        self.tops[known.number] = item
         heappush(self.heads, (*known.head(self, item), item))
         if len(self.heads) > 4 * len(self.by_number) + 64:
             self.rebuild_heads()
 
     def rebuild_heads(self) -> None:
         """One true entry for each class, nothing stale."""
-        self.heads, self._tops = [], {}
+        self.heads, self.tops = [], {}
         for known in self.by_number.values():
             item = known.best_item(self)
             if item is not None:
-                self._tops[known.number] = item
+                self.tops[known.number] = item
                 self.heads.append((*known.head(self, item), item))
         heapify(self.heads)
 
@@ -120,12 +129,12 @@ class Requirement:
             item = known.best_item(self) if known is not None else None
             if known is None or item is None:
                 heappop(heads)
-                self._tops.pop(number, None)
+                self.tops.pop(number, None)
             elif number in seen:
                 heappop(heads)
             elif item != entry[3]:
                 heapreplace(heads, (*known.head(self, item), item))
-                self._tops[number] = item
+                self.tops[number] = item
             else:
                 seen.add(number)
                 taken.append(heappop(heads))
@@ -141,14 +150,15 @@ class Requirement:
 class CapabilityClass:
     """Agents whom no rule can tell apart but by what they hold and did, and who of them is free for what.
 
-    `free` has, for each signature of its agents, an ordered set for each chain; `by_kind` lists, for a kind, the
-    signatures that have room for it. `wants` mirrors `Requirement.heads`, apart for each kind of order.
+    `free` has, for each signature with somebody, an ordered set for each chain; `by_kind` has the same sets by the
+    kinds that there is room for. `wants` mirrors `Requirement.heads`, apart for each kind of order.
     """
 
     __slots__ = (
         "agent",
         "by_kind",
         "channels",
+        "costs",
         "dated",
         "fits",
         "free",
@@ -170,16 +180,19 @@ class CapabilityClass:
         self.queues = frozenset(agent.queues)
         self.memberships: Mapping[str, Membership] = {m.queue: m for m in agent.memberships}
         self.channels = frozenset(agent.channels)
-        self.requirements: dict[Demand, Requirement] = {}
+        self.requirements: dict[int, Requirement] = {}
+        """Those that these agents may serve, by number."""
         self.wants: dict[LaneKind, list[Want]] = {}
-        self.dated: dict[Demand, Requirement] = {}
+        self.dated: dict[int, Requirement] = {}
         """Those of `requirements` with contacts by deadlines that wait, and perhaps some where nobody does any more."""
-        self.fits: dict[Demand, float] = {}
-        """By demand, how fast these agents serve it."""
+        self.fits: dict[int, float] = {}
+        """By number of a requirement, how fast these agents serve it."""
+        self.costs: dict[int, float] = {}
+        """What that costs."""
         self.there: dict[str, int] = {}
         """By queue, how many of these agents are in a presence that it accepts, with room or without."""
         self.free: dict[Signature, FreeSets] = {}
-        self.by_kind: dict[Kind, list[Signature]] = {}
+        self.by_kind: dict[Kind, dict[Signature, FreeSets]] = {}
 
     def count(self, queue: str, by: int) -> None:
         """One more of these agents, or one less, is there for the queue."""
@@ -224,36 +237,59 @@ class CapabilityClass:
                 return place
         return None
 
-    def sets_for(self, signature: Signature, chains: Iterable[Chain]) -> FreeSets:
-        """The sets of agents with exactly this signature."""
+    def relate(self, requirement: Requirement) -> None:
+        """These agents may serve it."""
+        requirement.by_number[self.number] = self
+        self.requirements[requirement.number] = requirement
+
+    def forget(self, numbers: set[int]) -> None:
+        """Requirements that are registered no more."""
+        self.requirements = {number: r for number, r in self.requirements.items() if number not in numbers}
+        self.fits = {number: fit for number, fit in self.fits.items() if number not in numbers}
+        self.costs = {number: cost for number, cost in self.costs.items() if number not in numbers}
+
+    def add(self, signature: Signature, items: tuple[Item, ...]) -> None:
+        """An agent is free, with their item for each chain."""
         sets = self.free.get(signature)
         if sets is None:
-            sets = self.free[signature] = {chain: OrderedSet() for chain in chains}
+            sets = self.free[signature] = tuple([OrderedSet() for _ in items])
             for kind in signature.kinds:
-                self.by_kind.setdefault(kind, []).append(signature)
-        return sets
+                self.by_kind.setdefault(kind, {})[signature] = sets
+        for agents, item in zip(sets, items, strict=True):
+            agents.add(item)
+
+    def remove(self, signature: Signature, items: tuple[Item, ...]) -> None:
+        """An agent is not free any more as they were."""
+        sets = self.free[signature]
+        for agents, item in zip(sets, items, strict=True):
+            agents.remove(item)
+        if not sets[0]:
+            del self.free[signature]
+            for kind in signature.kinds:
+                del self.by_kind[kind][signature]
+
+    def agents(self, signature: Signature, requirement: Requirement) -> Iterable[Item]:
+        """Who is free with this signature, best first for the requirement."""
+        sets = self.free.get(signature)
+        return sets[requirement.chain_at] if sets is not None else ()
 
     def rooms_for(self, requirement: Requirement) -> list[Signature]:
         """The signatures with somebody free for one of these contacts."""
-        return [
-            signature
-            for signature in self.by_kind.get(requirement.kind, ())
-            if self.free[signature][requirement.chain] and requirement.fits(signature)
-        ]
+        return [s for s in self.by_kind.get(requirement.kind, ()) if not requirement.profiles or requirement.fits(s)]
 
     def someone_free(self, requirement: Requirement) -> bool:
         """Whether any agent of the class could be offered one of these contacts."""
-        return any(
-            self.free[signature][requirement.chain] and requirement.fits(signature)
-            for signature in self.by_kind.get(requirement.kind, ())
-        )
+        rooms = self.by_kind.get(requirement.kind)
+        if not rooms:
+            return False
+        return not requirement.profiles or any(map(requirement.fits, rooms))
 
     # Contacts that the class could be offered
 
     def offer_want(self, requirement: Requirement) -> None:
         """A requirement of this class may have a better first contact than before."""
         if requirement.by_deadline:
-            self.dated[requirement.demand] = requirement
+            self.dated[requirement.number] = requirement
             return
         wants = self.wants.setdefault(requirement.order_kind, [])
         heappush(wants, self._want(requirement))
@@ -266,7 +302,7 @@ class CapabilityClass:
         self.dated = {}
         for requirement in self.requirements.values():
             if requirement.waiting and requirement.by_deadline:
-                self.dated[requirement.demand] = requirement
+                self.dated[requirement.number] = requirement
             elif requirement.waiting:
                 self.wants.setdefault(requirement.order_kind, []).append(self._want(requirement))
         for wants in self.wants.values():
@@ -281,26 +317,30 @@ class CapabilityClass:
 
     def dated_wants(self) -> list[Requirement]:
         """The requirements by deadlines that this class may serve and somebody waits under."""
-        gone = [
-            demand
-            for demand, requirement in self.dated.items()
-            if not requirement.waiting or self.requirements.get(demand) is not requirement
-        ]
-        for demand in gone:
-            del self.dated[demand]
-        return list(self.dated.values())
+        known = self.requirements
+        wanted = [r for number, r in self.dated.items() if r.waiting.size and number in known]
+        if len(wanted) < len(self.dated):
+            self.dated = {requirement.number: requirement for requirement in wanted}
+        return wanted
 
     def fitness(self, requirement: Requirement) -> float:
         """How fast these agents serve a requirement of a queue by deadlines or costs (0-1]."""
-        known = self.fits.get(requirement.demand)
+        known = self.fits.get(requirement.number)
         if known is None:
             rule = requirement.queue.slo
             assert rule is not None, f"{requirement.queue.name} has no deadlines"
-            known = self.fits[requirement.demand] = fitness(rule, requirement.demand, self.languages, self.skills)
+            known = self.fits[requirement.number] = fitness(rule, requirement.demand, self.languages, self.skills)
+        return known
+
+    def cost(self, requirement: Requirement) -> float:
+        """What these agents cost for a requirement by how well they serve it."""
+        known = self.costs.get(requirement.number)
+        if known is None:
+            known = self.costs[requirement.number] = fit_cost(self.fitness(requirement))
         return known
 
     def _want(self, requirement: Requirement) -> Want:
-        return (self.rank(requirement), requirement.waiting.first(), requirement.number, requirement.demand)
+        return (self.rank(requirement), requirement.waiting.first(), requirement.number)
 
     def best_wants(self, first_for: Callable[[Requirement], Order | None]) -> list[tuple[Rank, Order, LaneKind]]:
         """For each kind of order the contact with the lowest (rank, order) of those that `first_for` names for a
@@ -319,7 +359,7 @@ class CapabilityClass:
         taken: list[Want] = []
         while wants and (best is None or wants[0][:2] < best):
             want = wants[0]
-            requirement = self.requirements.get(want[3])
+            requirement = self.requirements.get(want[2])
             if requirement is None or not requirement.waiting or (taken and want in taken):
                 heappop(wants)
                 continue
@@ -336,13 +376,27 @@ class CapabilityClass:
 
     # Agents that a requirement could get
 
+    def tell_heads(self, signature: Signature, items: tuple[Item, ...]) -> None:
+        """An agent with this signature is better than before, by whom requirements may have a better head."""
+        # Whoever is not the first of those with the same room is behind somebody whom all have been told of.
+        leads = [agents.first() == item for agents, item in zip(self.free[signature], items, strict=True)]
+        if not any(leads):
+            return
+        kinds, number = signature.kinds, self.number
+        for requirement in self.requirements.values():
+            at = requirement.chain_at
+            if leads[at] and requirement.kind in kinds and (not requirement.profiles or requirement.fits(signature)):
+                best = requirement.tops.get(number)
+                if best is None or items[at] < best:
+                    requirement.offer_head(self, items[at])
+
     def best_item(self, requirement: Requirement) -> Item | None:
         """The best free agent of the class for a requirement, as a set holds them."""
         best: Item | None = None
-        for signature in self.by_kind.get(requirement.kind, ()):
-            agents = self.free[signature][requirement.chain]
-            if agents and (best is None or agents.first() < best) and requirement.fits(signature):
-                best = agents.first()
+        for signature, sets in self.by_kind.get(requirement.kind, _NOBODY).items():
+            first = sets[requirement.chain_at].first()
+            if (best is None or first < best) and (not requirement.profiles or requirement.fits(signature)):
+                best = first
         return best
 
     def head(self, requirement: Requirement, item: Item) -> Head:
@@ -350,15 +404,19 @@ class CapabilityClass:
         demand = requirement.demand
         tier = max(self.membership(demand.queue).tier, demand.raised)
         score: Score = item[:-1]  # type: ignore[assignment]  # all but the id, which is last, are numbers
+        at = requirement.costed
+        if requirement.plain:
+            if at is not None:
+                score = (*score[:at], score[at] + self.cost(requirement), *score[at + 1 :])
+            return ((tier, *score), str(item[-1]), self.number)
         if any(requirement.of_class):
             measured = iter(score)
             score = tuple(
                 next(measured) if strategy is None else class_score(strategy, demand, self.languages, self.skills)
                 for strategy in requirement.of_class
             )
-        if requirement.costed is not None:
-            at = requirement.costed
-            score = (*score[:at], score[at] + fit_cost(self.fitness(requirement)), *score[at + 1 :])
+        if at is not None:
+            score = (*score[:at], score[at] + self.cost(requirement), *score[at + 1 :])
         if demand.also:
             # Whoever speaks an earlier language of the chain is asked first, inside a tier.
             score = (self.speaks(demand) or 0, *score)
@@ -369,3 +427,4 @@ class CapabilityClass:
 
 
 _PLAIN = Membership(queue="")
+_NOBODY: Mapping[Signature, FreeSets] = {}

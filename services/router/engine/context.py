@@ -41,8 +41,8 @@ class Context:
             made = f"{self.command_id}.{self._ids}"
             self._ids += 1
             ws = self.workspace
-            known = (ws.contacts, ws.offers, ws.messages, ws.outbounds, ws.attempts)
-            if not any(made in table for table in known):
+            known = made in ws.contacts or made in ws.offers or made in ws.messages
+            if not known and made not in ws.outbounds and made not in ws.attempts:
                 return made
 
     @property

@@ -6,21 +6,22 @@ answered in time, and the oldest that cannot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 
 from services.router.engine.classes import CapabilityClass, Requirement
 from services.router.engine.demand import Order
 from services.router.engine.policy import spoken
 from services.router.engine.records import UNIT, Agent
 from services.router.engine.rooms import free_room
-from services.router.engine.slo import NO_LOAD, spares, worth
+from services.router.engine.slo import NO_LOAD, Load, spares, worth
 from services.router.engine.state import Workspace
 from shared.vocabulary import AgentId
 
 LAST_ID = chr(0x10FFFF)
 """Behind every id."""
 
-Eligible = Callable[[Order], bool]
+Eligible = Callable[[Requirement, Order], bool]
 
 
 def most_worth(known: CapabilityClass, requirement: Requirement, now: int, eligible: Eligible) -> Order | None:
@@ -28,26 +29,30 @@ def most_worth(known: CapabilityClass, requirement: Requirement, now: int, eligi
     they may get none."""
     rule = requirement.queue.slo
     assert rule is not None, f"{requirement.queue.name} has no deadlines"
-    target = requirement.demand.target
+    kind, target = requirement.demand.kind, requirement.demand.target
     fitness = known.fitness(requirement)
     best: Order | None = None
-    for age_from, contact in _heads(requirement, now - target, eligible, strict=rule.strict):
-        order = (-worth(rule, requirement.demand.kind, now - age_from, target, fitness), age_from, contact)
-        if best is None or order < best:
-            best = order
+    for order in _heads(requirement, now - target, eligible, strict=rule.strict):
+        age_from = int(order[0])
+        valued = (-worth(rule, kind, now - age_from, target, fitness), age_from, order[-1])
+        if best is None or valued < best:
+            best = valued
     return best
 
 
-def _heads(requirement: Requirement, late: int, eligible: Eligible, *, strict: bool) -> Iterator[tuple[int, str]]:
-    """(age from, contact): the oldest overdue one (it is from `late` or before), then the oldest that is not."""
-    oldest = next((order for order in requirement.waiting if eligible(order)), None)
-    if oldest is None:
-        return
-    yield int(oldest[0]), str(oldest[-1])
-    if int(oldest[0]) <= late and not strict:
-        in_time = next((order for order in requirement.waiting.after((late, LAST_ID)) if eligible(order)), None)
-        if in_time is not None:
-            yield int(in_time[0]), str(in_time[-1])
+def _heads(requirement: Requirement, late: int, eligible: Eligible, *, strict: bool) -> list[Order]:
+    """The oldest overdue contact (it is from `late` or before), then the oldest that is not."""
+    waiting = requirement.waiting
+    oldest = waiting.first()
+    if not eligible(requirement, oldest):
+        following = next((order for order in waiting.after(oldest) if eligible(requirement, order)), None)
+        if following is None:
+            return []
+        oldest = following
+    if strict or int(oldest[0]) > late:
+        return [oldest]
+    rest = (order for order in waiting.after((late, LAST_ID)) if eligible(requirement, order))
+    return [oldest, *islice(rest, 1)]
 
 
 def overdue(requirement: Requirement, now: int) -> int:
@@ -62,24 +67,34 @@ class Spare:
         self._workspace = workspace
         self.free: dict[str, int] = {}
         """By language, of all who take offers, in thousandths of a unit."""
-        self._of: dict[AgentId, tuple[Mapping[str, int], int]] = {}
+        self._of: dict[AgentId, tuple[Mapping[str, int], tuple[str, ...], int]] = {}
+        """By agent who takes offers: their languages as they are told and as they are asked for, and their room."""
+        self._asked: dict[str, tuple[Load, int, float]] = {}
+        """By language the load that was looked at last, when, and what it was then."""
 
     def sync(self, agent_id: AgentId, agent: Agent | None) -> None:
         """Bring the sums in step with one agent's facts."""
-        new = (agent.languages, free_room(agent)) if agent is not None and agent.takes_offers else None
         old = self._of.get(agent_id)
-        if old == new:
-            return
-        if old is not None:
-            self._add(old[0], -old[1])
-        if new is None:
-            del self._of[agent_id]
+        new = None
+        if agent is not None and agent.takes_offers:
+            languages = agent.languages
+            # Values of records are replaced, never changed inside: the same object says the same.
+            asked = old[1] if old is not None and old[0] is languages else tuple(spoken(languages))
+            new = (languages, asked, free_room(agent))
+        if old is not None and new is not None and old[1] is new[1]:
+            self._add(new[1], new[2] - old[2])
         else:
+            if old is not None:
+                self._add(old[1], -old[2])
+            if new is not None:
+                self._add(new[1], new[2])
+        if new is not None:
             self._of[agent_id] = new
-            self._add(*new)
+        elif old is not None:
+            del self._of[agent_id]
 
-    def _add(self, languages: Mapping[str, int], room: int) -> None:
-        for language in spoken(languages):
+    def _add(self, languages: tuple[str, ...], room: int) -> None:
+        for language in languages if room else ():
             free = self.free.get(language, 0) + room
             if free:
                 self.free[language] = free
@@ -89,8 +104,17 @@ class Spare:
     def of(self, language: str, weight: int, now: int) -> bool:
         """Whether a language can spare room for a contact of this weight (thousandths)."""
         reserve = self._workspace.policy.slo.reserve
+        if reserve is None:
+            return True
+        return spares(reserve, self.free.get(language, 0) / UNIT, weight / UNIT, self._slots(language, now))
+
+    def _slots(self, language: str, now: int) -> float:
+        """The offered load of a language. One pass asks for the same ones again and again."""
         load = self._workspace.loads.get(language, NO_LOAD)
-        return reserve is None or spares(reserve, self.free.get(language, 0) / UNIT, weight / UNIT, load.slots(now))
+        known = self._asked.get(language)
+        if known is None or known[0] is not load or known[1] != now:
+            known = self._asked[language] = (load, now, load.slots(now))
+        return known[2]
 
     def of_class(self, known: CapabilityClass, weight: int, now: int) -> bool:
         """Whether all languages of these agents can."""

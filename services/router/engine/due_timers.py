@@ -11,6 +11,8 @@ from services.router.engine.state import Workspace
 from services.router.engine.waiting import Timer, timer
 from shared.vocabulary import AgentId, OfferId
 
+_NOTHING: dict[str, Timer] = {}
+
 
 class DueTimers:
     """One workspace's, in the set that it shares with all others: of an agent one for each kind of thing, of an offer
@@ -19,25 +21,34 @@ class DueTimers:
     def __init__(self, workspace: Workspace, timers: OrderedSet[Timer]) -> None:
         self._workspace = workspace
         self._timers = timers
-        self.of_agents: dict[tuple[str, str], Timer] = {}
+        self.of_agents: dict[AgentId, dict[str, Timer]] = {}
+        """By agent and kind, of those who have any."""
         self.of_offers: dict[OfferId, Timer] = {}
 
     def drop(self) -> None:
         """Take them out of the shared set."""
-        for due in (*self.of_agents.values(), *self.of_offers.values()):
+        for each in self.of_agents.values():
+            for due in each.values():
+                self._timers.remove(due)
+        for due in self.of_offers.values():
             self._timers.remove(due)
 
     def sync_agent(self, agent_id: AgentId, agent: Agent | None) -> None:
         """Bring the timers of one agent in step with their facts."""
-        self._sync_one("grace", agent_id, agent.grace_until if agent else None)
-        self._sync_one("wrap_up", agent_id, agent.wrap_up_until if agent else None)
-        self._sync_one("pause", agent_id, agent.paused_until if agent else None)
-        wrap_up = min(agent.queue_wrap_up.values(), default=None) if agent else None
-        self._sync_one("queue_wrap_up", agent_id, wrap_up)
-        slot = min((until for _, until in agent.wrap_up_slots.values()), default=None) if agent else None
-        self._sync_one("slot_wrap_up", agent_id, slot)
-        self._sync_one("rate", agent_id, min(self._windows(agent), default=None) if agent else None)
-        self._sync_one("ramp", agent_id, ramp_turns_at(agent, self._workspace.policy) if agent else None)
+        old = self.of_agents.get(agent_id, _NOTHING)
+        new = dict(self._dues(agent)) if agent is not None else _NOTHING
+        if old == new:
+            return
+        for kind, due in old.items():
+            if new.get(kind) != due:
+                self._timers.remove(due)
+        for kind, due in new.items():
+            if old.get(kind) != due:
+                self._timers.add(due)
+        if new:
+            self.of_agents[agent_id] = new
+        else:
+            del self.of_agents[agent_id]
 
     def sync_offer(self, offer_id: OfferId) -> None:
         """Bring the timer of one offer in step with its facts."""
@@ -55,19 +66,25 @@ class DueTimers:
             self._timers.add(new)
             self.of_offers[offer_id] = new
 
-    def _sync_one(self, kind: str, agent_id: str, due: int | None) -> None:
-        old = self.of_agents.get((kind, agent_id))
-        if old is None and due is None:
-            return
-        new = timer(self._workspace, due, kind, agent_id) if due is not None else None
-        if old == new:
-            return
-        if old is not None:
-            self._timers.remove(old)
-            del self.of_agents[kind, agent_id]
-        if new is not None:
-            self._timers.add(new)
-            self.of_agents[kind, agent_id] = new
+    def _dues(self, agent: Agent) -> Iterator[tuple[str, Timer]]:
+        """The timers of an agent by kind."""
+        if agent.grace_until is not None:
+            yield self._timer("grace", agent, agent.grace_until)
+        if agent.wrap_up_until is not None:
+            yield self._timer("wrap_up", agent, agent.wrap_up_until)
+        if agent.paused_until is not None:
+            yield self._timer("pause", agent, agent.paused_until)
+        if agent.queue_wrap_up:
+            yield self._timer("queue_wrap_up", agent, min(agent.queue_wrap_up.values()))
+        if agent.wrap_up_slots:
+            yield self._timer("slot_wrap_up", agent, min(until for _, until in agent.wrap_up_slots.values()))
+        if agent.assigned_times and (window := min(self._windows(agent), default=None)) is not None:
+            yield self._timer("rate", agent, window)
+        if self._workspace.policy.ramp and (turns := ramp_turns_at(agent, self._workspace.policy)) is not None:
+            yield self._timer("ramp", agent, turns)
+
+    def _timer(self, kind: str, agent: Agent, due: int) -> tuple[str, Timer]:
+        return kind, timer(self._workspace, due, kind, agent.id)
 
     def _windows(self, agent: Agent) -> Iterator[int]:
         """When the oldest assignment leaves the window of a rate, for each queue that has one."""

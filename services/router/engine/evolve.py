@@ -23,13 +23,15 @@ from services.router.engine.world import World
 from shared.contracts import events as ev
 from shared.vocabulary import ContactId, ContactState
 
-PUBLIC_SILENT = (
-    ev.CommandRefused,
-    ev.CommandRejected,
-    ev.CommandNoted,
-    ev.HoursExtended,
-    ev.Resumed,
-    ev.DayTurned,
+PUBLIC_SILENT = frozenset(
+    {
+        ev.CommandRefused,
+        ev.CommandRejected,
+        ev.CommandNoted,
+        ev.HoursExtended,
+        ev.Resumed,
+        ev.DayTurned,
+    }
 )
 """Events that have no number in a workspace's public feed: they tell of a request or of time, not of the centre."""
 
@@ -43,31 +45,36 @@ def evolve(world: World, workspace: str, events: Iterable[ev.Event], at: int, se
 
 
 def _evolve_one(world: World, workspace: str, event: ev.Event, at: int, seq: int) -> None:
-    if isinstance(event, ev.Resumed):
-        _resumed(world, event)
-    elif isinstance(event, ev.DayTurned):
-        _day_turned(world, event)
-    elif isinstance(event, ev.WorkspaceCreated):
-        world.state.undo.put(world.state.workspaces, workspace, Workspace(workspace, at))
-        world.touched.append(("workspace", workspace, "self"))
-    else:
+    kind = type(event)
+    make_true = _EVOLVE.get(kind)
+    if make_true is not None:
         ws = world.state.workspaces.get(workspace)
         if ws is not None:
             contact_id = getattr(event, "contact", None)
             if contact_id is None:
-                _EVOLVE[type(event)](world, ws, event, at)
+                make_true(world, ws, event, at)
             else:
-                _of_contact(world, ws, contact_id, event, at, seq)
-    if workspace and not isinstance(event, PUBLIC_SILENT):
+                _of_contact(world, ws, contact_id, make_true, event, at, seq)
+    elif isinstance(event, ev.Resumed):
+        _resumed(world, event)
+    elif isinstance(event, ev.DayTurned):
+        _day_turned(world, event)
+    else:
+        assert isinstance(event, ev.WorkspaceCreated), f"nothing makes {kind.__name__} true"
+        world.state.undo.put(world.state.workspaces, workspace, Workspace(workspace, at))
+        world.touched.append(("workspace", workspace, "self"))
+    if workspace and kind not in PUBLIC_SILENT:
         facts = world.state.workspaces[workspace]
         world.state.undo.save(facts)
         facts.sequence += 1
 
 
-def _of_contact(world: World, ws: Workspace, contact_id: ContactId, event: ev.Event, at: int, seq: int) -> None:
+def _of_contact(
+    world: World, ws: Workspace, contact_id: ContactId, make_true: Evolve, event: ev.Event, at: int, seq: int
+) -> None:
     contact = ws.contacts.get(contact_id)
     before = place_of(contact) if contact is not None else None
-    _EVOLVE[type(event)](world, ws, event, at)
+    make_true(world, ws, event, at)
     contact = ws.contacts.get(contact_id)
     if contact is None:
         return

@@ -43,9 +43,9 @@ def _end_offer(world: World, ws: Workspace, offer_id: OfferId, outcome: str) -> 
     offer.outcome = outcome
     world.touched.append(("offer", ws.name, offer_id))
     contact = world.change_contact(ws, offer.contact)
-    contact.offers = tuple(o for o in contact.offers if o != offer_id)
+    contact.offers = tuple([o for o in contact.offers if o != offer_id])
     agent = world.change_agent(ws, offer.agent)
-    agent.offers = tuple(o for o in agent.offers if o != offer_id)
+    agent.offers = tuple([o for o in agent.offers if o != offer_id])
     return contact, agent
 
 

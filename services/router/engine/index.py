@@ -23,7 +23,7 @@ from services.router.engine.ordered import OrderedSet
 from services.router.engine.outbound_timers import OutboundTimers
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, towards_queues
-from services.router.engine.staffing import QueueCounts, Staffing, Turned
+from services.router.engine.staffing import NOTHING, QueueCounts, Staffing, Turned
 from services.router.engine.state import Workspace
 from services.router.engine.unanimity import Unanimity
 from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, leaves_unstaffed, timer
@@ -84,7 +84,8 @@ class Index:
         self.closed = {name for name, queue in policy.queues.items() if queue.hours is not None} - self._open_queues()
         self.held_back = self.closed | (workspace.frozen & policy.queues.keys())
         """Queues of which nothing is offered now: closed ones and frozen ones."""
-        self.pending_on: dict[str, OrderedSet[tuple[str]]] = {}
+        self.pending_on: dict[str, dict[ContactId, None]] = {}
+        """By channel the contacts that wait there."""
         self.fresh_contacts: dict[ContactId, None] = {}
         self.fresh_classes: dict[int, CapabilityClass] = {}
         self.cut = False
@@ -117,7 +118,7 @@ class Index:
         """By queue the delays (ms) that its agents have, and how many have each."""
         self._delays_of: dict[AgentId, tuple[tuple[str, int], ...]] = {}
         self._improved: dict[AgentId, None] = {}
-        self._asked: dict[Demand, Requirement] = {}
+        self._asked: dict[int, Requirement] = {}
         self._contacts: dict[ContactId, _ContactPlace] = {}
         self._agents: dict[AgentId, _AgentPlace] = {}
         self._due = DueTimers(workspace, timers)
@@ -125,8 +126,8 @@ class Index:
         self.spare = Spare(workspace)
         self._reserves = policy.slo.reserve is not None and any(q.by_deadline for q in policy.queues.values())
         """Whether room is kept free before contacts that can wait."""
-        self._can_wait: dict[Demand, Requirement] = {}
-        """Requirements that wait for room to spare, with contacts."""
+        self._can_wait: dict[int, Requirement] = {}
+        """Requirements, by number, that wait for room to spare, with contacts."""
         self._review: Timer | None = None
         self._class_of: dict[AgentId, tuple[tuple[object, ...], CapabilityClass]] = {}
         for agent in workspace.agents.values():
@@ -143,7 +144,6 @@ class Index:
     def _take_in(self, contacts: Iterable[Contact]) -> None:
         """All contacts at once: as `sync_contact` one by one, in a fraction of the time."""
         waiting: dict[int, tuple[Requirement, list[Order]]] = {}
-        pending: dict[str, list[tuple[str]]] = {}
         ages: dict[str, list[tuple[int, str]]] = {}
         timers: list[Timer] = []
         rest: list[ContactId] = []
@@ -160,7 +160,7 @@ class Index:
             if place.timer is not None:
                 timers.append(place.timer)
             if place.channel is not None:
-                pending.setdefault(place.channel, []).append((contact.id,))
+                self.pending_on.setdefault(place.channel, {})[contact.id] = None
             if place.leaves:
                 self._leaving.setdefault(place.queue, {})[contact.id] = None
             if self._tally(place, 1):
@@ -168,13 +168,10 @@ class Index:
         self._taking_in = False
         for requirement, orders in waiting.values():
             requirement.waiting.add_all(orders)
-            self._asked[requirement.demand] = requirement
+            self._asked[requirement.number] = requirement
             self._note_who_can_wait(requirement)
             if requirement.demand.only is not None:
                 self._name(requirement.demand.only, 1)
-        for channel, ids in pending.items():
-            self.pending_on[channel] = OrderedSet()
-            self.pending_on[channel].add_all(ids)
         for queue, each in ages.items():
             self.queues[queue].pending.add_all(each)
         self.timers.add_all(timers)
@@ -262,6 +259,12 @@ class Index:
             self._by_asks[asks] = requirement
         return requirement
 
+    def waits_under(self, contact: Contact) -> Requirement:
+        """The requirement of a contact that waits, as it was brought in step last."""
+        place = self._contacts[contact.id]
+        assert place.requirement is not None, f"{contact.id} does not wait to be offered"
+        return place.requirement
+
     def _requirement_of(self, contact: Contact) -> Requirement:
         demand = self._demand_of(contact, self._waits_for(contact))
         requirement = self.requirements.get(demand)
@@ -281,7 +284,9 @@ class Index:
     def _made(self, demand: Demand) -> Requirement:
         queue = self.workspace.policy.queues[demand.queue]
         self._made_so_far += 1
-        return Requirement(self._made_so_far, demand, queue, self.rooms.group(queue.name), self._chain_of[queue.name])
+        chain = self._chain_of[queue.name]
+        group = self.rooms.group(queue.name)
+        return Requirement(self._made_so_far, demand, queue, group, chain, self._chains.index(chain))
 
     def _waits_for(self, contact: Contact) -> tuple[str, ...] | None:
         """The preferred agents that the contact waits for; None if it waits for nobody in particular, and where the
@@ -347,7 +352,7 @@ class Index:
     def overtakes(self, contact: Contact) -> bool:
         """Whether the contact is one that can wait and others wait for room to spare already: whoever can be spared for
         it may have been to be spared for them first, which no event told."""
-        requirement = self.requirement_of(contact)
+        requirement = self.waits_under(contact)
         return requirement.demand.spare and (len(self._can_wait) > 1 or len(requirement.waiting) > 1)
 
     def _register(self, requirement: Requirement) -> Requirement:
@@ -362,11 +367,12 @@ class Index:
         """Messages may name any skills, so requirements nobody waits under must not pile up."""
         self._by_asks.clear()
         idle = {key for key, requirement in self.requirements.items() if not requirement.waiting}
+        numbers = {self.requirements[key].number for key in idle}
         self.requirements = {key: r for key, r in self.requirements.items() if key not in idle}
         for name, known in self.of_queue.items():
             self.of_queue[name] = {key: r for key, r in known.items() if key not in idle}
         for each in self.classes.values():
-            each.requirements = {key: r for key, r in each.requirements.items() if key not in idle}
+            each.forget(numbers)
         # Those that are left have somebody waiting: looked through again only when there are twice as many.
         self._forget_at = 2 * len(self.requirements)
 
@@ -379,8 +385,7 @@ class Index:
     def _relate(self, known: CapabilityClass, requirement: Requirement) -> None:
         reason = known.why_not(self.effective(requirement.demand))
         if reason is None:
-            requirement.by_number[known.number] = known
-            known.requirements[requirement.demand] = requirement
+            known.relate(requirement)
         else:
             requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
 
@@ -419,7 +424,10 @@ class Index:
                 self.fresh_contacts[contact_id] = None
         else:
             self.fresh_contacts.pop(contact_id, None)
-        self._settle_names(old.requirement if old else None, new.requirement if new else None)
+        was = old.requirement if old is not None else None
+        now = new.requirement if new is not None else None
+        if was is not now:
+            self._settle_names(was, now)
 
     def has_place(self, contact_id: ContactId) -> bool:
         """Whether a queue, a timer or a channel's recovery will lead on with this contact."""
@@ -430,6 +438,7 @@ class Index:
 
     def _contact_place(self, contact: Contact) -> _ContactPlace:
         requirement: Requirement | None = None
+        order: Order | None = None
         channel: str | None = None
         watched: tuple[AgentId, ...] = ()
         decliners: tuple[AgentId, ...] = ()
@@ -442,6 +451,7 @@ class Index:
             wants_more = len(contact.offers) < queue.max_offers and contact.retry_at is None
             if not down and wants_more and not is_excluded(queue, contact):
                 requirement = self.requirement_of(contact)
+                order = order_of(queue, contact)
             if queue.preferred.skip_if_unavailable:
                 watched = tuple(AgentId(name) for name in preference_of(queue, contact))
             if queue.decline.reset_on_login:
@@ -452,20 +462,20 @@ class Index:
         refused = bool(contact.declines) and not down and self._may_exhaust(contact)
         exhausted = refused and self._unanimity.all_declined(contact, requirement or self.requirement_of(contact))
         due = contact_timer(self.workspace, contact, down=down, delays=delays, leaves=leaves_now, exhausted=exhausted)
-        order = order_of(requirement.queue, contact) if requirement is not None else None
+        barred = (contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers)
         return _ContactPlace(
-            requirement=requirement,
-            order=order,
-            timer=due,
-            channel=channel,
-            queue=contact.queue,
-            age_from=contact.age_from,
-            state=contact.state,
-            watched=watched,
-            decliners=decliners,
-            barred=(contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers),
-            leaves=leaves,
-            refused=refused,
+            requirement,
+            order,
+            due,
+            channel,
+            contact.queue,
+            contact.age_from,
+            contact.state,
+            watched,
+            decliners,
+            leaves,
+            barred,
+            refused,
         )
 
     def _may_exhaust(self, contact: Contact) -> bool:
@@ -482,12 +492,12 @@ class Index:
         if place.requirement is not None and place.order is not None:
             place.requirement.waiting.remove(place.order)
             if place.requirement.demand.spare and not place.requirement.waiting:
-                del self._can_wait[place.requirement.demand]
+                del self._can_wait[place.requirement.number]
                 self._sync_review()
         if place.timer is not None:
             self.timers.remove(place.timer)
         if place.channel is not None:
-            self.pending_on[place.channel].remove((contact_id,))
+            del self.pending_on[place.channel][contact_id]
         for agent in place.watched:
             del self._watching[agent][contact_id]
         if place.watched:
@@ -506,14 +516,11 @@ class Index:
             requirement.waiting.add(order)
             self._note_who_can_wait(requirement)
             if requirement.waiting.first() == order:
-                self._asked[requirement.demand] = requirement
+                self._asked[requirement.number] = requirement
         if place.timer is not None:
             self.timers.add(place.timer)
         if place.channel is not None:
-            pending = self.pending_on.get(place.channel)
-            if pending is None:
-                pending = self.pending_on[place.channel] = OrderedSet()
-            pending.add((contact_id,))
+            self.pending_on.setdefault(place.channel, {})[contact_id] = None
         for agent in place.watched:
             self._watching.setdefault(agent, {})[contact_id] = None
         if place.watched:
@@ -527,8 +534,8 @@ class Index:
         self._count(place, contact_id, 1)
 
     def _note_who_can_wait(self, requirement: Requirement) -> None:
-        if requirement.demand.spare and requirement.demand not in self._can_wait:
-            self._can_wait[requirement.demand] = requirement
+        if requirement.demand.spare and requirement.number not in self._can_wait:
+            self._can_wait[requirement.number] = requirement
             self._sync_review()
 
     def _sync_review(self) -> None:
@@ -565,18 +572,12 @@ class Index:
         return True
 
     def _count(self, place: _ContactPlace, contact_id: ContactId, by: int) -> None:
-        if not self._tally(place, by):
-            return
-        counts = self.queues[place.queue]
-        if by > 0:
-            counts.pending.add((place.age_from, contact_id))
-        else:
-            counts.pending.remove((place.age_from, contact_id))
+        if self._tally(place, by):
+            pending = self.queues[place.queue].pending
+            (pending.add if by > 0 else pending.remove)((place.age_from, contact_id))
 
     def _settle_names(self, old: Requirement | None, new: Requirement | None) -> None:
         """Agents become classes of their own while a demand that somebody waits under names them."""
-        if old is new:
-            return
         if new is not None and new.demand.only is not None and len(new.waiting) == 1:
             self._name(new.demand.only, 1)
         if old is not None and old.demand.only is not None and not old.waiting:
@@ -598,8 +599,8 @@ class Index:
         for channel, pending in list(self.pending_on.items()):
             state = self.workspace.channels.get(channel)
             if channel == name or (state is not None and state.state is ChannelHealth.DOWN):
-                for (contact_id,) in list(pending):
-                    self.sync_contact(ContactId(contact_id))
+                for contact_id in sorted(pending):
+                    self.sync_contact(contact_id)
         self.outbounds.sync_channel(name)
 
     # Agents
@@ -607,11 +608,19 @@ class Index:
     def class_of(self, agent: Agent) -> CapabilityClass:
         """The agent's capability class, registered."""
         named = agent.id in self._named
-        abilities = (agent.languages, agent.skills, agent.queues, agent.channels, agent.memberships, named)
         known = self._class_of.get(agent.id)
         # Values of records are replaced, never changed inside: the same objects are the same abilities.
-        if known is not None and all(map(operator.is_, known[0], abilities)):
-            return known[1]
+        if known is not None:
+            languages, skills, queues, channels, memberships, was_named = known[0]
+            if (
+                languages is agent.languages
+                and skills is agent.skills
+                and queues is agent.queues
+                and channels is agent.channels
+                and memberships is agent.memberships
+                and was_named is named
+            ):
+                return known[1]
         key = (
             tuple(sorted(agent.languages.items())),
             tuple(sorted(agent.skills.items())),
@@ -627,27 +636,33 @@ class Index:
             for requirement in self.requirements.values():
                 self._relate(capability, requirement)
             capability.rebuild_wants()
+        abilities = (agent.languages, agent.skills, agent.queues, agent.channels, agent.memberships, named)
         self._class_of[agent.id] = (abilities, capability)
         return capability
 
     def sync_agent(self, agent_id: AgentId) -> None:
         """Bring free sets, timers and staffing of one agent in step with their facts."""
         agent = self.workspace.agents.get(agent_id)
-        self._sync_positions(agent_id, agent)
-        self._sync_bound(agent_id, agent)
+        if agent is None or agent.memberships or self._positions.get(agent_id):
+            self._sync_positions(agent_id, agent)
+        if agent is None or agent.queue_presence or agent.queue_wrap_up or self._bound.get(agent_id):
+            self._sync_bound(agent_id, agent)
         if self.outgrown:
             return
         if agent is None or agent.memberships or agent_id in self._delays_of:
             self._sync_delays(agent_id, agent)
-        self._follow_staff(self._staffing.sync(agent_id, agent))
+        turned = self._staffing.sync(agent_id, agent)
+        if turned is not NOTHING:
+            self._follow_staff(turned)
         for contact_id in self._unanimity.follow(agent_id, agent, self._staffing.accepted(agent_id), self.class_of):
             self.sync_contact(contact_id)
         self._sync_free(agent_id, agent)
         if self._reserves:
             self.spare.sync(agent_id, agent)
         self._due.sync_agent(agent_id, agent)
-        for contact_id in list(self._watching.get(agent_id, ())):
-            self.sync_contact(contact_id)
+        if agent_id in self._watching:
+            for contact_id in list(self._watching[agent_id]):
+                self.sync_contact(contact_id)
 
     def sync_offer(self, offer_id: OfferId) -> None:
         """Bring the timer of one offer in step with its facts."""
@@ -703,48 +718,32 @@ class Index:
         if agent is not None:
             signature = self.rooms.of(agent)
             if signature is not NO_ROOM:
-                items = tuple((*agent_score(agent, chain), agent_id) for chain in self._chains)
+                items = tuple([(*agent_score(agent, chain), agent_id) for chain in self._chains])
                 new = _AgentPlace(self.class_of(agent), signature, items)
         if old == new:
             return
         if old is not None:
-            sets = old.known.free[old.signature]
-            for chain, item in zip(self._chains, old.items, strict=True):
-                sets[chain].remove(item)
+            old.known.remove(old.signature, old.items)
         if new is None:
             self._agents.pop(agent_id, None)
             return
         self._agents[agent_id] = new
-        sets = new.known.sets_for(new.signature, self._chains)
-        for chain, item in zip(self._chains, new.items, strict=True):
-            sets[chain].add(item)
-        moved = old is None or old.known is not new.known or old.signature != new.signature
-        if moved or self._leads_more(old, new):
-            self._improved[agent_id] = None
+        new.known.add(new.signature, new.items)
         # With less room than before nobody can be paired who could not be before.
         if old is None or old.known is not new.known or not new.signature.is_within(old.signature):
             self.fresh_classes[new.known.number] = new.known
-
-    def _leads_more(self, old: _AgentPlace | None, new: _AgentPlace) -> bool:
-        """Whether the agent is now the best of a set and was not as good there before: only then may a requirement have
-        missed a better head; worse ones are mended when they come to the top."""
-        sets = new.known.free[new.signature]
-        return old is not None and any(
-            item < before and sets[chain].first() == item
-            for chain, item, before in zip(self._chains, new.items, old.items, strict=True)
-        )
+            self._improved[agent_id] = None
+        elif any(map(operator.lt, new.items, old.items)):
+            self._improved[agent_id] = None
 
     def settle_heads(self) -> None:
-        """Tell the requirements of agents who are free and better than before, by whom their class may have a better
-        head now. Done after a routing pass, because most agents that become free are taken again in the same one."""
+        """Tell the requirements of agents who are free and have more room or a better score than before, by whom their
+        class may have a better head now; heads that got worse are mended when they come to the top. Done after a
+        routing pass, because most agents that become free are taken again in the same one."""
         for agent_id in self._improved:
             place = self._agents.get(agent_id)
-            if place is None:
-                continue
-            items = dict(zip(self._chains, place.items, strict=True))
-            for requirement in place.known.requirements.values():
-                if requirement.fits(place.signature):
-                    requirement.offer_head(place.known, items[requirement.chain])
+            if place is not None:
+                place.known.tell_heads(place.signature, place.items)
         self._improved.clear()
 
     def settle_wants(self) -> None:
@@ -769,7 +768,7 @@ class Index:
             if requirement.demand.tier is None:
                 continue
             for known in requirement.by_number.values():
-                known.requirements.pop(requirement.demand, None)
+                known.requirements.pop(requirement.number, None)
             requirement.by_number.clear()
             self._relate_all(requirement)
             if requirement.waiting:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from services.router.engine.classes import CapabilityClass, Head, LaneKind, Requirement
 from services.router.engine.deadlines import most_worth
@@ -66,7 +65,7 @@ def _arrived(index: Index, contact: Contact, now: int) -> Iterator[Match]:
     """One fresh contact and nobody fresh: whoever is free has no other contact to prefer. It may go to several, as long
     as these pairs make nobody else fresh."""
     index.settle_heads()
-    requirement = index.requirement_of(contact)
+    requirement = index.waits_under(contact)
     if contact.queue in index.held_back:
         return
     room = requirement.queue.max_offers
@@ -91,29 +90,29 @@ class _Bests:
     def __init__(self, index: Index, now: int) -> None:
         self._index = index
         self._now = now
-        self._heaps: dict[LaneKind, list[tuple[Order, int, Signature]]] = {}
-        self._newest: dict[tuple[int, Signature], Order] = {}
-        self._whose: dict[str, dict[tuple[int, Signature], CapabilityClass]] = {}
+        self._heaps: dict[LaneKind, list[tuple[Order, tuple[int, int]]]] = {}
+        """With each order the numbers of class and signature."""
+        self._newest: dict[tuple[int, int], Order] = {}
+        self._whose: dict[str, dict[tuple[int, int], Group]] = {}
         """By contact, the groups whose best it is. Where deadlines order, it stands at another place for each."""
 
     def add(self, known: CapabilityClass) -> None:
         """Note the bests of the groups of a class, as they are now."""
-        for signature, sets in list(known.free.items()):
-            if any(sets.values()):
-                best = best_of(self._index, known, signature, self._now)
-                if best is not None:
-                    self._note(known, signature, *best)
+        for signature in known.free:
+            best = best_of(self._index, known, signature, self._now)
+            if best is not None:
+                self._note(known, signature, *best)
 
     def _note(self, known: CapabilityClass, signature: Signature, order: Order, kind: LaneKind) -> None:
-        group = (known.number, signature)
+        group = (known.number, signature.number)
         before = self._newest.get(group)
         if before == order:
             return
         if before is not None:
             del self._whose[str(before[-1])][group]
         self._newest[group] = order
-        self._whose.setdefault(str(order[-1]), {})[group] = known
-        heapq.heappush(self._heaps.setdefault(kind, []), (order, known.number, signature))
+        self._whose.setdefault(str(order[-1]), {})[group] = (known, signature)
+        heapq.heappush(self._heaps.setdefault(kind, []), (order, group))
 
     def take(self) -> tuple[Order, list[Group]] | None:
         """The best-ordered best of the first lane, and all groups whose best it is. Across kinds of order the longest
@@ -123,14 +122,13 @@ class _Bests:
             return None
         _, heap = tops[0] if len(tops) == 1 else min(tops, key=lambda top: (top[0], _age(self._index, top[1][0][0])))
         order = heap[0][0]
-        groups: list[Group] = []
-        for (number, signature), known in self._whose.pop(str(order[-1])).items():
-            del self._newest[number, signature]
-            groups.append((known, signature))
-        return order, groups
+        groups = self._whose.pop(str(order[-1]))
+        for numbers in groups:
+            del self._newest[numbers]
+        return order, list(groups.values())
 
-    def _first(self, heap: list[tuple[Order, int, Signature]]) -> Order | None:
-        while heap and self._newest.get((heap[0][1], heap[0][2])) != heap[0][0]:
+    def _first(self, heap: list[tuple[Order, tuple[int, int]]]) -> Order | None:
+        while heap and self._newest.get(heap[0][1]) != heap[0][0]:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
@@ -149,7 +147,7 @@ def _by_groups(
     while (taken := bests.take()) is not None:
         order, groups = taken
         contact = index.workspace.contacts[ContactId(str(order[-1]))]
-        requirement = index.requirement_of(contact)
+        requirement = index.waits_under(contact)
         ranked = sorted(
             best
             for known, signature in groups
@@ -177,7 +175,7 @@ def _by_groups(
 
 def _look_at(index: Index, bests: _Bests, contacts: Iterable[Contact], classes: dict[int, CapabilityClass]) -> None:
     """Note the bests of fresh classes, and of those that could serve a fresh contact (they are added)."""
-    for requirement in {r.demand: r for r in map(index.requirement_of, contacts)}.values():
+    for requirement in {r.number: r for r in map(index.waits_under, contacts)}.values():
         for known in requirement.classes:
             if known.number not in classes and known.someone_free(requirement):
                 classes[known.number] = known
@@ -188,6 +186,8 @@ def _look_at(index: Index, bests: _Bests, contacts: Iterable[Contact], classes: 
 def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int) -> tuple[Order, LaneKind] | None:
     """The contact that a group's agents should get first: lowest (lane, priority of the queue, rank, order), if there
     is one; across kinds of order, of equal rank the longest waiting."""
+    if not known.wants and not known.dated:
+        return None
 
     def first_for(requirement: Requirement) -> Order | None:
         if requirement.queue.name in index.held_back or not requirement.fits(signature):
@@ -195,8 +195,8 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
         return next((order for order in requirement.waiting if may_get(requirement, order)), None)
 
     def may_get(requirement: Requirement, order: Order) -> bool:
-        contact = index.workspace.contacts[ContactId(str(order[-1]))]
-        if not _may_bar(contact) and not requirement.demand.spare:
+        contact = index.workspace.contacts[order[-1]]  # type: ignore[index]  # the last of an order is an id
+        if not requirement.demand.spare and not _may_bar(contact):
             return True
         return _willing(index, contact, requirement, known, [signature], now) is not None
 
@@ -205,10 +205,10 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
         dated = [
             (known.rank(requirement), order, requirement.order_kind)
             for requirement in known.dated_wants()
-            if requirement.queue.name not in index.held_back
-            and requirement.fits(signature)
-            and _any_spared(index, known, signature, requirement, now)
-            and (order := most_worth(known, requirement, now, partial(may_get, requirement))) is not None
+            if requirement.fits(signature)
+            and requirement.queue.name not in index.held_back
+            and (not requirement.demand.spare or _any_spared(index, known, signature, requirement, now))
+            and (order := most_worth(known, requirement, now, may_get)) is not None
         ]
         if dated:
             found.append(min(dated))
@@ -221,11 +221,9 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
 
 
 def _any_spared(index: Index, known: CapabilityClass, signature: Signature, requirement: Requirement, now: int) -> bool:
-    """Whether anybody of a group can be spared for a requirement. They differ by what its contacts take of them."""
-    if not requirement.demand.spare:
-        return True
+    """Whether anybody of a group can be spared for a requirement that can wait. They differ by what it takes."""
     agents, kind = index.workspace.agents, requirement.demand.kind
-    weights = {agents[AgentId(str(item[-1]))].weight(kind) for item in known.free[signature][requirement.chain]}
+    weights = {agents[AgentId(str(item[-1]))].weight(kind) for item in known.agents(signature, requirement)}
     return any(index.spare.of_class(known, weight, now) for weight in weights)
 
 
@@ -276,7 +274,7 @@ def _willing(
     may_bar, spare = _may_bar(contact), requirement.demand.spare
     best: Ranked | None = None
     for signature in among:
-        for item in known.free[signature][requirement.chain]:
+        for item in known.agents(signature, requirement):
             agent = AgentId(str(item[-1]))
             if may_bar and index.bars(contact, agent):
                 continue

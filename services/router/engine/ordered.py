@@ -18,18 +18,19 @@ T = TypeVar("T", bound=tuple[object, ...])
 class OrderedSet(Generic[T]):
     """A set of tuples kept in order. `add` and `remove` cost two bisections and a short move, `first` is free."""
 
-    __slots__ = ("_chunks", "_lasts", "_size")
+    __slots__ = ("_chunks", "_lasts", "size")
 
     def __init__(self) -> None:
         self._chunks: list[list[T]] = []
         self._lasts: list[T] = []
-        self._size = 0
+        self.size = 0
+        """How many; whoever asks very often is spared the call of `len`."""
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __bool__(self) -> bool:
-        return self._size > 0
+        return self.size > 0
 
     def __iter__(self) -> Iterator[T]:
         for chunk in self._chunks:
@@ -54,7 +55,7 @@ class OrderedSet(Generic[T]):
 
     def add(self, item: T) -> None:
         """Put `item` in. It must not be there yet: a double entry is a bug of the caller."""
-        self._size += 1
+        self.size += 1
         lasts = self._lasts
         at = bisect_left(lasts, item)
         if at == len(lasts):
@@ -79,7 +80,7 @@ class OrderedSet(Generic[T]):
         everything = sorted((*self, *items))
         self._chunks = [everything[at : at + CHUNK] for at in range(0, len(everything), CHUNK)]
         self._lasts = [chunk[-1] for chunk in self._chunks]
-        self._size = len(everything)
+        self.size = len(everything)
 
     def remove(self, item: T) -> None:
         """Take `item` out. Raises KeyError if it is not there."""
@@ -92,7 +93,7 @@ class OrderedSet(Generic[T]):
         if inside == len(chunk) or chunk[inside] != item:
             raise KeyError(item)
         del chunk[inside]
-        self._size -= 1
+        self.size -= 1
         if not chunk:
             del self._chunks[at]
             del lasts[at]

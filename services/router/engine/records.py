@@ -317,11 +317,12 @@ class Agent(Record):
     @property
     def used(self) -> int:
         """Capacity in use, pending offers and the share of parked contacts included, in thousandths of a unit."""
+        aside = self.capacity_parked * len(self.parked) if self.parked else 0
         kinds = self.kinds_in_use
-        aside = self.capacity_parked * len(self.parked)
-        if not self.capacity_weights:
+        weights = self.capacity_weights
+        if not weights:
             return UNIT * len(kinds) + aside
-        return sum(self.weight(kind) for kind in kinds) + aside
+        return sum([weights.get(kind, UNIT) for kind in kinds]) + aside
 
     @property
     def takes_part(self) -> bool:

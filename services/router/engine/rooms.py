@@ -6,9 +6,8 @@ rules of their own about agents form the group `""`; each other queue is a group
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 from services.router.engine.policy import QueuePolicy, RoutingPolicy
 from services.router.engine.records import UNIT, Agent, Contact
@@ -20,18 +19,25 @@ Kind = tuple[str, str]
 """(queue group, channel kind). A group that begins with `!` is for agents whose capacity is not looked at."""
 
 
-class Signature(NamedTuple):
-    """What there is room for; agents of a class with equal signatures are interchangeable to a demand."""
+class Signature:
+    """What there is room for; agents of a class with the same signature are interchangeable to a demand.
 
-    kinds: tuple[Kind, ...]
-    profiles: tuple[str, ...]
+    `Rooms` makes one object for each answer, so that two are equal only if they are the same. `number` counts them.
+    """
+
+    __slots__ = ("kinds", "number", "profiles")
+
+    def __init__(self, number: int, kinds: frozenset[Kind], profiles: frozenset[str]) -> None:
+        self.number = number
+        self.kinds = kinds
+        self.profiles = profiles
 
     def is_within(self, other: Signature) -> bool:
         """Whether the other has room for everything that this one has room for."""
-        return self == other or (set(self.kinds) <= set(other.kinds) and set(self.profiles) <= set(other.profiles))
+        return self is other or (self.kinds <= other.kinds and self.profiles <= other.profiles)
 
 
-NO_ROOM = Signature((), ())
+NO_ROOM = Signature(0, frozenset(), frozenset())
 
 
 class Rooms:
@@ -49,6 +55,10 @@ class Rooms:
         self._minding = sorted(minding)
         self._has_common = len(minding) < len(policy.queues)
         self._bypass = any("capacity" in queue.preferred.bypass for queue in policy.queues.values())
+        self._known: dict[tuple[tuple[str, ...], ...], Signature] = {}
+        """By open groups, kinds that fit, kinds that are on, free profiles."""
+        self._handled: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """By the channels of a profile, which of `kinds` they leave."""
 
     def group(self, queue: str) -> str:
         """The group of a queue."""
@@ -58,18 +68,35 @@ class Rooms:
         """What the agent has room for."""
         if not agent.takes_part:
             return NO_ROOM
-        channels = self.kinds
-        if agent.channel_switch or agent.channels or agent.while_on:
-            channels = tuple(kind for kind in channels if channel_is_on(agent, kind))
+        channels = self._channels(agent)
         fitting = with_capacity(agent, channels) if self.within_limit(agent) else ()
-        kinds: list[Kind] = []
-        for group in self._open_groups(agent):
-            kinds += [(group, kind) for kind in fitting]
-            if self._bypass:
-                kinds += [(f"!{group}", kind) for kind in channels]
-        if not kinds:
+        beside = channels if self._bypass else ()
+        groups = self._open_groups(agent) if fitting or beside else ()
+        if not groups:
             return NO_ROOM
-        return Signature(tuple(kinds), self._free_profiles(agent))
+        found = (groups, fitting, beside, self._free_profiles(agent))
+        known = self._known.get(found)
+        return known if known is not None else self._make(*found)
+
+    def _make(
+        self, groups: tuple[str, ...], fitting: tuple[str, ...], beside: tuple[str, ...], profiles: tuple[str, ...]
+    ) -> Signature:
+        kinds = {(group, kind) for group in groups for kind in fitting}
+        kinds |= {(f"!{group}", kind) for group in groups for kind in beside}
+        made = Signature(len(self._known) + 1, frozenset(kinds), frozenset(profiles))
+        self._known[groups, fitting, beside, profiles] = made
+        return made
+
+    def _channels(self, agent: Agent) -> tuple[str, ...]:
+        """The kinds that the agent handles now."""
+        if agent.channel_switch or agent.while_on:
+            return tuple([kind for kind in self.kinds if channel_is_on(agent, kind)])
+        if not agent.channels:
+            return self.kinds
+        handled = self._handled.get(agent.channels)
+        if handled is None:
+            handled = self._handled[agent.channels] = tuple([kind for kind in self.kinds if kind in agent.channels])
+        return handled
 
     def takes_by(self, agent: Agent, contact: Contact, kind: str) -> bool:
         """Whether the agent who holds a contact could hold it as one of another kind: as if they gave it back and took
@@ -95,7 +122,10 @@ class Rooms:
 
     def within_limit(self, agent: Agent) -> bool:
         """Limits of open contacts: the lasting one, and the ramp after signing in."""
-        return self.within_lasting_limit(agent) and _is_below(agent, ramp_limit(agent, self._workspace.policy))
+        if not self.within_lasting_limit(agent):
+            return False
+        policy = self._workspace.policy
+        return not policy.ramp or _is_below(agent, ramp_limit(agent, policy))
 
     def within_lasting_limit(self, agent: Agent) -> bool:
         """The agent's own limit of open contacts, else the workspace's."""
@@ -105,14 +135,13 @@ class Rooms:
         changed = self._workspace.agent_limit
         return changed[0] if changed is not None else self._workspace.policy.max_per_agent
 
-    def _open_groups(self, agent: Agent) -> Iterable[str]:
-        if self._has_common and agent.presence == "available":
-            yield COMMON
-        for name in self._minding:
-            if agent.queues and name not in agent.queues:
-                continue
-            if self._queue_is_open(agent, self._workspace.policy.queues[name]):
-                yield name
+    def _open_groups(self, agent: Agent) -> tuple[str, ...]:
+        common = (COMMON,) if self._has_common and agent.presence == "available" else ()
+        if not self._minding:
+            return common
+        queues = self._workspace.policy.queues
+        mine = [name for name in self._minding if not agent.queues or name in agent.queues]
+        return (*common, *[name for name in mine if self._queue_is_open(agent, queues[name])])
 
     def _queue_is_open(self, agent: Agent, queue: QueuePolicy) -> bool:
         if not accepts(agent, queue) or queue.name in agent.queue_wrap_up:
@@ -181,7 +210,7 @@ def with_capacity(agent: Agent, kinds: tuple[str, ...]) -> tuple[str, ...]:
     if agent.capacity_total is not None:
         left = agent.capacity_total - agent.used
         if agent.capacity_weights:
-            kinds = tuple(kind for kind in kinds if agent.weight(kind) <= left)
+            kinds = tuple([kind for kind in kinds if agent.weight(kind) <= left])
         elif left < UNIT:
             return ()
     limits = agent.capacity_per_channel

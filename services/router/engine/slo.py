@@ -107,14 +107,15 @@ def fit_cost(fitness: float) -> float:
 def slowing(slowdown: tuple[float, ...], busy: int) -> float:
     """What one more contact costs an agent who has `busy` of them, in work: (k+1)·s(k+1) - k·s(k). Past the end of the
     table the last step goes on."""
+    return _work(slowdown, busy + 1) - _work(slowdown, busy)
 
-    def total(count: int) -> float:
-        if count <= len(slowdown):
-            return count * slowdown[count - 1] if count else 0.0
-        step = slowdown[-1] - slowdown[-2] if len(slowdown) > 1 else 0.0
-        return count * (slowdown[-1] + step * (count - len(slowdown)))
 
-    return total(busy + 1) - total(busy)
+def _work(slowdown: tuple[float, ...], count: int) -> float:
+    """What so many contacts at once cost."""
+    if count <= len(slowdown):
+        return count * slowdown[count - 1] if count else 0.0
+    step = slowdown[-1] - slowdown[-2] if len(slowdown) > 1 else 0.0
+    return count * (slowdown[-1] + step * (count - len(slowdown)))
 
 
 class Load(NamedTuple):

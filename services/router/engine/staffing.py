@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import NamedTuple
 
 from services.router.engine.ordered import OrderedSet
@@ -72,12 +71,24 @@ class Staffing:
         """Bring the numbers in step with one agent's facts."""
         old = self._staff.get(agent_id)
         if agent is not None:
-            says = (agent.presence, agent.reachable, agent.takes_offers)
-            seen = (says, agent.queues, agent.memberships, agent.queue_presence)
-            known = self._seen.get(agent_id)
-            if known is not None and known[0] == says and all(map(operator.is_, known[1:], seen[1:])):
+            seen = self._seen.get(agent_id)
+            # Values of records are replaced, never changed inside: the same objects say the same.
+            if (
+                seen is not None
+                and seen[0] is agent.queues
+                and seen[1] is agent.memberships
+                and seen[2] is agent.queue_presence
+                and seen[3:] == (agent.presence, agent.reachable, agent.takes_offers)
+            ):
                 return NOTHING
-            self._seen[agent_id] = seen
+            self._seen[agent_id] = (
+                agent.queues,
+                agent.memberships,
+                agent.queue_presence,
+                agent.presence,
+                agent.reachable,
+                agent.takes_offers,
+            )
         new = self._staff_of(agent) if agent is not None else None
         if old == new:
             return NOTHING

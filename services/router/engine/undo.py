@@ -30,18 +30,24 @@ class Record:
 class Undo:
     """A list of steps back, newest last. One for the whole partition, cut at marks."""
 
-    __slots__ = ("_steps",)
+    __slots__ = ("_saved", "_steps")
 
     def __init__(self) -> None:
         self._steps: list[tuple[Any, ...]] = []
+        self._saved: set[int] = set()
+        """The records that were saved since the last mark, by identity: their steps keep them alive."""
 
     def mark(self) -> int:
         """A place to come back to."""
+        self._saved.clear()
         return len(self._steps)
 
     def save(self, record: Record) -> None:
-        """Remember `record` as it is, before writing on it."""
-        self._steps.append(("fields", record, type(record)._fields_of(record)))
+        """Remember `record` as it is, before writing on it. What it was at the last mark is enough: nobody comes back
+        to a place between two marks."""
+        if id(record) not in self._saved:
+            self._saved.add(id(record))
+            self._steps.append(("fields", record, type(record)._fields_of(record)))
 
     def put(self, table: MutableMapping[K, V], key: K, value: V) -> None:
         """`table[key] = value`, to be taken back."""
@@ -64,6 +70,7 @@ class Undo:
     def rollback(self, mark: int) -> None:
         """Take everything since `mark` back, newest first."""
         steps = self._steps
+        self._saved.clear()
         while len(steps) > mark:
             step = steps.pop()
             match step:
@@ -80,3 +87,4 @@ class Undo:
     def forget(self) -> None:
         """What was done stays done."""
         self._steps.clear()
+        self._saved.clear()

@@ -14,8 +14,10 @@ from shared.vocabulary import AgentId, ContactId, OfferId, OutboundId
 Touched = tuple[str, str, str]
 """(kind, workspace, id): a contact, agent, offer, thread, channel, policy, key, workspace, message, queue or outbound;
 or the reserve of a workspace."""
-REBUILT = ("policy", "workspace")
+REBUILT = frozenset({"policy", "workspace"})
 """What is touched with these changes everything that is derived."""
+DERIVED = frozenset({"contact", "agent", "offer", "outbound", "channel", "queue", "reserve"})
+"""From these something is derived; the others are noted for whoever shows them."""
 
 
 class World:
@@ -47,11 +49,11 @@ class World:
 
     def sync(self) -> None:
         """Bring the indexes in step with everything touched since the last call."""
-        fresh = self.touched[self._synced :]
+        fresh = dict.fromkeys(self.touched[self._synced :])
         self._synced = len(self.touched)
         anew = self._rebuild_touched(fresh)
-        for kind, workspace, id in dict.fromkeys(fresh) if len(fresh) > 1 else fresh:
-            if workspace not in anew:
+        for kind, workspace, id in fresh:
+            if kind in DERIVED and workspace not in anew:
                 self._sync_one(kind, workspace, id)
 
     def _rebuild_touched(self, touched: Iterable[Touched]) -> set[str]:
@@ -63,22 +65,23 @@ class World:
         return anew
 
     def _sync_one(self, kind: str, workspace: str, id: str) -> None:
+        index = self.indexes[workspace]
         if kind == "contact":
-            self.indexes[workspace].sync_contact(ContactId(id))
+            index.sync_contact(ContactId(id))
         elif kind == "agent":
-            self.indexes[workspace].sync_agent(AgentId(id))
-            if self.indexes[workspace].outgrown:
+            index.sync_agent(AgentId(id))
+            if index.outgrown:
                 self.rebuild(workspace)
         elif kind == "offer":
-            self.indexes[workspace].sync_offer(OfferId(id))
+            index.sync_offer(OfferId(id))
         elif kind == "outbound":
-            self.indexes[workspace].outbounds.sync(OutboundId(id))
+            index.outbounds.sync(OutboundId(id))
         elif kind == "channel":
-            self.indexes[workspace].sync_channels(id)
+            index.sync_channels(id)
         elif kind == "queue":
-            self.indexes[workspace].sync_queue(id)
-        elif kind == "reserve":
-            self.indexes[workspace].sync_reserve()
+            index.sync_queue(id)
+        else:
+            index.sync_reserve()
 
     def rebuild(self, workspace: str) -> None:
         """Derive a workspace's indexes anew: its policy changed, or it came into being or went."""
@@ -103,7 +106,7 @@ class World:
         self.state.undo.rollback(undo_mark)
         anew = self._rebuild_touched(undone)
         for kind, workspace, id in undone:
-            if workspace not in anew and workspace in self.indexes:
+            if kind in DERIVED and workspace not in anew and workspace in self.indexes:
                 self._sync_one(kind, workspace, id)
         for index in self.indexes.values():
             index.fresh_contacts.clear()
@@ -122,4 +125,4 @@ class World:
         """The agents of a workspace touched since the last call, each once, in order."""
         fresh = self.touched[self._followed :]
         self._followed = len(self.touched)
-        return list(dict.fromkeys(AgentId(id) for kind, ws, id in fresh if kind == "agent" and ws == workspace))
+        return list(dict.fromkeys([AgentId(id) for kind, ws, id in fresh if kind == "agent" and ws == workspace]))

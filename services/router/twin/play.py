@@ -7,10 +7,12 @@ real day would bring it.
 
 from __future__ import annotations
 
+import gc
 import heapq
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -87,8 +89,9 @@ def play(
     started = time.process_time()
     if begins is None:
         begins = MIDNIGHT + round(day.config.begins_s * 1000)
-    centre = _Centre(day, document, outages, seed, begins)
-    centre.run()
+    with _uncollected():
+        centre = _Centre(day, document, outages, seed, begins)
+        centre.run()
     return Played(
         day=day,
         cases=centre.cases,
@@ -96,6 +99,18 @@ def play(
         loaded={agent: desk.loaded for agent, desk in centre.desks.items()},
         cpu_s=time.process_time() - started,
     )
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Nearly all that a day makes is kept until it is over: the collector would look through it again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Centre:

@@ -81,6 +81,42 @@ def test_rollback_stops_at_the_mark() -> None:
     assert table == {"before": 1}
 
 
+def test_record_comes_back_as_it_was_at_each_mark_however_often_it_was_saved() -> None:
+    undo, ana = Undo(), Agent(id=AgentId("ana"))
+    marks = []
+    for missed in (1, 2, 3):
+        marks.append(undo.mark())
+        for presence_now in ("away", "available"):
+            undo.save(ana)
+            ana.presence, ana.missed = presence_now, missed
+    undo.rollback(marks[2])
+    assert (ana.presence, ana.missed) == ("available", 2)
+    undo.save(ana)
+    ana.missed = 7
+    undo.rollback(marks[2])
+    assert ana.missed == 2
+    undo.rollback(marks[0])
+    assert ana == Agent(id=AgentId("ana"))
+
+
+def test_record_that_was_saved_before_all_was_forgotten_is_saved_again() -> None:
+    undo, ana = Undo(), Agent(id=AgentId("ana"))
+    undo.save(ana)
+    ana.missed = 1
+    undo.forget()
+    undo.save(ana)
+    ana.missed = 2
+    undo.rollback(0)
+    assert ana.missed == 1
+
+
+def test_saving_a_record_again_costs_no_step() -> None:
+    undo, ana = Undo(), Agent(id=AgentId("ana"))
+    undo.save(ana)
+    undo.save(ana)
+    assert undo.mark() == 1
+
+
 def test_what_is_forgotten_stays_done() -> None:
     undo = Undo()
     table: dict[str, int] = {}
