@@ -28,6 +28,7 @@ from tests.builders import (
     SUPERVISOR,
     WORKSPACE,
     Centre,
+    account_of,
     acting,
     agent,
     contact,
@@ -35,6 +36,7 @@ from tests.builders import (
     policy,
     presence,
     queue,
+    reach,
 )
 
 
@@ -132,6 +134,17 @@ async def test_delays_moves_and_the_end_of_a_preference_are_told() -> None:
         "moved from first to second: an overflow rule of the queue says so",
         "waits no longer for the agents it names: anybody may get it",
     ]
+
+
+async def test_a_hop_by_hand_is_told_as_its_agents() -> None:
+    centre = Centre()
+    centre.staff(agent("ana"))
+    centre.write("c1", customer="kim", reach=(reach("email", "kim"),))
+    centre.accept("ana")
+    by_mail = cmd.TransferContact(contact=centre.id_of("c1"), channel="email", account=account_of("email"))
+    centre.do(by_mail, by=acting("ana"))
+    story = [change["what"] for change in (await told(centre))["since"]]
+    assert story == ["ana accepted", "moved from chat to email: its agent goes on there"]
 
 
 def overflow(to: str, after_s: int) -> dict[str, Any]:

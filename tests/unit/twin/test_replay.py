@@ -19,7 +19,7 @@ from shared.contracts import commands as cmd
 from shared.log.memory import MemoryLog
 from shared.log.sqlite import SqliteLog
 from tests import journaled
-from tests.builders import WORKSPACE, Centre, acting, agent, policy, presence, queue
+from tests.builders import WORKSPACE, Centre, account_of, acting, agent, policy, presence, queue, reach
 
 MORNING = 8 * 3_600_000
 
@@ -96,6 +96,21 @@ async def test_contacts_held_at_once_are_slower_and_their_work_is_told_apart() -
     found = await day_of(centre)
     assert [each.work for each in found.day.arrivals] == [pytest.approx(90.0), pytest.approx(40.0)]
     assert [case.answered for case in replayed(found, None).cases] == [MORNING, MORNING + 50_000]
+
+
+async def test_a_customer_came_by_the_channel_that_they_waited_on() -> None:
+    """Also when the agent goes on with them by another one."""
+    centre = centre_with(agent("ana", languages={"en": 5}))
+    centre.write("c1", language="en", customer="kim", reach=(reach("email", "kim"),))
+    centre.accept("ana", "c1")
+    centre.wait(10)
+    by_mail = cmd.TransferContact(contact=centre.id_of("c1"), channel="email", account=account_of("email"))
+    centre.do(by_mail, by=acting("ana"))
+    centre.wait(10)
+    centre.complete("ana", "c1")
+    [arrival] = (await day_of(centre)).day.arrivals
+    assert arrival.channel == "chat"
+    assert arrival.work == pytest.approx(20.0)
 
 
 async def test_another_policy_changes_something_for_somebody() -> None:
