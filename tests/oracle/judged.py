@@ -150,7 +150,8 @@ class Story:
         centre.engine.apply(record, centre.now, centre.seq + 1)
         world.rollback(mark)
         assert state_hash(state) == facts, "a rollback brings every fact back"
-        assert difference(world) is None
+        left = difference(world)
+        assert left is None, left
 
     def _tell(self, what: object, before: int) -> None:
         at = (self.centre.now - START) / 1000

@@ -102,11 +102,11 @@ def _message_received(world: World, ws: Workspace, event: ev.MessageReceived, at
     if event.language is not None:
         contact.language = event.language
         contact.language_confidence = event.language_confidence
-    _follow_customer(ws, contact, event)
+    _follow_customer(world, ws, contact, event)
     remember_source(world, ws, event.source_key, event.contact)
 
 
-def _follow_customer(ws: Workspace, contact: Contact, event: ev.MessageReceived) -> None:
+def _follow_customer(world: World, ws: Workspace, contact: Contact, event: ev.MessageReceived) -> None:
     """Answers go where the customer last wrote, unless an offer is out that was made for the other channel."""
     if event.message_kind not in (MessageKind.MESSAGE, MessageKind.POSTBACK):
         return
@@ -122,6 +122,15 @@ def _follow_customer(ws: Workspace, contact: Contact, event: ev.MessageReceived)
     contact.account = event.account
     contact.thread = event.thread
     contact.sender = event.sender
+    _hold_as(world, ws, contact)
+
+
+def _hold_as(world: World, ws: Workspace, contact: Contact) -> None:
+    """Whoever holds the contact holds one of its kind of channel, over a limit or not."""
+    if contact.state is ContactState.ASSIGNED and contact.agent is not None:
+        agent = ws.agents[contact.agent]
+        if agent.held[contact.id] != contact.channel:
+            world.change_agent(ws, agent.id).held = {**agent.held, contact.id: contact.channel}
 
 
 def _message_ignored(world: World, ws: Workspace, event: ev.MessageIgnored, at: int) -> None:
@@ -145,9 +154,7 @@ def _contact_redirected(world: World, ws: Workspace, event: ev.ContactRedirected
     contact.thread = event.thread
     contact.sender = event.address
     contact.considered = ws.health_version
-    if contact.state is ContactState.ASSIGNED and contact.agent is not None:
-        agent = world.change_agent(ws, contact.agent)
-        agent.held = {held: event.channel if held == event.contact else kind for held, kind in agent.held.items()}
+    _hold_as(world, ws, contact)
     join_thread(world, ws, event.thread, event.contact)
     _identify(world, ws, contact.customer, event.address)
 

@@ -460,7 +460,7 @@ class Index:
         leaves = contact.flow is not None and leaves_unstaffed(self.workspace, contact)
         leaves_now = leaves and not self.queues[contact.queue].somebody_there
         refused = bool(contact.declines) and not down and self._may_exhaust(contact)
-        exhausted = refused and self._unanimity.all_declined(contact, requirement or self.requirement_of(contact))
+        exhausted = refused and self._all_declined(contact, requirement or self.requirement_of(contact))
         due = contact_timer(self.workspace, contact, down=down, delays=delays, leaves=leaves_now, exhausted=exhausted)
         barred = (contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers)
         return _ContactPlace(
@@ -487,6 +487,12 @@ class Index:
         if is_excluded(queue, contact):
             return False
         return queue.preferred.hold or not preference_of(queue, contact)
+
+    def _all_declined(self, contact: Contact, requirement: Requirement) -> bool:
+        if requirement.demand.only is None:
+            return self._unanimity.all_declined(contact, requirement)
+        demand = self.effective(requirement.demand)
+        return self._unanimity.all_named_declined(contact, demand, self.workspace.agents)
 
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
         if place.requirement is not None and place.order is not None:

@@ -7,10 +7,11 @@ one of them: the first where somebody is left.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from services.router.engine.classes import CapabilityClass, Requirement
+from services.router.engine.demand import Demand
 from services.router.engine.records import Agent, Contact
 from services.router.engine.staffing import Accepted
 from shared.vocabulary import AgentId, ContactId
@@ -82,6 +83,17 @@ class Unanimity:
         return bool(declined) and all(
             known.there.get(contact.queue, 0) <= declined.get(known.number, 0) for known in requirement.classes
         )
+
+    def all_named_declined(self, contact: Contact, demand: Demand, agents: Mapping[AgentId, Agent]) -> bool:
+        """The same of a contact that is for named agents alone: they have no classes of their own while it pauses."""
+        asked = [name for name in demand.only or () if self._could(AgentId(name), demand, agents)]
+        return bool(asked) and all(name in contact.declines or name == contact.excluded for name in asked)
+
+    def _could(self, name: AgentId, demand: Demand, agents: Mapping[AgentId, Agent]) -> bool:
+        there = self._there.get(name)
+        if there is None or not there.is_in(demand.queue):
+            return False
+        return CapabilityClass(-1, agents[name], named=True).why_not(demand) is None
 
 
 def _placed(

@@ -91,6 +91,8 @@ def message_received(ws: WorkspaceBook, event: ev.MessageReceived, now: Instant)
         contact.thread = event.thread
         contact.sender = event.sender
         contact.episode = []
+        if contact.agent is not None:
+            ws.agents[contact.agent].held[contact.id] = event.channel
 
 
 def message_ignored(ws: WorkspaceBook, event: ev.MessageIgnored, now: Instant) -> None:

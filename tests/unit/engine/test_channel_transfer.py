@@ -225,6 +225,22 @@ def test_a_customer_who_writes_on_the_old_conversation_is_answered_there() -> No
     assert (late.id, late.channel, late.agent) == (centre.id_of("c1"), "chat", "ana")
 
 
+def test_room_follows_a_customer_who_writes_on_the_old_conversation() -> None:
+    weights = {"chat": 1, "email": 0.5}
+    centre = held(agent("ana", capacity=1.5, weights=weights, per_channel={"chat": 2, "email": 1}))
+    go_on(centre, "email")
+    centre.write("c2")
+    assert centre.offered_to("c2") == ["ana"]
+    centre.accept("ana", "c2")
+    centre.write_again("late", "c1", thread="chat-thread-of-c1", channel="chat", account=account_of("chat"))
+    # Two chats now: over the total, and what is held stays.
+    assert centre.ws.agents[AgentId("ana")].used == 2000
+    centre.write("m1", channel="email")
+    assert centre.offered_to("m1") == []
+    centre.complete("ana", "c2")
+    assert centre.offered_to("m1") == ["ana"]
+
+
 def test_a_snapshot_holds_it() -> None:
     centre = held()
     go_on(centre, "email")
