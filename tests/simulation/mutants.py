@@ -37,6 +37,7 @@ from services.router.engine import (
     outbound,
     outbound_records,
     presence,
+    queueing,
     rooms,
     slo,
     supervision,
@@ -434,11 +435,14 @@ MUTANTS = (
     ),
     _mutant(
         "a contact on another channel keeps the old one's room",
-        evolve_contacts._contact_redirected,
-        "event.channel if held == event.contact else kind",
-        "kind",
+        evolve_contacts._hold_as,
+        "if agent.held[contact.id] != contact.channel",
+        "if False",
         seed=85,
     ),
+    _mutant("the strict lane is no lane", demand.lane_of, "contact.priority >= queue.strict_priority", "False"),
+    _mutant("who starves goes before nobody", demand.lane_of, "contact.starved >= queue.starvation", "False"),
+    _mutant("what everybody declined waits for its step", queueing.exhausted_due, "not queue.decline.steps_on", "True"),
 )
 
 

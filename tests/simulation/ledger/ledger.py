@@ -50,7 +50,7 @@ class Ledger:
         ws = self.workspaces.get(workspace)
         if ws is not None:
             arrivals.arrived(ws)
-            ws.hurried = None
+            waiting.stepped_on(ws)
             outbound.decided(ws)
             consults.decided(ws)
 

@@ -38,6 +38,7 @@ def moved(ws: WorkspaceBook, event: ev.ContactMoved, now: Instant) -> None:
     contact.excluded = event.excluded
     contact.enter(event.queue, now.at)
     contact.wait()
+    ws.hurried = None
 
 
 def _transferred(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, now: Instant) -> None:
@@ -187,6 +188,15 @@ def exhausted(ws: WorkspaceBook, event: ev.ContactExhausted, now: Instant) -> No
     contact.exhausted = True
     if ws.queues[contact.queue]["decline"]["when_exhausted"] == "next_step":
         ws.hurried = contact.id
+
+
+def stepped_on(ws: WorkspaceBook) -> None:
+    """At the end of a decision that told that everybody has declined a contact: its next step holds, if it has one."""
+    if ws.hurried is not None:
+        contact = ws.contacts[ws.hurried]
+        left = len(ws.queues[contact.queue]["steps"]) - contact.steps
+        require(left <= 0, "5", f"everybody has declined {contact.id}, and it takes none of {left} steps")
+        ws.hurried = None
 
 
 def decline_forgotten(ws: WorkspaceBook, event: ev.DeclineForgotten, now: Instant) -> None:
