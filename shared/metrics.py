@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +18,13 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
+
+OTHER: Final = "other"
+
+
+def closed(value: object, allowed: frozenset[Any]) -> str:
+    """A label's value out of its closed set."""
+    return str(value) if value in allowed else OTHER
 
 
 @dataclass(frozen=True, slots=True)

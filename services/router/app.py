@@ -85,7 +85,7 @@ def build_router(
         replicas=replicas,
         bystanders=bystanders,
     )
-    gauges = Gauges(metrics, log, clock, lambda: [partition])
+    gauges = Gauges(metrics, log, clock, lambda: [partition], by_agent=settings.metrics_by_agent)
     hours = HoursKeeper(log.inputs, lambda: [partition.replica], clock)
     parts = [
         *front,

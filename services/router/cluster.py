@@ -76,7 +76,9 @@ async def serve(role: Role, settings: ProcessSettings, stopping: asyncio.Event) 
             keeper = SnapshotKeeper(backends.log, replicas, worker_on(settings.log), engine.snapshot_every)
             hours = HoursKeeper(backends.log.inputs, replicas, backends.clock)
             lag = backends.kafka.content.lag
-            gauges = Gauges(metrics, backends.log, backends.clock, lambda: host.partitions, lag)
+            gauges = Gauges(
+                metrics, backends.log, backends.clock, lambda: host.partitions, lag, by_agent=engine.metrics_by_agent
+            )
             parts += [
                 # All at once: where there is no edge, nothing holds up the leader's goodbye.
                 Part(name="gauges", run=gauges.run, stage=Stage.CORE),

@@ -13,6 +13,7 @@ from services.router.engine.deadlines import overdue
 from services.router.engine.index import Index
 from services.router.engine.policy import spoken
 from services.router.engine.waits import Line, kind_of
+from services.router.fairness import Share, jain_by_queue
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
 from services.router.replica import Replica
@@ -24,6 +25,8 @@ from shared.vocabulary import ContactState
 logger = logging.getLogger(__name__)
 
 LOOK_S: Final = 5.0
+FAIRNESS_S: Final = 30.0
+"""What is told of the last hour is told anew after so long."""
 
 
 class Gauges:
@@ -36,13 +39,18 @@ class Gauges:
         clock: Clock,
         partitions: Callable[[], Sequence[PartitionRouter]],
         content_lag: Callable[[int], Awaitable[int]] | None = None,
+        *,
+        by_agent: bool = False,
     ) -> None:
-        """`content_lag`: how far the content table is behind, where the content is materialised in one."""
+        """`content_lag`: how far the content table is behind, where the content is materialised in one. `by_agent`:
+        tell of every agent's occupancy."""
         self._metrics = metrics
         self._log = log
         self._clock = clock
         self._partitions = partitions
         self._content_lag = content_lag
+        self._by_agent = by_agent
+        self._fairness_at = -FAIRNESS_S
         self._audits: dict[int, Audit] = {}
         self._seen: Counter[tuple[object, ...]] = Counter()
 
@@ -63,11 +71,14 @@ class Gauges:
 
     async def look(self) -> None:
         """Every gauge once."""
-        replicas = [partition.replica for partition in self._partitions() if partition.ready.is_set()]
-        leading = [replica for replica in replicas if replica.leading]
-        for replica in replicas:
-            await self._look_at(replica)
-        self._sum_up(leading)
+        partitions = [partition for partition in self._partitions() if partition.ready.is_set()]
+        for partition in partitions:
+            await self._look_at(partition.replica)
+        self._sum_up([partition.replica for partition in partitions if partition.replica.leading])
+        asked = self._clock.monotonic()
+        if asked - self._fairness_at >= FAIRNESS_S:
+            self._fairness_at = asked
+            await self._tell_fairness(partitions)
 
     async def _look_at(self, replica: Replica) -> None:
         metrics, partition = self._metrics, replica.partition
@@ -130,11 +141,32 @@ class Gauges:
                     total += agent.capacity_total or 0 if agent.takes_offers else 0
                 for channel in workspace.channels.values():
                     metrics.set_channel(channel.kind, channel.account, channel.state.value)
+        metrics.fairness.set_languages(frozenset(languages))
         metrics.set_wait_bounds(lines)
         metrics.set_deadlines(dated, frozenset(languages))
         metrics.set_contacts(open_contacts)
         metrics.set_agents(presences, reachable=reachable)
         metrics.set_capacity(used=used / 1000, total=total / 1000)
+
+    async def _tell_fairness(self, partitions: Sequence[PartitionRouter]) -> None:
+        """Of the agents of partitions that this process leads. The others are followed for when it takes over."""
+        now = self._clock.now_ms()
+        metrics, shares, indexes = self._metrics.fairness, list[Share](), dict[str, float]()
+        for partition in partitions:
+            fairness, world = partition.fairness, partition.replica.engine.world
+            found: list[Share] = []
+            for some in fairness.look(world, now):
+                found += some
+                await asyncio.sleep(0)
+            spent = fairness.take_spent()
+            if not partition.replica.leading:
+                continue
+            metrics.add_spent(spent)
+            shares += found
+            for queue, index in jain_by_queue(world, found).items():
+                indexes[queue] = min(index, indexes.get(queue, 1.0))
+        metrics.set_agents(shares, by_agent=self._by_agent)
+        metrics.set_jain(indexes)
 
 
 def add_dated(found: dict[tuple[str, str], tuple[int, float]], index: Index, now: int) -> None:

@@ -15,11 +15,10 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from services.router.engine.waits import HALF, KEPT_MEMORY, MOST, Line
+from services.router.fairness_metrics import FairnessMetrics
 from shared.contracts import events as ev
-from shared.metrics import Catalogue, Metric, ProcessMetrics
+from shared.metrics import OTHER, Catalogue, Metric, ProcessMetrics, closed
 from shared.vocabulary import AutoClass, ChannelHealth, ChannelKind, ContactState, Delivery, Presence, Topic
-
-OTHER: Final = "other"
 
 WAIT_BUCKETS: Final = (
     1, 5, 10, 15, 20, 25, 30, 45, 60, 90, 120, 180, 240, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400,
@@ -106,6 +105,7 @@ class RouterMetrics:
         self._names = Catalogue(registry)
         self.registry = self._names.registry
         self.process = ProcessMetrics(self._names)
+        self.fairness = FairnessMetrics(self._names)
         self._queues: frozenset[str] = frozenset()
         self._accounts: frozenset[str] = frozenset()
         self._dated: set[tuple[str, str]] = set()
@@ -528,8 +528,3 @@ class RouterMetrics:
 
     def set_leading(self, partition: int, leading: bool) -> None:
         self.leading.labels(str(partition)).set(leading)
-
-
-def closed(value: object, allowed: frozenset[Any]) -> str:
-    """A label's value out of its closed set."""
-    return str(value) if value in allowed else OTHER

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+from services.router.fairness import Fairness
 from services.router.metrics import RouterMetrics
 from services.router.perform import Publisher
 from services.router.replica import Performed, Replica, ReplicaSettings
@@ -66,6 +67,11 @@ class PartitionRouter:
         )
         self.ready = asyncio.Event()
         """Set once the journal is folded to its end and, where nobody else leads, all documents are written."""
+
+    @property
+    def fairness(self) -> Fairness:
+        """How this partition's agents fared."""
+        return self._publisher.fairness
 
     async def perform(self, replica: Replica, entry: Performed) -> None:
         """`Performer` of the replica."""

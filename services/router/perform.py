@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
+from services.router.fairness import Fairness, verdict
 from services.router.metrics import RouterMetrics
 from services.router.projection import Key, Projection
 from services.router.replica import Performed, Replica
@@ -38,6 +39,7 @@ class Publisher:
         self._views = views
         self._metrics = metrics
         self._content = content
+        self.fairness = Fairness()
         self.epoch = epoch
         """The identity of the journal, once it is known."""
         self._projection = Projection()
@@ -62,6 +64,7 @@ class Publisher:
         if any(kind == "policy" for kind, _, _ in entry.touched):
             self._know_policies(replica)
         self._metrics.set_journal(replica.partition, seq=entry.seq)
+        self.fairness.follow(world, entry.touched, entry.at)
         if not entry.own:
             # Its author tells of it; whoever takes over afterwards fills the gaps.
             self._up = False
@@ -175,6 +178,9 @@ class Publisher:
             workspace = world.state.workspaces.get(decision.workspace)
             for event in decision.events:
                 self._metrics.on_event(event, at_ms=entry.at, contact=_facts(workspace, event))
+                judged = verdict(workspace, event, entry.at) if workspace is not None else None
+                if judged is not None:
+                    self._metrics.fairness.count(*judged)
                 if isinstance(event, ev.CommandRejected):
                     # A bug, not the caller's doing: somebody has to look at it.
                     logger.error("command rejected", extra={"command_id": decision.command_id, "reason": event.reason})

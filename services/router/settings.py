@@ -20,6 +20,9 @@ class EngineSettings(Settings):
         "", max_length=64, description="This process in logs and `/v1/replicas`; empty: role, host and process id."
     )
     snapshot_every: Annotated[int, Field(ge=100)] = Field(10_000, description="Entries between two snapshots.")
+    metrics_by_agent: bool = Field(
+        False, description="Whether `/metrics` names every agent's occupancy: two series for each of them."
+    )
 
 
 class RouterSettings(EngineSettings):

@@ -7,7 +7,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.router.metrics import OTHER, RouterMetrics, closed
+from services.router.metrics import RouterMetrics
+from shared.metrics import OTHER, closed
 
 STREAM_MARK: Final = "switchdesk.stream"
 """Set in the scope by whoever answers with a stream: its life is not a slow answer."""

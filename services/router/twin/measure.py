@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from services.router.fairness import jain
 from services.router.twin.day import EMAIL
 from services.router.twin.play import Case, Played
 
@@ -115,12 +116,6 @@ def measure(played: Played) -> Figures:
         moved=sum(case.channel != case.arrival.channel for case in cases),
         unserved=sum(case.waits for case in cases),
     )
-
-
-def jain(values: Sequence[float]) -> float:
-    """Jain's index: 1 if all have the same, 1/n if one has everything; 1 if nobody has anything."""
-    squares = sum(value * value for value in values)
-    return sum(values) ** 2 / (len(values) * squares) if squares else 1.0
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -167,6 +167,7 @@ def say_anything(metrics: RouterMetrics, word: str) -> None:
     metrics.set_agents({word: 1}, reachable=1)
     metrics.set_channel(word, word, "down")
     metrics.set_contacts({word: 1})
+    metrics.fairness.count(word, "late")
 
 
 def test_coverage_of_wait_bounds_weighs_lines_by_what_they_remember() -> None:

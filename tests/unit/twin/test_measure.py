@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.router.twin.measure import jain, measure, percentile
+from services.router.fairness import jain
+from services.router.twin.measure import measure, percentile
 from tests.unit.twin.days import agent, arrival, played
 
 
