@@ -440,9 +440,17 @@ MUTANTS = (
         "if False",
         seed=85,
     ),
-    _mutant("the strict lane is no lane", demand.lane_of, "contact.priority >= queue.strict_priority", "False"),
-    _mutant("who starves goes before nobody", demand.lane_of, "contact.starved >= queue.starvation", "False"),
-    _mutant("what everybody declined waits for its step", queueing.exhausted_due, "not queue.decline.steps_on", "True"),
+    _mutant(
+        "the strict lane is no lane", demand.lane_of, "contact.priority >= queue.strict_priority", "False", seed=84
+    ),
+    _mutant("who starves goes before nobody", demand.lane_of, "contact.starved >= queue.starvation", "False", seed=47),
+    _mutant(
+        "what everybody declined waits for its step",
+        queueing.exhausted_due,
+        "not queue.decline.steps_on",
+        "True",
+        seed=30,
+    ),
 )
 
 
