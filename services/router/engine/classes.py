@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
+from typing import Any
 
 from services.router.engine.chains import Chain, Score, by_class, class_score, fitness
 from services.router.engine.demand import BY_DEADLINE, Demand, Order, OrderKind, order_kind
@@ -98,19 +99,21 @@ class Requirement:
     def offer_head(self, known: CapabilityClass, item: Item) -> None:
         """A class of this requirement has a better best agent than before, this one."""
         self.tops[known.number] = item
-        heappush(self.heads, (*known.head(self, item), item))
+        heappush(self.heads, known.entry(self, item))
         if len(self.heads) > 4 * len(self.by_number) + 64:
             self.rebuild_heads()
 
     def rebuild_heads(self) -> None:
         """One true entry for each class, nothing stale."""
-        self.heads, self.tops = [], {}
-        for known in self.by_number.values():
+        heads: list[_Entry] = []
+        tops: dict[int, Item] = {}
+        for number, known in self.by_number.items():
             item = known.best_item(self)
             if item is not None:
-                self.tops[known.number] = item
-                self.heads.append((*known.head(self, item), item))
-        heapify(self.heads)
+                tops[number] = item
+                heads.append(known.entry(self, item))
+        heapify(heads)
+        self.heads, self.tops = heads, tops
 
     def best_heads(self, limit: int, wanted: Callable[[Head], bool] | None = None) -> list[Head]:
         """The best free agents of the classes, one each, best first: looks on until `limit` of them were `wanted`."""
@@ -129,7 +132,7 @@ class Requirement:
             elif number in seen:
                 heappop(heads)
             elif item != entry[3]:
-                heapreplace(heads, (*known.head(self, item), item))
+                heapreplace(heads, known.entry(self, item))
                 self.tops[number] = item
             else:
                 seen.add(number)
@@ -161,6 +164,7 @@ class CapabilityClass:
         "languages",
         "memberships",
         "number",
+        "placed",
         "queues",
         "requirements",
         "skills",
@@ -175,6 +179,8 @@ class CapabilityClass:
         self.queues = frozenset(agent.queues)
         self.memberships: Mapping[str, Membership] = {m.queue: m for m in agent.memberships}
         self.channels = frozenset(agent.channels)
+        self.placed = bool(agent.queues or agent.channels or agent.memberships)
+        """Not just anywhere: some queues or kinds of channel only, or as a member of some queue."""
         self.requirements: dict[int, Requirement] = {}
         """Those that these agents may serve, by number."""
         self.wants: dict[OrderKind, list[Want]] = {}
@@ -193,6 +199,21 @@ class CapabilityClass:
 
     def why_not(self, demand: Demand) -> str | None:
         """The first reason why no agent of this class may serve the demand; None if they may."""
+        if self.placed or demand.only is not None:
+            reason = self._why_not_there(demand)
+            if reason is not None:
+                return reason
+        if demand.any_agent or "skills" in demand.bypass:
+            return None
+        if demand.language and self.speaks(demand) is None:
+            return "language"
+        for skill, level in demand.skills:
+            if self.skills.get(skill, 0) < level:
+                return "skill"
+        return None
+
+    def _why_not_there(self, demand: Demand) -> str | None:
+        """The first reason against them by where they work, or by who is named."""
         if self.queues and demand.queue not in self.queues:
             return "queue"
         if self.channels and demand.kind not in self.channels:
@@ -204,21 +225,15 @@ class CapabilityClass:
             return "not_named"
         if demand.tier is not None and member.tier > demand.tier:
             return "tier"
-        if member.delay > demand.delay:
-            return "delay"
-        if demand.any_agent or "skills" in demand.bypass:
-            return None
-        if demand.language and self.speaks(demand) is None:
-            return "language"
-        for skill, level in demand.skills:
-            if self.skills.get(skill, 0) < level:
-                return "skill"
-        return None
+        return "delay" if member.delay > demand.delay else None
 
     def speaks(self, demand: Demand) -> int | None:
         """Which of the languages that will do these agents speak well enough: its place in the chain; None if none."""
-        for place, code in enumerate((demand.language, *demand.also)):
-            if self.languages.get(code, 0) >= demand.language_min:
+        least = demand.language_min
+        if self.languages.get(demand.language, 0) >= least:
+            return 0
+        for place, code in enumerate(demand.also, start=1):
+            if self.languages.get(code, 0) >= least:
                 return place
         return None
 
@@ -314,13 +329,6 @@ class CapabilityClass:
             known = self.fits[requirement.number] = fitness(rule, requirement.demand, self.languages, self.skills)
         return known
 
-    def cost(self, requirement: Requirement) -> float:
-        """What these agents cost for a requirement by how well they serve it."""
-        known = self.costs.get(requirement.number)
-        if known is None:
-            known = self.costs[requirement.number] = fit_cost(self.fitness(requirement))
-        return known
-
     def _want(self, requirement: Requirement) -> Want:
         return (self.rank(requirement), requirement.waiting.first(), requirement.number)
 
@@ -376,23 +384,40 @@ class CapabilityClass:
 
     def best_item(self, requirement: Requirement) -> Item | None:
         """The best free agent of the class for a requirement, as a set holds them."""
+        rooms = self.by_kind.get(requirement.kind)
         best: Item | None = None
-        for signature, sets in self.by_kind.get(requirement.kind, _NOBODY).items():
-            first = sets[requirement.chain_at].first()
-            if (best is None or first < best) and (not requirement.profiles or requirement.fits(signature)):
-                best = first
+        if rooms:
+            at, minds_profiles = requirement.chain_at, bool(requirement.profiles)
+            for signature, sets in rooms.items():
+                first = sets[at].first()
+                if (best is None or first < best) and (not minds_profiles or requirement.fits(signature)):
+                    best = first
         return best
+
+    def entry(self, requirement: Requirement, item: Item) -> _Entry:
+        """An agent of the class as the requirement's heads hold them."""
+        if not requirement.plain:
+            return (*self.head(requirement, item), item)
+        number, at = requirement.number, requirement.costed
+        tier = requirement.demand.raised
+        if self.memberships:
+            tier = max(self.membership(requirement.demand.queue).tier, tier)
+        score: Any = item[:-1]
+        if at is not None:
+            cost = self.costs.get(number)
+            if cost is None:
+                cost = self.costs[number] = fit_cost(self.fitness(requirement))
+            score = (*score[:at], score[at] + cost, *score[at + 1 :])
+        return (tier, *score), str(item[-1]), self.number, item
 
     def head(self, requirement: Requirement, item: Item) -> Head:
         """An agent of the class with their whole score: tier, then the chain in its order."""
+        if requirement.plain:
+            return self.entry(requirement, item)[:3]
         demand = requirement.demand
         tier = max(self.membership(demand.queue).tier, demand.raised)
         score: Score = item[:-1]  # type: ignore[assignment]  # all but the id, which is last, are numbers
         at = requirement.costed
-        if requirement.plain:
-            if at is not None:
-                score = (*score[:at], score[at] + self.cost(requirement), *score[at + 1 :])
-            return ((tier, *score), str(item[-1]), self.number)
         if any(requirement.of_class):
             measured = iter(score)
             score = tuple(
@@ -400,7 +425,7 @@ class CapabilityClass:
                 for strategy in requirement.of_class
             )
         if at is not None:
-            score = (*score[:at], score[at] + self.cost(requirement), *score[at + 1 :])
+            score = (*score[:at], score[at] + fit_cost(self.fitness(requirement)), *score[at + 1 :])
         if demand.also:
             # Whoever speaks an earlier language of the chain is asked first, inside a tier.
             score = (self.speaks(demand) or 0, *score)
@@ -411,4 +436,3 @@ class CapabilityClass:
 
 
 _PLAIN = Membership(queue="")
-_NOBODY: Mapping[Signature, FreeSets] = {}

@@ -226,7 +226,7 @@ class Index:
         for requirement in requirements:
             if requirement.waiting:
                 for known in requirement.classes:
-                    if known.someone_free(requirement):
+                    if known.number not in self.fresh_classes and known.someone_free(requirement):
                         self.fresh_classes[known.number] = known
 
     # Contacts
@@ -359,16 +359,17 @@ class Index:
 
     def _relate_all(self, requirement: Requirement) -> None:
         candidates, requirement.excluded = self._candidates.of(requirement.demand)
-        for known in candidates.values():
-            self._relate(known, requirement)
+        self._relate(candidates.values(), requirement)
         requirement.rebuild_heads()
 
-    def _relate(self, known: CapabilityClass, requirement: Requirement) -> None:
-        reason = known.why_not(self.effective(requirement.demand))
-        if reason is None:
-            known.relate(requirement)
-        else:
-            requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
+    def _relate(self, classes: Iterable[CapabilityClass], requirement: Requirement) -> None:
+        demand, excluded = self.effective(requirement.demand), requirement.excluded
+        for known in classes:
+            reason = known.why_not(demand)
+            if reason is None:
+                known.relate(requirement)
+            else:
+                excluded[reason] = excluded.get(reason, 0) + 1
 
     def effective(self, demand: Demand) -> Demand:
         """With the next tiers open as long as nobody of the open ones is there, where the queue says so."""
@@ -598,7 +599,7 @@ class Index:
             capability = self.classes[key] = CapabilityClass(len(self.classes), agent, named=named)
             self._candidates.add(capability)
             for requirement in self.requirements.values():
-                self._relate(capability, requirement)
+                self._relate((capability,), requirement)
             capability.rebuild_wants()
         abilities = (agent.languages, agent.skills, agent.queues, agent.channels, agent.memberships, named)
         self._class_of[agent.id] = (abilities, capability)

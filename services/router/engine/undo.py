@@ -45,8 +45,9 @@ class Undo:
     def save(self, record: Record) -> None:
         """Remember `record` as it is, before writing on it. What it was at the last mark is enough: nobody comes back
         to a place between two marks."""
-        if id(record) not in self._saved:
-            self._saved.add(id(record))
+        identity = id(record)
+        if identity not in self._saved:
+            self._saved.add(identity)
             self._steps.append(("fields", record, type(record)._fields_of(record)))
 
     def put(self, table: MutableMapping[K, V], key: K, value: V) -> None:
