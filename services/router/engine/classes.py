@@ -33,6 +33,21 @@ _Entry = tuple[Score, str, int, Item]
 """A head, and the item that it was made from."""
 
 
+class BestFree:
+    """By kind and chain, the best free agent of each class: all requirements of that kind and chain look there."""
+
+    def __init__(self, chains: tuple[Chain, ...]) -> None:
+        self.chains = chains
+        self.by_kind: dict[Kind, tuple[dict[int, Item], ...]] = {}
+
+    def of(self, kind: Kind) -> tuple[dict[int, Item], ...]:
+        """For each chain, by class number."""
+        found = self.by_kind.get(kind)
+        if found is None:
+            found = self.by_kind[kind] = tuple([{} for _ in self.chains])
+        return found
+
+
 class Requirement:
     """The contacts with one demand, in order, and the classes that may serve it.
 
@@ -40,6 +55,7 @@ class Requirement:
     """
 
     __slots__ = (
+        "best",
         "by_deadline",
         "by_number",
         "chain",
@@ -60,9 +76,9 @@ class Requirement:
     )
 
     def __init__(
-        self, number: int, demand: Demand, queue: QueuePolicy, group: str, chain: Chain, chain_at: int
+        self, number: int, demand: Demand, queue: QueuePolicy, group: str, chain: Chain, best: BestFree
     ) -> None:
-        """`chain_at`: the chain's place among all of the index. `number`: no other requirement of it has or had it."""
+        """`number`: no other requirement of the index has or had it."""
         self.number = number
         self.demand = demand
         self.queue = queue
@@ -72,7 +88,10 @@ class Requirement:
         self.of_class = tuple(strategy if by_class(strategy) else None for strategy in queue.chain)
         """The strategies of the chain that a class scores as a whole, each in its place."""
         self.chain = chain
-        self.chain_at = chain_at
+        self.chain_at = best.chains.index(chain)
+        """The chain's place among all of the index."""
+        self.best = best.of(self.kind)[self.chain_at]
+        """By class number the best free agent of each, where no profiles are asked for."""
         self.costed = queue.chain.index("slo") if "slo" in queue.chain else None
         """The place in the chain where a class adds what it costs by how well it can serve."""
         ranked = demand.ranked and demand.only is not None
@@ -107,8 +126,9 @@ class Requirement:
         """One true entry for each class, nothing stale."""
         heads: list[_Entry] = []
         tops: dict[int, Item] = {}
+        best, simple = self.best, not self.profiles
         for number, known in self.by_number.items():
-            item = known.best_item(self)
+            item = best.get(number) if simple else known.best_item(self)
             if item is not None:
                 tops[number] = item
                 heads.append(known.entry(self, item))
@@ -120,12 +140,12 @@ class Requirement:
         taken: list[_Entry] = []
         found: list[Head] = []
         seen: set[int] = set()
-        heads = self.heads
+        heads, best, simple = self.heads, self.best, not self.profiles
         while heads and limit:
             entry = heads[0]
             number = entry[2]
             known = self.by_number.get(number)
-            item = known.best_item(self) if known is not None else None
+            item = best.get(number) if simple or known is None else known.best_item(self)
             if known is None or item is None:
                 heappop(heads)
                 self.tops.pop(number, None)
@@ -248,7 +268,7 @@ class CapabilityClass:
         self.fits = {number: fit for number, fit in self.fits.items() if number not in numbers}
         self.costs = {number: cost for number, cost in self.costs.items() if number not in numbers}
 
-    def add(self, signature: Signature, items: tuple[Item, ...]) -> None:
+    def add(self, signature: Signature, items: tuple[Item, ...], best: BestFree) -> None:
         """An agent is free, with their item for each chain."""
         sets = self.free.get(signature)
         if sets is None:
@@ -257,8 +277,13 @@ class CapabilityClass:
                 self.by_kind.setdefault(kind, {})[signature] = sets
         for agents, item in zip(sets, items, strict=True):
             agents.add(item)
+        for kind in signature.kinds:
+            for found, item in zip(best.of(kind), items, strict=True):
+                before = found.get(self.number)
+                if before is None or item < before:
+                    found[self.number] = item
 
-    def remove(self, signature: Signature, items: tuple[Item, ...]) -> None:
+    def remove(self, signature: Signature, items: tuple[Item, ...], best: BestFree) -> None:
         """An agent is not free any more as they were."""
         sets = self.free[signature]
         for agents, item in zip(sets, items, strict=True):
@@ -267,6 +292,13 @@ class CapabilityClass:
             del self.free[signature]
             for kind in signature.kinds:
                 del self.by_kind[kind][signature]
+        for kind in signature.kinds:
+            rooms = self.by_kind[kind].values()
+            for at, (found, item) in enumerate(zip(best.of(kind), items, strict=True)):
+                if not rooms:
+                    del found[self.number]
+                elif found[self.number] == item:
+                    found[self.number] = min([sets[at].first() for sets in rooms])
 
     def agents(self, signature: Signature, requirement: Requirement) -> Iterable[Item]:
         """Who is free with this signature, best first for the requirement."""
@@ -279,10 +311,9 @@ class CapabilityClass:
 
     def someone_free(self, requirement: Requirement) -> bool:
         """Whether any agent of the class could be offered one of these contacts."""
-        rooms = self.by_kind.get(requirement.kind)
-        if not rooms:
-            return False
-        return not requirement.profiles or any(map(requirement.fits, rooms))
+        if not requirement.profiles:
+            return self.number in requirement.best
+        return any(map(requirement.fits, self.by_kind.get(requirement.kind, ())))
 
     # Contacts that the class could be offered
 
@@ -384,15 +415,13 @@ class CapabilityClass:
 
     def best_item(self, requirement: Requirement) -> Item | None:
         """The best free agent of the class for a requirement, as a set holds them."""
-        rooms = self.by_kind.get(requirement.kind)
-        best: Item | None = None
-        if rooms:
-            at, minds_profiles = requirement.chain_at, bool(requirement.profiles)
-            for signature, sets in rooms.items():
-                first = sets[at].first()
-                if (best is None or first < best) and (not minds_profiles or requirement.fits(signature)):
-                    best = first
-        return best
+        if not requirement.profiles:
+            return requirement.best.get(self.number)
+        rooms = self.by_kind.get(requirement.kind, {})
+        fitting = [
+            sets[requirement.chain_at].first() for signature, sets in rooms.items() if requirement.fits(signature)
+        ]
+        return min(fitting, default=None)
 
     def entry(self, requirement: Requirement, item: Item) -> _Entry:
         """An agent of the class as the requirement's heads hold them."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from services.router.engine.candidates import Candidates
 from services.router.engine.chains import Chain, agent_score, chain_of
-from services.router.engine.classes import CapabilityClass, Item, Requirement
+from services.router.engine.classes import BestFree, CapabilityClass, Item, Requirement
 from services.router.engine.deadlines import Spare
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.due_timers import DueTimers
@@ -94,6 +94,7 @@ class Index:
             name: chain_of(queue, positioned=name in self._positioned) for name, queue in policy.queues.items()
         }
         self._chains: tuple[Chain, ...] = tuple(dict.fromkeys(self._chain_of.values()))
+        self._best = BestFree(self._chains)
         self.outgrown = False
         """Whether a queue has the first agent with a position of their own, or lost the last one, so that its chain is
         another; or the first or last one whom an earlier policy's rule still binds, so that its group is. The whole has
@@ -281,7 +282,7 @@ class Index:
         self._made_so_far += 1
         chain = self._chain_of[queue.name]
         group = self.rooms.group(queue.name)
-        return Requirement(self._made_so_far, demand, queue, group, chain, self._chains.index(chain))
+        return Requirement(self._made_so_far, demand, queue, group, chain, self._best)
 
     def _waits_for(self, contact: Contact) -> tuple[str, ...] | None:
         """The preferred agents that the contact waits for; None if it waits for nobody in particular, and where the
@@ -686,12 +687,12 @@ class Index:
         if old == new:
             return
         if old is not None:
-            old.known.remove(old.signature, old.items)
+            old.known.remove(old.signature, old.items, self._best)
         if new is None:
             self._agents.pop(agent_id, None)
             return
         self._agents[agent_id] = new
-        new.known.add(new.signature, new.items)
+        new.known.add(new.signature, new.items, self._best)
         # With less room than before nobody can be paired who could not be before.
         if old is None or old.known is not new.known or not new.signature.is_within(old.signature):
             self.fresh_classes[new.known.number] = new.known
