@@ -71,6 +71,7 @@ class Requirement:
         "plain",
         "profiles",
         "queue",
+        "tiered",
         "tops",
         "waiting",
     )
@@ -101,6 +102,8 @@ class Requirement:
         self.by_deadline = self.order_kind == BY_DEADLINE
         self.waiting: OrderedSet[Order] = OrderedSet()
         self.by_number: dict[int, CapabilityClass] = {}
+        self.tiered = False
+        """Whether a class may be of another tier than the first."""
         self.excluded: dict[str, int] = {}
         self.heads: list[_Entry] = []
         self.tops: dict[int, Item] = {}
@@ -124,16 +127,19 @@ class Requirement:
 
     def rebuild_heads(self) -> None:
         """One true entry for each class, nothing stale."""
-        heads: list[_Entry] = []
-        tops: dict[int, Item] = {}
-        best, simple = self.best, not self.profiles
-        for number, known in self.by_number.items():
-            item = best.get(number) if simple else known.best_item(self)
-            if item is not None:
-                tops[number] = item
-                heads.append(known.entry(self, item))
-        heapify(heads)
-        self.heads, self.tops = heads, tops
+        best = self.best
+        if self.profiles:
+            found = [(number, known.best_item(self)) for number, known in self.by_number.items()]
+            self.tops = {number: item for number, item in found if item is not None}
+        else:
+            self.tops = {number: best[number] for number in self.by_number if number in best}
+        if self.plain and self.costed is None and not self.tiered:
+            tier = self.demand.raised
+            bare: Any = self.tops
+            self.heads = [((tier, *item[:-1]), item[-1], number, item) for number, item in bare.items()]
+        else:
+            self.heads = [self.by_number[number].entry(self, item) for number, item in self.tops.items()]
+        heapify(self.heads)
 
     def best_heads(self, limit: int, wanted: Callable[[Head], bool] | None = None) -> list[Head]:
         """The best free agents of the classes, one each, best first: looks on until `limit` of them were `wanted`."""
@@ -258,9 +264,10 @@ class CapabilityClass:
         return None
 
     def relate(self, requirement: Requirement) -> None:
-        """These agents may serve it."""
-        requirement.by_number[self.number] = self
+        """These agents may serve it: it has them already."""
         self.requirements[requirement.number] = requirement
+        if self.memberships:
+            requirement.tiered = True
 
     def forget(self, numbers: set[int]) -> None:
         """Requirements that are registered no more."""

@@ -359,18 +359,20 @@ class Index:
         self._forget_at = 2 * len(self.requirements)
 
     def _relate_all(self, requirement: Requirement) -> None:
-        candidates, requirement.excluded = self._candidates.of(requirement.demand)
-        self._relate(candidates.values(), requirement)
+        demand = self.effective(requirement.demand)
+        requirement.by_number, requirement.excluded = self._candidates.able(demand)
+        requirement.tiered = False
+        for known in requirement.classes:
+            known.relate(requirement)
         requirement.rebuild_heads()
 
-    def _relate(self, classes: Iterable[CapabilityClass], requirement: Requirement) -> None:
-        demand, excluded = self.effective(requirement.demand), requirement.excluded
-        for known in classes:
-            reason = known.why_not(demand)
-            if reason is None:
-                known.relate(requirement)
-            else:
-                excluded[reason] = excluded.get(reason, 0) + 1
+    def _relate(self, known: CapabilityClass, requirement: Requirement) -> None:
+        reason = known.why_not(self.effective(requirement.demand))
+        if reason is None:
+            requirement.by_number[known.number] = known
+            known.relate(requirement)
+        else:
+            requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
 
     def effective(self, demand: Demand) -> Demand:
         """With the next tiers open as long as nobody of the open ones is there, where the queue says so."""
@@ -600,7 +602,7 @@ class Index:
             capability = self.classes[key] = CapabilityClass(len(self.classes), agent, named=named)
             self._candidates.add(capability)
             for requirement in self.requirements.values():
-                self._relate((capability,), requirement)
+                self._relate(capability, requirement)
             capability.rebuild_wants()
         abilities = (agent.languages, agent.skills, agent.queues, agent.channels, agent.memberships, named)
         self._class_of[agent.id] = (abilities, capability)
@@ -733,7 +735,6 @@ class Index:
                 continue
             for known in requirement.by_number.values():
                 known.requirements.pop(requirement.number, None)
-            requirement.by_number.clear()
             self._relate_all(requirement)
             if requirement.waiting:
                 for known in requirement.classes:
