@@ -38,13 +38,21 @@ class BestFree:
 
     def __init__(self, chains: tuple[Chain, ...]) -> None:
         self.chains = chains
-        self.by_kind: dict[Kind, tuple[dict[int, Item], ...]] = {}
+        self._by_kind: dict[Kind, tuple[dict[int, Item], ...]] = {}
+        self._within: dict[Signature, tuple[tuple[Kind, tuple[dict[int, Item], ...]], ...]] = {}
 
     def of(self, kind: Kind) -> tuple[dict[int, Item], ...]:
         """For each chain, by class number."""
-        found = self.by_kind.get(kind)
+        found = self._by_kind.get(kind)
         if found is None:
-            found = self.by_kind[kind] = tuple([{} for _ in self.chains])
+            found = self._by_kind[kind] = tuple([{} for _ in self.chains])
+        return found
+
+    def within(self, signature: Signature) -> tuple[tuple[Kind, tuple[dict[int, Item], ...]], ...]:
+        """The kinds of a signature, each with what is there `of` it."""
+        found = self._within.get(signature)
+        if found is None:
+            found = self._within[signature] = tuple([(kind, self.of(kind)) for kind in signature.kinds])
         return found
 
 
@@ -284,8 +292,8 @@ class CapabilityClass:
                 self.by_kind.setdefault(kind, {})[signature] = sets
         for agents, item in zip(sets, items, strict=True):
             agents.add(item)
-        for kind in signature.kinds:
-            for found, item in zip(best.of(kind), items, strict=True):
+        for _, by_chain in best.within(signature):
+            for found, item in zip(by_chain, items, strict=True):
                 before = found.get(self.number)
                 if before is None or item < before:
                     found[self.number] = item
@@ -299,13 +307,15 @@ class CapabilityClass:
             del self.free[signature]
             for kind in signature.kinds:
                 del self.by_kind[kind][signature]
-        for kind in signature.kinds:
-            rooms = self.by_kind[kind].values()
-            for at, (found, item) in enumerate(zip(best.of(kind), items, strict=True)):
+        number = self.number
+        for kind, by_chain in best.within(signature):
+            rooms = self.by_kind[kind]
+            for at, item in enumerate(items):
+                found = by_chain[at]
                 if not rooms:
-                    del found[self.number]
-                elif found[self.number] == item:
-                    found[self.number] = min([sets[at].first() for sets in rooms])
+                    del found[number]
+                elif found[number] == item:
+                    found[number] = min([sets[at].first() for sets in rooms.values()])
 
     def agents(self, signature: Signature, requirement: Requirement) -> Iterable[Item]:
         """Who is free with this signature, best first for the requirement."""

@@ -225,7 +225,7 @@ class Index:
     def _freshen(self, requirements: Iterable[Requirement]) -> None:
         """Whoever is free for one of these is looked at in the next routing pass."""
         for requirement in requirements:
-            if requirement.waiting:
+            if requirement.waiting.size:
                 for known in requirement.classes:
                     if known.number not in self.fresh_classes and known.someone_free(requirement):
                         self.fresh_classes[known.number] = known

@@ -307,7 +307,7 @@ def _choose(index: Index, contact: Contact, requirement: Requirement, ranked: li
             step=contact.steps,
             policy_version=index.workspace.policy_version,
             strategy=requirement.queue.strategy,
-            considered=tuple((agent, declined, *score) for declined, (score, agent, _) in ranked[:CONSIDERED]),
+            considered=tuple([(agent, declined, *score) for declined, (score, agent, _) in ranked[:CONSIDERED]]),
             excluded=dict(requirement.excluded),
         ),
     )
