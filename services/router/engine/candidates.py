@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.router.engine.classes import CapabilityClass
+from services.router.engine.classes import CapabilityClass, Requirement
 from services.router.engine.demand import Demand
 
 _ByNumber = dict[int, CapabilityClass]
@@ -40,25 +40,40 @@ class Candidates:
         if known.placed:
             self._placed.add(known.number)
 
-    def able(self, demand: Demand) -> tuple[_ByNumber, dict[str, int]]:
-        """The classes that may serve the demand, and how many the others are, by the first reason why they may not."""
+    def relate(self, requirement: Requirement, demand: Demand) -> None:
+        """Tell a requirement which classes may serve it, and how many the others are, by the first reason why they may
+        not. `demand`: what it asks for now."""
         few, excluded = self._of(demand)
         anybody = demand.any_agent or "skills" in demand.bypass
         if demand.only is None and not anybody and not demand.also and self._placed.isdisjoint(few):
-            return self._able_by_level(demand, few, excluded)
-        able: _ByNumber = {}
-        for number, known in few.items():
-            reason = known.why_not(demand)
-            if reason is None:
-                able[number] = known
-            else:
-                excluded[reason] = excluded.get(reason, 0) + 1
-        return able, excluded
+            able = self._able_by_level(demand, few, excluded)
+            if requirement.scored == ("best_skill",):
+                requirement.parts = self._mean_levels(demand, able)
+        else:
+            able = {}
+            for number, known in few.items():
+                reason = known.why_not(demand)
+                if reason is None:
+                    able[number] = known
+                else:
+                    excluded[reason] = excluded.get(reason, 0) + 1
+        requirement.by_number, requirement.excluded = able, excluded
+        requirement.tiered = not self._placed.isdisjoint(able)
+        for known in able.values():
+            known.requirements[requirement.number] = requirement
 
-    def _able_by_level(
-        self, demand: Demand, few: _ByNumber, excluded: dict[str, int]
-    ) -> tuple[_ByNumber, dict[str, int]]:
-        """The same, where nothing but levels counts: what `why_not` says, without a look at each class."""
+    def _mean_levels(self, demand: Demand, able: _ByNumber) -> dict[int, tuple[float, ...]]:
+        """What the strategy `best_skill` scores for each: as `class_score`, without a look at each class."""
+        tables = [self._skills.get(skill, _NOBODY) for skill, _ in demand.skills]
+        if demand.language:
+            tables.append(self._spoken.get(demand.language, _NOBODY))
+        if not tables:
+            return {}
+        return {number: (-(sum([levels.get(number, 0) for levels in tables]) / len(tables)),) for number in able}
+
+    def _able_by_level(self, demand: Demand, few: _ByNumber, excluded: dict[str, int]) -> _ByNumber:
+        """Who may serve the demand where nothing but levels counts: what `why_not` says, without a look at each class.
+        The others are added to those who are excluded."""
         able = list(few)
         failed: list[tuple[int, str, int]] = []
         asked = [("skill", self._skills.get(skill, _NOBODY), level) for skill, level in demand.skills]
@@ -73,7 +88,7 @@ class Candidates:
         # In the order in which a look at each class would have met them.
         for _, reason, count in sorted(failed):
             excluded[reason] = excluded.get(reason, 0) + count
-        return {number: few[number] for number in able}, excluded
+        return {number: few[number] for number in able}
 
     def _of(self, demand: Demand) -> tuple[_ByNumber, dict[str, int]]:
         """The classes among which are all that may serve the demand: of the things that it insists on, those who have

@@ -63,22 +63,27 @@ class Requirement:
     """
 
     __slots__ = (
+        "bare",
         "best",
         "by_deadline",
         "by_number",
         "chain",
         "chain_at",
         "costed",
+        "costs",
         "demand",
         "excluded",
         "heads",
+        "in_front",
         "kind",
         "number",
         "of_class",
         "order_kind",
+        "parts",
         "plain",
         "profiles",
         "queue",
+        "scored",
         "tiered",
         "tops",
         "waiting",
@@ -94,8 +99,12 @@ class Requirement:
         self.kind: Kind = (f"!{group}" if "capacity" in demand.bypass else group, demand.kind)
         self.profiles = frozenset() if "capacity" in demand.bypass else frozenset(demand.profiles)
         """Those in which an agent needs room."""
-        self.of_class = tuple(strategy if by_class(strategy) else None for strategy in queue.chain)
-        """The strategies of the chain that a class scores as a whole, each in its place."""
+        self.of_class = tuple([by_class(strategy) for strategy in queue.chain])
+        """Of each strategy of the chain, whether a class scores as a whole."""
+        self.scored = tuple([strategy for strategy in queue.chain if by_class(strategy)])
+        """Those that it does."""
+        self.in_front = all(self.of_class[: len(self.scored)])
+        """Whether these are the first ones."""
         self.chain = chain
         self.chain_at = best.chains.index(chain)
         """The chain's place among all of the index."""
@@ -104,14 +113,20 @@ class Requirement:
         self.costed = queue.chain.index("slo") if "slo" in queue.chain else None
         """The place in the chain where a class adds what it costs by how well it can serve."""
         ranked = demand.ranked and demand.only is not None
-        self.plain = not any(self.of_class) and not demand.also and not ranked
+        self.plain = not self.scored and not demand.also and not ranked
         """Nothing but that cost and the tier comes to an agent's own score."""
+        self.bare = self.in_front and self.costed is None and not demand.also and not ranked
+        """Nothing but the tier and what a class scores comes to it, and both come first."""
         self.order_kind: OrderKind = order_kind(queue)
         self.by_deadline = self.order_kind == BY_DEADLINE
         self.waiting: OrderedSet[Order] = OrderedSet()
         self.by_number: dict[int, CapabilityClass] = {}
         self.tiered = False
         """Whether a class may be of another tier than the first."""
+        self.costs: dict[int, float] = {}
+        """By class number, what its agents cost by how well they serve it."""
+        self.parts: dict[int, Score] = {}
+        """By class number, what the strategies in `scored` give to all its agents."""
         self.excluded: dict[str, int] = {}
         self.heads: list[_Entry] = []
         self.tops: dict[int, Item] = {}
@@ -141,13 +156,28 @@ class Requirement:
             self.tops = {number: item for number, item in found if item is not None}
         else:
             self.tops = {number: best[number] for number in self.by_number if number in best}
-        if self.plain and self.costed is None and not self.tiered:
-            tier = self.demand.raised
-            bare: Any = self.tops
-            self.heads = [((tier, *item[:-1]), item[-1], number, item) for number, item in bare.items()]
+        tops: Any = self.tops
+        tier = self.demand.raised
+        if self.bare and not self.tiered and not self.scored:
+            self.heads = [((tier, *item[:-1]), item[-1], number, item) for number, item in tops.items()]
+        elif self.bare and not self.tiered:
+            parts = {number: self.by_number[number].parts(self) for number in tops}
+            self.heads = [((tier, *parts[n], *item[:-1]), item[-1], n, item) for n, item in tops.items()]
         else:
             self.heads = [self.by_number[number].entry(self, item) for number, item in self.tops.items()]
         heapify(self.heads)
+
+    @property
+    def alike(self) -> tuple[object, ...] | None:
+        """What is equal in requirements whose heads hold the same for the same class; None if there are no others."""
+        if not self.bare or self.scored or self.tiered or self.profiles:
+            return None
+        return (self.kind, self.chain_at, self.demand.language, self.demand.raised)
+
+    def take_heads(self, wider: Requirement) -> None:
+        """The heads of a requirement that is `alike` and has all classes of this one: those of the others go when they
+        come to the top."""
+        self.heads, self.tops = wider.heads.copy(), wider.tops.copy()
 
     def best_heads(self, limit: int, wanted: Callable[[Head], bool] | None = None) -> list[Head]:
         """The best free agents of the classes, one each, best first: looks on until `limit` of them were `wanted`."""
@@ -191,7 +221,6 @@ class CapabilityClass:
         "agent",
         "by_kind",
         "channels",
-        "costs",
         "dated",
         "fits",
         "free",
@@ -206,6 +235,7 @@ class CapabilityClass:
     )
 
     def __init__(self, number: int, agent: Agent, *, named: bool) -> None:
+        """A number below 0: made for one question alone."""
         self.number = number
         self.agent = agent.id if named else None
         self.languages = spoken(agent.languages)
@@ -222,8 +252,6 @@ class CapabilityClass:
         """Those of `requirements` with contacts by deadlines that wait, and perhaps some where nobody does any more."""
         self.fits: dict[int, float] = {}
         """By number of a requirement, how fast these agents serve it."""
-        self.costs: dict[int, float] = {}
-        """What that costs."""
         self.free: dict[Signature, FreeSets] = {}
         self.by_kind: dict[Kind, dict[Signature, FreeSets]] = {}
 
@@ -271,17 +299,10 @@ class CapabilityClass:
                 return place
         return None
 
-    def relate(self, requirement: Requirement) -> None:
-        """These agents may serve it: it has them already."""
-        self.requirements[requirement.number] = requirement
-        if self.memberships:
-            requirement.tiered = True
-
     def forget(self, numbers: set[int]) -> None:
         """Requirements that are registered no more."""
         self.requirements = {number: r for number, r in self.requirements.items() if number not in numbers}
         self.fits = {number: fit for number, fit in self.fits.items() if number not in numbers}
-        self.costs = {number: cost for number, cost in self.costs.items() if number not in numbers}
 
     def add(self, signature: Signature, items: tuple[Item, ...], best: BestFree) -> None:
         """An agent is free, with their item for each chain."""
@@ -444,17 +465,33 @@ class CapabilityClass:
         """An agent of the class as the requirement's heads hold them."""
         if not requirement.plain:
             return (*self.head(requirement, item), item)
-        number, at = requirement.number, requirement.costed
+        at = requirement.costed
         tier = requirement.demand.raised
         if self.memberships:
             tier = max(self.membership(requirement.demand.queue).tier, tier)
         score: Any = item[:-1]
         if at is not None:
-            cost = self.costs.get(number)
-            if cost is None:
-                cost = self.costs[number] = fit_cost(self.fitness(requirement))
-            score = (*score[:at], score[at] + cost, *score[at + 1 :])
+            score = (*score[:at], score[at] + self._cost(requirement), *score[at + 1 :])
         return (tier, *score), str(item[-1]), self.number, item
+
+    def _cost(self, requirement: Requirement) -> float:
+        """What these agents cost for the requirement by how well they serve it."""
+        cost = requirement.costs.get(self.number)
+        if cost is None:
+            cost = fit_cost(self.fitness(requirement))
+            if self.number >= 0:
+                requirement.costs[self.number] = cost
+        return cost
+
+    def parts(self, requirement: Requirement) -> Score:
+        """What strategies of the chain score for all of these agents alike."""
+        parts = requirement.parts.get(self.number)
+        if parts is None:
+            demand, languages, skills = requirement.demand, self.languages, self.skills
+            parts = tuple([class_score(name, demand, languages, skills) for name in requirement.scored])
+            if self.number >= 0:
+                requirement.parts[self.number] = parts
+        return parts
 
     def head(self, requirement: Requirement, item: Item) -> Head:
         """An agent of the class with their whole score: tier, then the chain in its order."""
@@ -464,14 +501,13 @@ class CapabilityClass:
         tier = max(self.membership(demand.queue).tier, demand.raised)
         score: Score = item[:-1]  # type: ignore[assignment]  # all but the id, which is last, are numbers
         at = requirement.costed
-        if any(requirement.of_class):
-            measured = iter(score)
-            score = tuple(
-                next(measured) if strategy is None else class_score(strategy, demand, self.languages, self.skills)
-                for strategy in requirement.of_class
-            )
+        if requirement.in_front:
+            score = (*self.parts(requirement), *score)
+        else:
+            measured, parts = iter(score), iter(self.parts(requirement))
+            score = tuple([next(parts) if whole else next(measured) for whole in requirement.of_class])
         if at is not None:
-            score = (*score[:at], score[at] + fit_cost(self.fitness(requirement)), *score[at + 1 :])
+            score = (*score[:at], score[at] + self._cost(requirement), *score[at + 1 :])
         if demand.also:
             # Whoever speaks an earlier language of the chain is asked first, inside a tier.
             score = (self.speaks(demand) or 0, *score)

@@ -66,6 +66,8 @@ class Index:
         self.timers = timers
         self.rooms = Rooms(workspace)
         self.requirements: dict[Demand, Requirement] = {}
+        self._widest: dict[object, Requirement] = {}
+        """By what is `alike`, a requirement whose heads may be taken over."""
         self._made_so_far = 0
         self._forget_at = 0
         """With so many requirements the idle ones are forgotten, though never with fewer than the module's maximum."""
@@ -355,22 +357,27 @@ class Index:
             self.of_queue[name] = {key: r for key, r in known.items() if key not in idle}
         for each in self.classes.values():
             each.forget(numbers)
+        self._widest = {alike: r for alike, r in self._widest.items() if r.number not in numbers}
         # Those that are left have somebody waiting: looked through again only when there are twice as many.
         self._forget_at = 2 * len(self.requirements)
 
     def _relate_all(self, requirement: Requirement) -> None:
-        demand = self.effective(requirement.demand)
-        requirement.by_number, requirement.excluded = self._candidates.able(demand)
-        requirement.tiered = False
-        for known in requirement.classes:
-            known.relate(requirement)
+        self._candidates.relate(requirement, self.effective(requirement.demand))
+        alike = requirement.alike
+        wider = self._widest.get(alike)
+        if wider is not None and wider is not requirement and requirement.by_number.keys() <= wider.by_number.keys():
+            requirement.take_heads(wider)
+            return
         requirement.rebuild_heads()
+        if alike is not None:
+            self._widest[alike] = requirement
 
     def _relate(self, known: CapabilityClass, requirement: Requirement) -> None:
         reason = known.why_not(self.effective(requirement.demand))
         if reason is None:
             requirement.by_number[known.number] = known
-            known.relate(requirement)
+            requirement.tiered = requirement.tiered or known.placed
+            known.requirements[requirement.number] = requirement
         else:
             requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
 
