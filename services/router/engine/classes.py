@@ -38,14 +38,14 @@ class BestFree:
 
     def __init__(self, chains: tuple[Chain, ...]) -> None:
         self.chains = chains
-        self._by_kind: dict[Kind, tuple[dict[int, Item], ...]] = {}
+        self.by_kind: dict[Kind, tuple[dict[int, Item], ...]] = {}
         self._within: dict[Signature, tuple[tuple[Kind, tuple[dict[int, Item], ...]], ...]] = {}
 
     def of(self, kind: Kind) -> tuple[dict[int, Item], ...]:
         """For each chain, by class number."""
-        found = self._by_kind.get(kind)
+        found = self.by_kind.get(kind)
         if found is None:
-            found = self._by_kind[kind] = tuple([{} for _ in self.chains])
+            found = self.by_kind[kind] = tuple([{} for _ in self.chains])
         return found
 
     def within(self, signature: Signature) -> tuple[tuple[Kind, tuple[dict[int, Item], ...]], ...]:
