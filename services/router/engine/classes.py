@@ -39,7 +39,7 @@ class BestFree:
     def __init__(self, chains: tuple[Chain, ...]) -> None:
         self.chains = chains
         self.by_kind: dict[Kind, tuple[dict[int, Item], ...]] = {}
-        self._within: dict[Signature, tuple[tuple[Kind, tuple[dict[int, Item], ...]], ...]] = {}
+        self._within: dict[Signature, tuple[tuple[Kind, int, dict[int, Item]], ...]] = {}
 
     def of(self, kind: Kind) -> tuple[dict[int, Item], ...]:
         """For each chain, by class number."""
@@ -48,11 +48,12 @@ class BestFree:
             found = self.by_kind[kind] = tuple([{} for _ in self.chains])
         return found
 
-    def within(self, signature: Signature) -> tuple[tuple[Kind, tuple[dict[int, Item], ...]], ...]:
-        """The kinds of a signature, each with what is there `of` it."""
+    def within(self, signature: Signature) -> tuple[tuple[Kind, int, dict[int, Item]], ...]:
+        """For all kinds of a signature what is there `of` it, with the kind and the place of the chain."""
         found = self._within.get(signature)
         if found is None:
-            found = self._within[signature] = tuple([(kind, self.of(kind)) for kind in signature.kinds])
+            tables = [(kind, at, table) for kind in signature.kinds for at, table in enumerate(self.of(kind))]
+            found = self._within[signature] = tuple(tables)
         return found
 
 
@@ -313,11 +314,11 @@ class CapabilityClass:
                 self.by_kind.setdefault(kind, {})[signature] = sets
         for agents, item in zip(sets, items, strict=True):
             agents.add(item)
-        for _, by_chain in best.within(signature):
-            for found, item in zip(by_chain, items, strict=True):
-                before = found.get(self.number)
-                if before is None or item < before:
-                    found[self.number] = item
+        number = self.number
+        for _, at, found in best.within(signature):
+            before = found.get(number)
+            if before is None or items[at] < before:
+                found[number] = items[at]
 
     def remove(self, signature: Signature, items: tuple[Item, ...], best: BestFree) -> None:
         """An agent is not free any more as they were."""
@@ -329,14 +330,12 @@ class CapabilityClass:
             for kind in signature.kinds:
                 del self.by_kind[kind][signature]
         number = self.number
-        for kind, by_chain in best.within(signature):
+        for kind, at, found in best.within(signature):
             rooms = self.by_kind[kind]
-            for at, item in enumerate(items):
-                found = by_chain[at]
-                if not rooms:
-                    del found[number]
-                elif found[number] == item:
-                    found[number] = min([sets[at].first() for sets in rooms.values()])
+            if not rooms:
+                del found[number]
+            elif found[number] == items[at]:
+                found[number] = min([sets[at].first() for sets in rooms.values()])
 
     def agents(self, signature: Signature, requirement: Requirement) -> Iterable[Item]:
         """Who is free with this signature, best first for the requirement."""

@@ -58,6 +58,12 @@ class Undo:
             self._steps.append(("absent", table, key))
         table[key] = value
 
+    def create(self, table: MutableMapping[K, V], key: K, record: V) -> None:
+        """`table[key] = record`, which is new: it goes when that is taken back, so that it need not be saved."""
+        if key not in table:
+            self._saved.add(id(record))
+        self.put(table, key, record)
+
     def delete(self, table: MutableMapping[K, V], key: K) -> None:
         """`del table[key]`, to be taken back. Raises KeyError if it is not there."""
         self._steps.append(("value", table, key, table[key]))
