@@ -38,6 +38,11 @@ def _index(index: Index) -> dict[str, Any]:
             for name, known in classes
         },
         "free": {name: _free(known) for name, known in classes},
+        "best": {
+            kind: [sorted((names[number], item) for number, item in table.items()) for table in tables]
+            for kind, tables in index._best.by_kind.items()
+            if any(tables)
+        },
         "counts": {
             name: (
                 counts.waiting,

@@ -213,7 +213,9 @@ MUTANTS = (
         seed=1,
     ),
     _mutant("a fresh contact is not noted", Index.sync_contact, "self.fresh_contacts[contact_id] = None", "pass"),
-    _mutant("the language's minimum is ignored", CapabilityClass.speaks, ">= demand.language_min", ">= 1", seed=23),
+    _mutant(
+        "the language's minimum is ignored", CapabilityClass.speaks, "least = demand.language_min", "least = 1", seed=23
+    ),
     _mutant("skills are ignored", CapabilityClass.why_not, "< level", "< 0", seed=2),
     # Deciding.
     _mutant("anybody may accept an offer", offers._own_open_offer, "ctx.actor.id != offer.agent", "False", seed=1),
@@ -295,8 +297,8 @@ MUTANTS = (
     _mutant("a step is forgotten", waiting._rules, "if contact.steps < len(queue.steps)", "if False", seed=2),
     _mutant("a language chain ends at once", waiting._rules, "if contact.widened < len(fallback)", "if False", seed=1),
     _mutant("a flow stands still", waiting._rules, "station.until is not None", "False", seed=0),
-    _mutant("tiers are ignored", CapabilityClass.why_not, "member.tier > demand.tier", "False", seed=42),
-    _mutant("delays are ignored", CapabilityClass.why_not, "member.delay > demand.delay", "False", seed=0),
+    _mutant("tiers are ignored", CapabilityClass._why_not_there, "member.tier > demand.tier", "False", seed=42),
+    _mutant("delays are ignored", CapabilityClass._why_not_there, "member.delay > demand.delay", "False", seed=0),
     _mutant("a decline for good is forgotten", Index.bars, "rule.excludes(declines)", "False", seed=7),
     _mutant("who hands a contact on gets it back", Index.bars, "agent == contact.excluded or ", "", seed=7),
     _mutant("preferences are ignored", Index._waits_for, "if not wanted:", "if True:", seed=13),

@@ -1,13 +1,16 @@
-"""Which capability classes come into question for a demand, found without a look at the others."""
+"""Which capability classes may serve a demand, found without a look at those that do not come into question."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.router.engine.classes import CapabilityClass
+from services.router.engine.classes import CapabilityClass, Requirement
 from services.router.engine.demand import Demand
 
 _ByNumber = dict[int, CapabilityClass]
+_Levels = dict[int, int]
+"""By class number, in order, how well a language is spoken or a skill is had."""
+_NOBODY: _Levels = {}
 
 
 class Candidates:
@@ -18,6 +21,10 @@ class Candidates:
         self._named: dict[str, _ByNumber] = {}
         self._speaking: dict[str, _ByNumber] = {}
         self._skilled: dict[str, _ByNumber] = {}
+        self._spoken: dict[str, _Levels] = {}
+        self._skills: dict[str, _Levels] = {}
+        self._placed: set[int] = set()
+        """Classes whose queues, channels or memberships have to be looked at as well."""
 
     def add(self, known: CapabilityClass) -> None:
         """A class that is new."""
@@ -27,8 +34,63 @@ class Candidates:
         for kept, names in ((self._speaking, known.languages), (self._skilled, known.skills)):
             for name in names:
                 kept.setdefault(name, {})[known.number] = known
+        for levels, had in ((self._spoken, known.languages), (self._skills, known.skills)):
+            for name, level in had.items():
+                levels.setdefault(name, {})[known.number] = level
+        if known.placed:
+            self._placed.add(known.number)
 
-    def of(self, demand: Demand) -> tuple[_ByNumber, dict[str, int]]:
+    def relate(self, requirement: Requirement, demand: Demand) -> None:
+        """Tell a requirement which classes may serve it, and how many the others are, by the first reason why they may
+        not. `demand`: what it asks for now."""
+        few, excluded = self._of(demand)
+        anybody = demand.any_agent or "skills" in demand.bypass
+        if demand.only is None and not anybody and not demand.also and self._placed.isdisjoint(few):
+            able = self._able_by_level(demand, few, excluded)
+            if requirement.scored == ("best_skill",):
+                requirement.parts = self._mean_levels(demand, able)
+        else:
+            able = {}
+            for number, known in few.items():
+                reason = known.why_not(demand)
+                if reason is None:
+                    able[number] = known
+                else:
+                    excluded[reason] = excluded.get(reason, 0) + 1
+        requirement.by_number, requirement.excluded = able, excluded
+        requirement.tiered = not self._placed.isdisjoint(able)
+        for known in able.values():
+            known.requirements[requirement.number] = requirement
+
+    def _mean_levels(self, demand: Demand, able: _ByNumber) -> dict[int, tuple[float, ...]]:
+        """What the strategy `best_skill` scores for each: as `class_score`, without a look at each class."""
+        tables = [self._skills.get(skill, _NOBODY) for skill, _ in demand.skills]
+        if demand.language:
+            tables.append(self._spoken.get(demand.language, _NOBODY))
+        if not tables:
+            return {}
+        return {number: (-(sum([levels.get(number, 0) for levels in tables]) / len(tables)),) for number in able}
+
+    def _able_by_level(self, demand: Demand, few: _ByNumber, excluded: dict[str, int]) -> _ByNumber:
+        """Who may serve the demand where nothing but levels counts: what `why_not` says, without a look at each class.
+        The others are added to those who are excluded."""
+        able = list(few)
+        failed: list[tuple[int, str, int]] = []
+        asked = [("skill", self._skills.get(skill, _NOBODY), level) for skill, level in demand.skills]
+        if demand.language:
+            asked.insert(0, ("language", self._spoken.get(demand.language, _NOBODY), demand.language_min))
+        for reason, levels, least in asked:
+            left = [number for number in able if levels.get(number, 0) >= least]
+            if len(left) < len(able):
+                first = next(number for number in able if levels.get(number, 0) < least)
+                failed.append((first, reason, len(able) - len(left)))
+                able = left
+        # In the order in which a look at each class would have met them.
+        for _, reason, count in sorted(failed):
+            excluded[reason] = excluded.get(reason, 0) + count
+        return {number: few[number] for number in able}
+
+    def _of(self, demand: Demand) -> tuple[_ByNumber, dict[str, int]]:
         """The classes among which are all that may serve the demand: of the things that it insists on, those who have
         the rarest. And how many the others are, by the reason why they may not."""
         if demand.only is not None:

@@ -116,6 +116,9 @@ def mean_level(demand: Demand, languages: Mapping[str, int], skills: Mapping[str
 
 def _level_spoken(demand: Demand, languages: Mapping[str, int]) -> int:
     """Of the first language that will do; 0 if none is spoken well enough."""
+    level = languages.get(demand.language, 0)
+    if level >= demand.language_min:
+        return level
     codes = (demand.language, *demand.also)
     return next((languages[code] for code in codes if languages.get(code, 0) >= demand.language_min), 0)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
+from typing import Any
 
 from services.router.engine.chains import Chain, Score, by_class, class_score, fitness
 from services.router.engine.demand import BY_AGE, BY_DEADLINE, STARVING, Demand, Order, OrderKind, order_kind
@@ -36,6 +37,30 @@ _Entry = tuple[Score, str, int, Item]
 """A head, and the item that it was made from."""
 
 
+class BestFree:
+    """By kind and chain, the best free agent of each class: all requirements of that kind and chain look there."""
+
+    def __init__(self, chains: tuple[Chain, ...]) -> None:
+        self.chains = chains
+        self.by_kind: dict[Kind, tuple[dict[int, Item], ...]] = {}
+        self._within: dict[Signature, tuple[tuple[Kind, int, dict[int, Item]], ...]] = {}
+
+    def of(self, kind: Kind) -> tuple[dict[int, Item], ...]:
+        """For each chain, by class number."""
+        found = self.by_kind.get(kind)
+        if found is None:
+            found = self.by_kind[kind] = tuple([{} for _ in self.chains])
+        return found
+
+    def within(self, signature: Signature) -> tuple[tuple[Kind, int, dict[int, Item]], ...]:
+        """For all kinds of a signature what is there `of` it, with the kind and the place of the chain."""
+        found = self._within.get(signature)
+        if found is None:
+            tables = [(kind, at, table) for kind in signature.kinds for at, table in enumerate(self.of(kind))]
+            found = self._within[signature] = tuple(tables)
+        return found
+
+
 class Requirement:
     """The contacts with one demand, in order, and the classes that may serve it.
 
@@ -43,48 +68,70 @@ class Requirement:
     """
 
     __slots__ = (
+        "bare",
+        "best",
         "by_deadline",
         "by_number",
         "chain",
         "chain_at",
         "costed",
+        "costs",
         "demand",
         "excluded",
         "heads",
+        "in_front",
         "kind",
         "number",
         "of_class",
         "order_kind",
+        "parts",
         "plain",
         "profiles",
         "queue",
+        "scored",
+        "tiered",
         "tops",
         "waiting",
     )
 
     def __init__(
-        self, number: int, demand: Demand, queue: QueuePolicy, group: str, chain: Chain, chain_at: int
+        self, number: int, demand: Demand, queue: QueuePolicy, group: str, chain: Chain, best: BestFree
     ) -> None:
-        """`chain_at`: the chain's place among all of the index. `number`: no other requirement of it has or had it."""
+        """`number`: no other requirement of the index has or had it."""
         self.number = number
         self.demand = demand
         self.queue = queue
         self.kind: Kind = (f"!{group}" if "capacity" in demand.bypass else group, demand.kind)
         self.profiles = frozenset() if "capacity" in demand.bypass else frozenset(demand.profiles)
         """Those in which an agent needs room."""
-        self.of_class = tuple(strategy if by_class(strategy) else None for strategy in queue.chain)
-        """The strategies of the chain that a class scores as a whole, each in its place."""
+        self.of_class = tuple([by_class(strategy) for strategy in queue.chain])
+        """Of each strategy of the chain, whether a class scores as a whole."""
+        self.scored = tuple([strategy for strategy in queue.chain if by_class(strategy)])
+        """Those that it does."""
+        self.in_front = all(self.of_class[: len(self.scored)])
+        """Whether these are the first ones."""
         self.chain = chain
-        self.chain_at = chain_at
+        self.chain_at = best.chains.index(chain)
+        """The chain's place among all of the index."""
+        self.best = best.of(self.kind)[self.chain_at]
+        """By class number the best free agent of each, where no profiles are asked for."""
         self.costed = queue.chain.index("slo") if "slo" in queue.chain else None
         """The place in the chain where a class adds what it costs by how well it can serve."""
         ranked = demand.ranked and demand.only is not None
-        self.plain = not any(self.of_class) and not demand.also and not ranked
+        self.plain = not self.scored and not demand.also and not ranked
         """Nothing but that cost and the tier comes to an agent's own score."""
+        self.bare = self.in_front and self.costed is None and not demand.also and not ranked
+        """Nothing but the tier and what a class scores comes to it, and both come first."""
         self.order_kind: LaneKind = (demand.lane, BY_AGE if demand.lane == STARVING else order_kind(queue))
         self.by_deadline = self.order_kind[1] == BY_DEADLINE
         self.waiting: OrderedSet[Order] = OrderedSet()
         self.by_number: dict[int, CapabilityClass] = {}
+        self.tiered = False
+        """Whether a class may be of another tier than the first."""
+        self.costs: dict[int, float] = {}
+        """By class number, what its agents cost by how well they serve it."""
+        self.parts: dict[int, Score] = {}
+        """By class number, what the strategies in `scored` give to all its agents."""
         self.excluded: dict[str, int] = {}
         self.heads: list[_Entry] = []
         self.tops: dict[int, Item] = {}
@@ -102,38 +149,59 @@ class Requirement:
     def offer_head(self, known: CapabilityClass, item: Item) -> None:
         """A class of this requirement has a better best agent than before, this one."""
         self.tops[known.number] = item
-        heappush(self.heads, (*known.head(self, item), item))
+        heappush(self.heads, known.entry(self, item))
         if len(self.heads) > 4 * len(self.by_number) + 64:
             self.rebuild_heads()
 
     def rebuild_heads(self) -> None:
         """One true entry for each class, nothing stale."""
-        self.heads, self.tops = [], {}
-        for known in self.by_number.values():
-            item = known.best_item(self)
-            if item is not None:
-                self.tops[known.number] = item
-                self.heads.append((*known.head(self, item), item))
+        best = self.best
+        if self.profiles:
+            found = [(number, known.best_item(self)) for number, known in self.by_number.items()]
+            self.tops = {number: item for number, item in found if item is not None}
+        else:
+            self.tops = {number: best[number] for number in self.by_number if number in best}
+        tops: Any = self.tops
+        tier = self.demand.raised
+        if self.bare and not self.tiered and not self.scored:
+            self.heads = [((tier, *item[:-1]), item[-1], number, item) for number, item in tops.items()]
+        elif self.bare and not self.tiered:
+            parts = {number: self.by_number[number].parts(self) for number in tops}
+            self.heads = [((tier, *parts[n], *item[:-1]), item[-1], n, item) for n, item in tops.items()]
+        else:
+            self.heads = [self.by_number[number].entry(self, item) for number, item in self.tops.items()]
         heapify(self.heads)
+
+    @property
+    def alike(self) -> tuple[object, ...] | None:
+        """What is equal in requirements whose heads hold the same for the same class; None if there are no others."""
+        if not self.bare or self.scored or self.tiered or self.profiles:
+            return None
+        return (self.kind, self.chain_at, self.demand.language, self.demand.raised)
+
+    def take_heads(self, wider: Requirement) -> None:
+        """The heads of a requirement that is `alike` and has all classes of this one: those of the others go when they
+        come to the top."""
+        self.heads, self.tops = wider.heads.copy(), wider.tops.copy()
 
     def best_heads(self, limit: int, wanted: Callable[[Head], bool] | None = None) -> list[Head]:
         """The best free agents of the classes, one each, best first: looks on until `limit` of them were `wanted`."""
         taken: list[_Entry] = []
         found: list[Head] = []
         seen: set[int] = set()
-        heads = self.heads
+        heads, best, simple = self.heads, self.best, not self.profiles
         while heads and limit:
             entry = heads[0]
             number = entry[2]
             known = self.by_number.get(number)
-            item = known.best_item(self) if known is not None else None
+            item = best.get(number) if simple or known is None else known.best_item(self)
             if known is None or item is None:
                 heappop(heads)
                 self.tops.pop(number, None)
             elif number in seen:
                 heappop(heads)
             elif item != entry[3]:
-                heapreplace(heads, (*known.head(self, item), item))
+                heapreplace(heads, known.entry(self, item))
                 self.tops[number] = item
             else:
                 seen.add(number)
@@ -158,13 +226,13 @@ class CapabilityClass:
         "agent",
         "by_kind",
         "channels",
-        "costs",
         "dated",
         "fits",
         "free",
         "languages",
         "memberships",
         "number",
+        "placed",
         "queues",
         "requirements",
         "skills",
@@ -173,6 +241,7 @@ class CapabilityClass:
     )
 
     def __init__(self, number: int, agent: Agent, *, named: bool) -> None:
+        """A number below 0: made for one question alone."""
         self.number = number
         self.agent = agent.id if named else None
         self.languages = spoken(agent.languages)
@@ -180,6 +249,8 @@ class CapabilityClass:
         self.queues = frozenset(agent.queues)
         self.memberships: Mapping[str, Membership] = {m.queue: m for m in agent.memberships}
         self.channels = frozenset(agent.channels)
+        self.placed = bool(agent.queues or agent.channels or agent.memberships)
+        """Not just anywhere: some queues or kinds of channel only, or as a member of some queue."""
         self.requirements: dict[int, Requirement] = {}
         """Those that these agents may serve, by number."""
         self.wants: dict[LaneKind, list[Want]] = {}
@@ -187,8 +258,6 @@ class CapabilityClass:
         """Those of `requirements` with contacts by deadlines that wait, and perhaps some where nobody does any more."""
         self.fits: dict[int, float] = {}
         """By number of a requirement, how fast these agents serve it."""
-        self.costs: dict[int, float] = {}
-        """What that costs."""
         self.there: dict[str, int] = {}
         """By queue, how many of these agents are in a presence that it accepts, with room or without."""
         self.free: dict[Signature, FreeSets] = {}
@@ -208,6 +277,21 @@ class CapabilityClass:
 
     def why_not(self, demand: Demand) -> str | None:
         """The first reason why no agent of this class may serve the demand; None if they may."""
+        if self.placed or demand.only is not None:
+            reason = self._why_not_there(demand)
+            if reason is not None:
+                return reason
+        if demand.any_agent or "skills" in demand.bypass:
+            return None
+        if demand.language and self.speaks(demand) is None:
+            return "language"
+        for skill, level in demand.skills:
+            if self.skills.get(skill, 0) < level:
+                return "skill"
+        return None
+
+    def _why_not_there(self, demand: Demand) -> str | None:
+        """The first reason against them by where they work, or by who is named."""
         if self.queues and demand.queue not in self.queues:
             return "queue"
         if self.channels and demand.kind not in self.channels:
@@ -219,36 +303,24 @@ class CapabilityClass:
             return "not_named"
         if demand.tier is not None and member.tier > demand.tier:
             return "tier"
-        if member.delay > demand.delay:
-            return "delay"
-        if demand.any_agent or "skills" in demand.bypass:
-            return None
-        if demand.language and self.speaks(demand) is None:
-            return "language"
-        for skill, level in demand.skills:
-            if self.skills.get(skill, 0) < level:
-                return "skill"
-        return None
+        return "delay" if member.delay > demand.delay else None
 
     def speaks(self, demand: Demand) -> int | None:
         """Which of the languages that will do these agents speak well enough: its place in the chain; None if none."""
-        for place, code in enumerate((demand.language, *demand.also)):
-            if self.languages.get(code, 0) >= demand.language_min:
+        least = demand.language_min
+        if self.languages.get(demand.language, 0) >= least:
+            return 0
+        for place, code in enumerate(demand.also, start=1):
+            if self.languages.get(code, 0) >= least:
                 return place
         return None
-
-    def relate(self, requirement: Requirement) -> None:
-        """These agents may serve it."""
-        requirement.by_number[self.number] = self
-        self.requirements[requirement.number] = requirement
 
     def forget(self, numbers: set[int]) -> None:
         """Requirements that are registered no more."""
         self.requirements = {number: r for number, r in self.requirements.items() if number not in numbers}
         self.fits = {number: fit for number, fit in self.fits.items() if number not in numbers}
-        self.costs = {number: cost for number, cost in self.costs.items() if number not in numbers}
 
-    def add(self, signature: Signature, items: tuple[Item, ...]) -> None:
+    def add(self, signature: Signature, items: tuple[Item, ...], best: BestFree) -> None:
         """An agent is free, with their item for each chain."""
         sets = self.free.get(signature)
         if sets is None:
@@ -257,8 +329,13 @@ class CapabilityClass:
                 self.by_kind.setdefault(kind, {})[signature] = sets
         for agents, item in zip(sets, items, strict=True):
             agents.add(item)
+        number = self.number
+        for _, at, found in best.within(signature):
+            before = found.get(number)
+            if before is None or items[at] < before:
+                found[number] = items[at]
 
-    def remove(self, signature: Signature, items: tuple[Item, ...]) -> None:
+    def remove(self, signature: Signature, items: tuple[Item, ...], best: BestFree) -> None:
         """An agent is not free any more as they were."""
         sets = self.free[signature]
         for agents, item in zip(sets, items, strict=True):
@@ -267,6 +344,13 @@ class CapabilityClass:
             del self.free[signature]
             for kind in signature.kinds:
                 del self.by_kind[kind][signature]
+        number = self.number
+        for kind, at, found in best.within(signature):
+            rooms = self.by_kind[kind]
+            if not rooms:
+                del found[number]
+            elif found[number] == items[at]:
+                found[number] = min([sets[at].first() for sets in rooms.values()])
 
     def agents(self, signature: Signature, requirement: Requirement) -> Iterable[Item]:
         """Who is free with this signature, best first for the requirement."""
@@ -279,10 +363,9 @@ class CapabilityClass:
 
     def someone_free(self, requirement: Requirement) -> bool:
         """Whether any agent of the class could be offered one of these contacts."""
-        rooms = self.by_kind.get(requirement.kind)
-        if not rooms:
-            return False
-        return not requirement.profiles or any(map(requirement.fits, rooms))
+        if not requirement.profiles:
+            return self.number in requirement.best
+        return any(map(requirement.fits, self.by_kind.get(requirement.kind, ())))
 
     # Contacts that the class could be offered
 
@@ -330,13 +413,6 @@ class CapabilityClass:
             rule = requirement.queue.slo
             assert rule is not None, f"{requirement.queue.name} has no deadlines"
             known = self.fits[requirement.number] = fitness(rule, requirement.demand, self.languages, self.skills)
-        return known
-
-    def cost(self, requirement: Requirement) -> float:
-        """What these agents cost for a requirement by how well they serve it."""
-        known = self.costs.get(requirement.number)
-        if known is None:
-            known = self.costs[requirement.number] = fit_cost(self.fitness(requirement))
         return known
 
     def _want(self, requirement: Requirement) -> Want:
@@ -392,31 +468,61 @@ class CapabilityClass:
 
     def best_item(self, requirement: Requirement) -> Item | None:
         """The best free agent of the class for a requirement, as a set holds them."""
-        best: Item | None = None
-        for signature, sets in self.by_kind.get(requirement.kind, _NOBODY).items():
-            first = sets[requirement.chain_at].first()
-            if (best is None or first < best) and (not requirement.profiles or requirement.fits(signature)):
-                best = first
-        return best
+        if not requirement.profiles:
+            return requirement.best.get(self.number)
+        rooms = self.by_kind.get(requirement.kind, {})
+        fitting = [
+            sets[requirement.chain_at].first() for signature, sets in rooms.items() if requirement.fits(signature)
+        ]
+        return min(fitting, default=None)
+
+    def entry(self, requirement: Requirement, item: Item) -> _Entry:
+        """An agent of the class as the requirement's heads hold them."""
+        if not requirement.plain:
+            return (*self.head(requirement, item), item)
+        at = requirement.costed
+        tier = requirement.demand.raised
+        if self.memberships:
+            tier = max(self.membership(requirement.demand.queue).tier, tier)
+        score: Any = item[:-1]
+        if at is not None:
+            score = (*score[:at], score[at] + self._cost(requirement), *score[at + 1 :])
+        return (tier, *score), str(item[-1]), self.number, item
+
+    def _cost(self, requirement: Requirement) -> float:
+        """What these agents cost for the requirement by how well they serve it."""
+        cost = requirement.costs.get(self.number)
+        if cost is None:
+            cost = fit_cost(self.fitness(requirement))
+            if self.number >= 0:
+                requirement.costs[self.number] = cost
+        return cost
+
+    def parts(self, requirement: Requirement) -> Score:
+        """What strategies of the chain score for all of these agents alike."""
+        parts = requirement.parts.get(self.number)
+        if parts is None:
+            demand, languages, skills = requirement.demand, self.languages, self.skills
+            parts = tuple([class_score(name, demand, languages, skills) for name in requirement.scored])
+            if self.number >= 0:
+                requirement.parts[self.number] = parts
+        return parts
 
     def head(self, requirement: Requirement, item: Item) -> Head:
         """An agent of the class with their whole score: tier, then the chain in its order."""
+        if requirement.plain:
+            return self.entry(requirement, item)[:3]
         demand = requirement.demand
         tier = max(self.membership(demand.queue).tier, demand.raised)
         score: Score = item[:-1]  # type: ignore[assignment]  # all but the id, which is last, are numbers
         at = requirement.costed
-        if requirement.plain:
-            if at is not None:
-                score = (*score[:at], score[at] + self.cost(requirement), *score[at + 1 :])
-            return ((tier, *score), str(item[-1]), self.number)
-        if any(requirement.of_class):
-            measured = iter(score)
-            score = tuple(
-                next(measured) if strategy is None else class_score(strategy, demand, self.languages, self.skills)
-                for strategy in requirement.of_class
-            )
+        if requirement.in_front:
+            score = (*self.parts(requirement), *score)
+        else:
+            measured, parts = iter(score), iter(self.parts(requirement))
+            score = tuple([next(parts) if whole else next(measured) for whole in requirement.of_class])
         if at is not None:
-            score = (*score[:at], score[at] + self.cost(requirement), *score[at + 1 :])
+            score = (*score[:at], score[at] + self._cost(requirement), *score[at + 1 :])
         if demand.also:
             # Whoever speaks an earlier language of the chain is asked first, inside a tier.
             score = (self.speaks(demand) or 0, *score)
@@ -427,4 +533,3 @@ class CapabilityClass:
 
 
 _PLAIN = Membership(queue="")
-_NOBODY: Mapping[Signature, FreeSets] = {}

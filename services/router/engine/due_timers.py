@@ -36,7 +36,7 @@ class DueTimers:
     def sync_agent(self, agent_id: AgentId, agent: Agent | None) -> None:
         """Bring the timers of one agent in step with their facts."""
         old = self.of_agents.get(agent_id, _NOTHING)
-        new = dict(self._dues(agent)) if agent is not None else _NOTHING
+        new = self._dues(agent) if agent is not None else _NOTHING
         if old == new:
             return
         for kind, due in old.items():
@@ -66,25 +66,26 @@ class DueTimers:
             self._timers.add(new)
             self.of_offers[offer_id] = new
 
-    def _dues(self, agent: Agent) -> Iterator[tuple[str, Timer]]:
+    def _dues(self, agent: Agent) -> dict[str, Timer]:
         """The timers of an agent by kind."""
+        dues: dict[str, int] = {}
         if agent.grace_until is not None:
-            yield self._timer("grace", agent, agent.grace_until)
+            dues["grace"] = agent.grace_until
         if agent.wrap_up_until is not None:
-            yield self._timer("wrap_up", agent, agent.wrap_up_until)
+            dues["wrap_up"] = agent.wrap_up_until
         if agent.paused_until is not None:
-            yield self._timer("pause", agent, agent.paused_until)
+            dues["pause"] = agent.paused_until
         if agent.queue_wrap_up:
-            yield self._timer("queue_wrap_up", agent, min(agent.queue_wrap_up.values()))
+            dues["queue_wrap_up"] = min(agent.queue_wrap_up.values())
         if agent.wrap_up_slots:
-            yield self._timer("slot_wrap_up", agent, min(until for _, until in agent.wrap_up_slots.values()))
+            dues["slot_wrap_up"] = min(until for _, until in agent.wrap_up_slots.values())
         if agent.assigned_times and (window := min(self._windows(agent), default=None)) is not None:
-            yield self._timer("rate", agent, window)
+            dues["rate"] = window
         if self._workspace.policy.ramp and (turns := ramp_turns_at(agent, self._workspace.policy)) is not None:
-            yield self._timer("ramp", agent, turns)
-
-    def _timer(self, kind: str, agent: Agent, due: int) -> tuple[str, Timer]:
-        return kind, timer(self._workspace, due, kind, agent.id)
+            dues["ramp"] = turns
+        if not dues:
+            return _NOTHING
+        return {kind: timer(self._workspace, due, kind, agent.id) for kind, due in dues.items()}
 
     def _windows(self, agent: Agent) -> Iterator[int]:
         """When the oldest assignment leaves the window of a rate, for each queue that has one."""

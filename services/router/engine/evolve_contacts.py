@@ -24,13 +24,13 @@ from shared.vocabulary import (
 
 def _contact_created(world: World, ws: Workspace, event: ev.ContactCreated, at: int) -> None:
     contact = contact_of(event, at)
-    world.state.undo.put(ws.contacts, event.contact, contact)
+    world.state.undo.create(ws.contacts, event.contact, contact)
     world.touched.append(("contact", ws.name, event.contact))
     join_thread(world, ws, event.thread, event.contact)
     customer = ws.customers.get(event.customer)
     if customer is None:
         customer = Customer(id=event.customer)
-        world.state.undo.put(ws.customers, event.customer, customer)
+        world.state.undo.create(ws.customers, event.customer, customer)
     world.state.undo.save(customer)
     customer.contacts = (*customer.contacts, event.contact)
     if event.language_reason in ("stated", "detected"):
@@ -47,7 +47,7 @@ def join_thread(world: World, ws: Workspace, key: ThreadKey, contact: ContactId)
     thread = ws.threads.get(key)
     if thread is None:
         thread = Thread(key=key)
-        world.state.undo.put(ws.threads, key, thread)
+        world.state.undo.create(ws.threads, key, thread)
     world.state.undo.save(thread)
     if contact not in thread.contacts:
         thread.contacts = (*thread.contacts, contact)

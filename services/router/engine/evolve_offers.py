@@ -21,7 +21,7 @@ def _offer_made(world: World, ws: Workspace, event: ev.OfferMade, at: int) -> No
     agent = world.change_agent(ws, event.agent)
     assert event.contact not in agent.held, f"{event.agent} already holds {event.contact}"
     offer = Offer(id=event.offer, contact=event.contact, agent=event.agent, made_at=at, expires_at=event.expires_at)
-    world.state.undo.put(ws.offers, event.offer, offer)
+    world.state.undo.create(ws.offers, event.offer, offer)
     world.state.undo.append(contact.all_offers, event.offer)
     world.touched.append(("offer", ws.name, event.offer))
     if contact.state is not ContactState.OFFERED:

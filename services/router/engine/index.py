@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from services.router.engine.candidates import Candidates
 from services.router.engine.chains import Chain, agent_score, chain_of
-from services.router.engine.classes import CapabilityClass, Head, Item, Requirement
+from services.router.engine.classes import BestFree, CapabilityClass, Head, Item, Requirement
 from services.router.engine.deadlines import Spare
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.due_timers import DueTimers
@@ -69,6 +69,8 @@ class Index:
         self.timers = timers
         self.rooms = Rooms(workspace)
         self.requirements: dict[Demand, Requirement] = {}
+        self._widest: dict[object, Requirement] = {}
+        """By what is `alike`, a requirement whose heads may be taken over."""
         self._made_so_far = 0
         self._forget_at = 0
         """With so many requirements the idle ones are forgotten, though never with fewer than the module's maximum."""
@@ -97,6 +99,7 @@ class Index:
             name: chain_of(queue, positioned=name in self._positioned) for name, queue in policy.queues.items()
         }
         self._chains: tuple[Chain, ...] = tuple(dict.fromkeys(self._chain_of.values()))
+        self._best = BestFree(self._chains)
         self.outgrown = False
         """Whether a queue has the first agent with a position of their own, or lost the last one, so that its chain is
         another; or the first or last one whom an earlier policy's rule still binds, so that its group is. The whole has
@@ -228,9 +231,9 @@ class Index:
     def _freshen(self, requirements: Iterable[Requirement]) -> None:
         """Whoever is free for one of these is looked at in the next routing pass."""
         for requirement in requirements:
-            if requirement.waiting:
+            if requirement.waiting.size:
                 for known in requirement.classes:
-                    if known.someone_free(requirement):
+                    if known.number not in self.fresh_classes and known.someone_free(requirement):
                         self.fresh_classes[known.number] = known
 
     # Contacts
@@ -286,7 +289,7 @@ class Index:
         self._made_so_far += 1
         chain = self._chain_of[queue.name]
         group = self.rooms.group(queue.name)
-        return Requirement(self._made_so_far, demand, queue, group, chain, self._chains.index(chain))
+        return Requirement(self._made_so_far, demand, queue, group, chain, self._best)
 
     def _waits_for(self, contact: Contact) -> tuple[str, ...] | None:
         """The preferred agents that the contact waits for; None if it waits for nobody in particular, and where the
@@ -373,19 +376,27 @@ class Index:
             self.of_queue[name] = {key: r for key, r in known.items() if key not in idle}
         for each in self.classes.values():
             each.forget(numbers)
+        self._widest = {alike: r for alike, r in self._widest.items() if r.number not in numbers}
         # Those that are left have somebody waiting: looked through again only when there are twice as many.
         self._forget_at = 2 * len(self.requirements)
 
     def _relate_all(self, requirement: Requirement) -> None:
-        candidates, requirement.excluded = self._candidates.of(requirement.demand)
-        for known in candidates.values():
-            self._relate(known, requirement)
+        self._candidates.relate(requirement, self.effective(requirement.demand))
+        alike = requirement.alike
+        wider = self._widest.get(alike)
+        if wider is not None and wider is not requirement and requirement.by_number.keys() <= wider.by_number.keys():
+            requirement.take_heads(wider)
+            return
         requirement.rebuild_heads()
+        if alike is not None:
+            self._widest[alike] = requirement
 
     def _relate(self, known: CapabilityClass, requirement: Requirement) -> None:
         reason = known.why_not(self.effective(requirement.demand))
         if reason is None:
-            known.relate(requirement)
+            requirement.by_number[known.number] = known
+            requirement.tiered = requirement.tiered or known.placed
+            known.requirements[requirement.number] = requirement
         else:
             requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
 
@@ -729,12 +740,12 @@ class Index:
         if old == new:
             return
         if old is not None:
-            old.known.remove(old.signature, old.items)
+            old.known.remove(old.signature, old.items, self._best)
         if new is None:
             self._agents.pop(agent_id, None)
             return
         self._agents[agent_id] = new
-        new.known.add(new.signature, new.items)
+        new.known.add(new.signature, new.items, self._best)
         # With less room than before nobody can be paired who could not be before.
         if old is None or old.known is not new.known or not new.signature.is_within(old.signature):
             self.fresh_classes[new.known.number] = new.known
@@ -775,7 +786,6 @@ class Index:
                 continue
             for known in requirement.by_number.values():
                 known.requirements.pop(requirement.number, None)
-            requirement.by_number.clear()
             self._relate_all(requirement)
             if requirement.waiting:
                 for known in requirement.classes:

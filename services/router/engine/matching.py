@@ -200,6 +200,14 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
             return True
         return _willing(index, contact, requirement, known, [signature], now) is not None
 
+    looked: dict[str, bool] = {}
+
+    def spared(requirement: Requirement) -> bool:
+        kind = requirement.demand.kind
+        if kind not in looked:
+            looked[kind] = _any_spared(index, known, signature, requirement, now)
+        return looked[kind]
+
     found = known.best_wants(first_for) if known.wants else []
     if known.dated:
         dated = [
@@ -207,7 +215,7 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
             for requirement in known.dated_wants()
             if requirement.fits(signature)
             and requirement.queue.name not in index.held_back
-            and (not requirement.demand.spare or _any_spared(index, known, signature, requirement, now))
+            and (not requirement.demand.spare or spared(requirement))
             and (order := most_worth(known, requirement, now, may_get)) is not None
         ]
         if dated:
@@ -300,7 +308,7 @@ def _choose(index: Index, contact: Contact, requirement: Requirement, ranked: li
             step=contact.steps,
             policy_version=index.workspace.policy_version,
             strategy=requirement.queue.strategy,
-            considered=tuple((agent, declined, *score) for declined, (score, agent, _) in ranked[:CONSIDERED]),
+            considered=tuple([(agent, declined, *score) for declined, (score, agent, _) in ranked[:CONSIDERED]]),
             excluded=dict(requirement.excluded),
         ),
     )

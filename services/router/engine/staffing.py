@@ -78,7 +78,9 @@ class Staffing:
                 and seen[0] is agent.queues
                 and seen[1] is agent.memberships
                 and seen[2] is agent.queue_presence
-                and seen[3:] == (agent.presence, agent.reachable, agent.takes_offers)
+                and seen[3] == agent.presence
+                and seen[4] is agent.reachable
+                and seen[5] is agent.takes_offers
             ):
                 return NOTHING
             self._seen[agent_id] = (

@@ -45,8 +45,9 @@ class Undo:
     def save(self, record: Record) -> None:
         """Remember `record` as it is, before writing on it. What it was at the last mark is enough: nobody comes back
         to a place between two marks."""
-        if id(record) not in self._saved:
-            self._saved.add(id(record))
+        identity = id(record)
+        if identity not in self._saved:
+            self._saved.add(identity)
             self._steps.append(("fields", record, type(record)._fields_of(record)))
 
     def put(self, table: MutableMapping[K, V], key: K, value: V) -> None:
@@ -56,6 +57,12 @@ class Undo:
         else:
             self._steps.append(("absent", table, key))
         table[key] = value
+
+    def create(self, table: MutableMapping[K, V], key: K, record: V) -> None:
+        """`table[key] = record`, which is new: it goes when that is taken back, so that it need not be saved."""
+        if key not in table:
+            self._saved.add(id(record))
+        self.put(table, key, record)
 
     def delete(self, table: MutableMapping[K, V], key: K) -> None:
         """`del table[key]`, to be taken back. Raises KeyError if it is not there."""

@@ -160,10 +160,10 @@ def changed(line: Line, now: int, by: int, *, served: int = 0, left: int = 0) ->
 def _said(line: Line, expects: float, now: int) -> tuple[int, int, int]:
     """What is said, brought towards what holds, and when it was raised last: down at once, up by a step a minute."""
     half, most = step(expects * line.half), step(expects * line.most)
-    may = now >= line.risen + RISE
+    risen = line.risen
+    may = now >= risen + RISE
     if line.shown_most < 0:
         return half, most, now
-    risen = line.risen
     if half > line.shown_half:
         half = line.shown_half + may
         risen = now if may else risen

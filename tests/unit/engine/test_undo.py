@@ -110,6 +110,20 @@ def test_record_that_was_saved_before_all_was_forgotten_is_saved_again() -> None
     assert ana.missed == 1
 
 
+def test_new_record_goes_when_it_is_taken_back_and_is_saved_after_the_next_mark() -> None:
+    undo, ana = Undo(), Agent(id=AgentId("ana"))
+    agents: dict[AgentId, Agent] = {}
+    undo.create(agents, ana.id, ana)
+    undo.save(ana)
+    assert undo.mark() == 1, "nothing of it has to be remembered"
+    undo.save(ana)
+    ana.missed = 3
+    undo.rollback(1)
+    assert agents == {ana.id: Agent(id=AgentId("ana"))}
+    undo.rollback(0)
+    assert not agents
+
+
 def test_saving_a_record_again_costs_no_step() -> None:
     undo, ana = Undo(), Agent(id=AgentId("ana"))
     undo.save(ana)
