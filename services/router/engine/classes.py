@@ -486,7 +486,10 @@ class CapabilityClass:
             tier = max(self.membership(requirement.demand.queue).tier, tier)
         score: Any = item[:-1]
         if at is not None:
-            score = (*score[:at], score[at] + self._cost(requirement), *score[at + 1 :])
+            cost = requirement.costs.get(self.number)
+            if cost is None:
+                cost = self._cost(requirement)
+            score = (*score[:at], score[at] + cost, *score[at + 1 :])
         return (tier, *score), str(item[-1]), self.number, item
 
     def _cost(self, requirement: Requirement) -> float:

@@ -54,12 +54,9 @@ class Engine:
 
     def __init__(self, state: State | None = None) -> None:
         self.world = World(state)
+        self.state = self.world.state
         self.unfinished: dict[str, bool] = {}
         """Workspaces where the last decision left work for `go_on`; True if a policy's withdrawals are part of it."""
-
-    @property
-    def state(self) -> State:
-        return self.world.state
 
     # Deciding, on the working state
 

@@ -60,8 +60,9 @@ class World:
         """Derive those workspaces anew of which everything changed: an index of another policy knows nothing of the
         queues, so nothing is synced into it. Returns their names."""
         anew = {workspace for kind, workspace, _ in touched if kind in REBUILT}
-        for workspace in sorted(anew):
-            self.rebuild(workspace)
+        if anew:
+            for workspace in sorted(anew):
+                self.rebuild(workspace)
         return anew
 
     def _sync_one(self, kind: str, workspace: str, id: str) -> None:
@@ -125,4 +126,4 @@ class World:
         """The agents of a workspace touched since the last call, each once, in order."""
         fresh = self.touched[self._followed :]
         self._followed = len(self.touched)
-        return list(dict.fromkeys([AgentId(id) for kind, ws, id in fresh if kind == "agent" and ws == workspace]))
+        return list({AgentId(id): None for kind, ws, id in fresh if kind == "agent" and ws == workspace})

@@ -34,6 +34,8 @@ OPERATOR: Final = cmd.Actor(role=Role.OPERATOR, id="twin")
 SETTLED_EVERY: Final = 100
 """Commands that are made firm together, as an entry of the journal does."""
 
+_REACTED_TO: Final = frozenset({ev.OfferAccepted, ev.ContactRedirected, ev.ContactCancelled})
+
 # What happens at one instant happens in this order.
 _BEGIN, _DONE, _HEALTH, _ARRIVE, _LEAVE, _END = range(6)
 
@@ -130,7 +132,10 @@ class _Centre:
         self._number = 0
         self._unsettled = 0
         self._cases_by_contact: dict[ContactId, int] = {}
+        self._planned: list[tuple[int, int, int, Any]] = []
+        """What happens whatever becomes of it, the last first."""
         self._heap: list[tuple[int, int, int, Any]] = []
+        """What comes of what happened."""
         self._order = 0
         self._now = 0
         self._set_up(document)
@@ -173,6 +178,7 @@ class _Centre:
         for outage in self._outages:
             self._at(outage.begin, _HEALTH, (outage.channel, ChannelHealth.DOWN))
             self._at(outage.end, _HEALTH, (outage.channel, ChannelHealth.HEALTHY))
+        self._planned, self._heap = sorted(self._heap, reverse=True), []
 
     def _at(self, when: int, what: int, about: Any) -> None:
         self._order += 1
@@ -182,9 +188,12 @@ class _Centre:
 
     def run(self) -> None:
         """Everything up to the end of the day."""
-        heap, end = self._heap, self.day.end
-        while heap and heap[0][0] <= end:
-            when, what, _, about = heapq.heappop(heap)
+        planned, heap, end = self._planned, self._heap, self.day.end
+        while planned or heap:
+            first = not heap or (bool(planned) and planned[-1] < heap[0])
+            when, what, _, about = planned.pop() if first else heapq.heappop(heap)
+            if when > end:
+                break
             self._pass_to(when)
             self._happens(what, about)
         self._pass_to(end)
@@ -244,6 +253,8 @@ class _Centre:
         """What people do about a decision."""
         changed: dict[str, None] = {}
         for event in decided.events:
+            if type(event) not in _REACTED_TO:
+                continue
             if isinstance(event, ev.OfferAccepted):
                 self._begins(event, changed)
             elif isinstance(event, ev.ContactRedirected):
