@@ -151,6 +151,8 @@ def test_deleting_what_is_not_there_is_an_error_and_no_step() -> None:
 
 NAMES = ("ana", "ben", "cem")
 CHANNELS = ("chat", "email", "telegram")
+TIRES = {"after_misses": 3, "set_presence": "away"}
+"""A day passes in some lives: offers that nobody answers must not go round for all of it."""
 POLICIES = [
     policy(
         [queue("general", offer_timeout_s=10, wrap_up_s=5, on_miss={"after_misses": 2, "set_presence": "away"}),
@@ -160,11 +162,11 @@ POLICIES = [
         lease={"grace_s": 10}, keep_ended_s=60,
     ),
     policy(
-        [queue("general", retry_delay_s=3, strategy="least_active"), queue("cards")],
+        [queue("general", retry_delay_s=3, strategy="least_active", on_miss=TIRES), queue("cards", on_miss=TIRES)],
         [channel("chat", fallback=fallback("email")), channel("telegram"), channel("email")],
         lease={"grace_s": 0, "on_lost": {"chat": "keep"}}, keep_ended_s=60,
     ),
-    policy([queue("general", language_min=3)], [channel("chat"), channel("email")]),
+    policy([queue("general", language_min=3, on_miss=TIRES)], [channel("chat"), channel("email")]),
 ]  # fmt: skip
 
 Step = Callable[[Centre], tuple[cmd.Command, Actor] | float]
