@@ -12,14 +12,18 @@ from typing import Any, ClassVar, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+R = TypeVar("R", bound="Record")
 
 
 class Record:
-    """A mutable fact. `MUTABLE` names the fields that change; their values are replaced, never changed inside."""
+    """A mutable fact. `MUTABLE` names the fields that change; their values are replaced, never changed inside.
 
-    __slots__ = ()
+    `saved_in`: the stretch between two marks in which it was saved last; no fact, and nobody's but the undo's."""
+
+    __slots__ = ("saved_in",)
     MUTABLE: ClassVar[tuple[str, ...]] = ()
     _fields_of: ClassVar[Callable[[Any], Any]]
+    saved_in: object
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -30,24 +34,23 @@ class Record:
 class Undo:
     """A list of steps back, newest last. One for the whole partition, cut at marks."""
 
-    __slots__ = ("_saved", "_steps")
+    __slots__ = ("_steps", "_stretch")
 
     def __init__(self) -> None:
         self._steps: list[tuple[Any, ...]] = []
-        self._saved: set[int] = set()
-        """The records that were saved since the last mark, by identity: their steps keep them alive."""
+        self._stretch = object()
+        """Since the last mark; another one after each."""
 
     def mark(self) -> int:
         """A place to come back to."""
-        self._saved.clear()
+        self._stretch = object()
         return len(self._steps)
 
     def save(self, record: Record) -> None:
         """Remember `record` as it is, before writing on it. What it was at the last mark is enough: nobody comes back
         to a place between two marks."""
-        identity = id(record)
-        if identity not in self._saved:
-            self._saved.add(identity)
+        if getattr(record, "saved_in", None) is not self._stretch:
+            record.saved_in = self._stretch
             self._steps.append(("fields", record, type(record)._fields_of(record)))
 
     def put(self, table: MutableMapping[K, V], key: K, value: V) -> None:
@@ -58,10 +61,10 @@ class Undo:
             self._steps.append(("absent", table, key))
         table[key] = value
 
-    def create(self, table: MutableMapping[K, V], key: K, record: V) -> None:
+    def create(self, table: MutableMapping[K, R], key: K, record: R) -> None:
         """`table[key] = record`, which is new: it goes when that is taken back, so that it need not be saved."""
         if key not in table:
-            self._saved.add(id(record))
+            record.saved_in = self._stretch
         self.put(table, key, record)
 
     def delete(self, table: MutableMapping[K, V], key: K) -> None:
@@ -77,7 +80,7 @@ class Undo:
     def rollback(self, mark: int) -> None:
         """Take everything since `mark` back, newest first."""
         steps = self._steps
-        self._saved.clear()
+        self._stretch = object()
         while len(steps) > mark:
             step = steps.pop()
             match step:
@@ -94,4 +97,4 @@ class Undo:
     def forget(self) -> None:
         """What was done stays done."""
         self._steps.clear()
-        self._saved.clear()
+        self._stretch = object()
