@@ -10,10 +10,9 @@ from fastapi import APIRouter, Response
 from services.router.api.access import Call, allow
 from services.router.api.answers import json_answer
 from services.router.api.bodies import json_body
-from services.router.api.contacts import ANSWERS, change, owner_of, visible_contact
+from services.router.api.contacts import ANSWERS, change, keep_note, visible_contact
 from services.router.api.schemas import ConsultIn, ConsultOut
 from shared.contracts.commands import EndConsult, StartConsult
-from shared.log.codec import encode
 from shared.vocabulary import AgentId, ContactId, Role
 
 router = APIRouter(tags=["contacts"])
@@ -41,12 +40,7 @@ async def start_consult(
     """Ask a colleague about an assigned contact. It stays with its holder and takes none of the colleague's capacity;
     they may read it until the consult ends, and cannot answer, end or hand on."""
     command_id = call.command_id()
-    note_ref = f"n:{command_id}" if body.note else None
-    if not await call.is_repeat(command_id):
-        document = await visible_contact(call, contact)
-        if note_ref is not None:
-            note = encode({"text": body.note, "author": call.caller.id})
-            await call.store(note_ref, note, owner=owner_of(document))
+    note_ref = await keep_note(call, contact, command_id, body.note)
     command = StartConsult(contact=ContactId(contact), agent=AgentId(body.agent), note_ref=note_ref)
     return await call.answered(await call.submit(command, command_id=command_id), "contact", contact)
 

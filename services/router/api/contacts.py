@@ -94,12 +94,7 @@ async def complete(
 ) -> Response:
     """The interaction is over; the agent goes into wrap-up where the queue has one."""
     command_id = call.command_id()
-    note_ref = f"n:{command_id}" if body.note else None
-    if not await call.is_repeat(command_id):
-        document = await visible_contact(call, contact)
-        if note_ref is not None:
-            note = encode({"text": body.note, "author": call.caller.id})
-            await call.store(note_ref, note, owner=owner_of(document))
+    note_ref = await keep_note(call, contact, command_id, body.note)
     command = CompleteContact(contact=ContactId(contact), wrap_up_code=body.wrap_up_code, note_ref=note_ref)
     return await call.answered(await call.submit(command, command_id=command_id), "contact", contact)
 
@@ -128,6 +123,17 @@ async def cancel(
 async def abandon(contact: str, call: Annotated[Call, allow(Role.ADAPTER)]) -> Response:
     """The customer left before an agent came."""
     return await change(call, contact, AbandonContact(contact=ContactId(contact)))
+
+
+async def keep_note(call: Call, contact: str, command_id: str, note: str | None) -> str | None:
+    """Store what a command has to say to colleagues, unless it is a repeat; returns where, None if it says nothing.
+    Raises the same as `visible_contact`."""
+    ref = f"n:{command_id}" if note else None
+    if not await call.is_repeat(command_id):
+        document = await visible_contact(call, contact)
+        if ref is not None:
+            await call.store(ref, encode({"text": note, "author": call.caller.id}), owner=owner_of(document))
+    return ref
 
 
 def may_see(call: Call, contact: Mapping[str, Any]) -> bool:

@@ -535,4 +535,9 @@ class CapabilityClass:
         return ((tier, *score), str(item[-1]), self.number)
 
 
+def is_able(agent: Agent, demand: Demand) -> bool:
+    """Whether this one agent may serve a demand, named or not: as if they were a class of their own."""
+    return CapabilityClass(-1, agent, named=True).why_not(demand) is None
+
+
 _PLAIN = Membership(queue="")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from services.router.engine.candidates import Candidates
 from services.router.engine.chains import Chain, agent_score, chain_of
-from services.router.engine.classes import BestFree, CapabilityClass, Head, Item, Requirement
+from services.router.engine.classes import BestFree, CapabilityClass, Head, Item, Requirement, is_able
 from services.router.engine.deadlines import Spare
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.due_timers import DueTimers
@@ -312,8 +312,7 @@ class Index:
                 continue
             if contact.id in agent.held:
                 return True
-            able = CapabilityClass(-1, agent, named=True).why_not(demand) is None
-            if able and requirement.fits(self.rooms.of(agent)) and not self.bars(contact, agent.id):
+            if is_able(agent, demand) and requirement.fits(self.rooms.of(agent)) and not self.bars(contact, agent.id):
                 return True
         return False
 

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from services.router.engine.classes import CapabilityClass, Requirement
+from services.router.engine.classes import CapabilityClass, Requirement, is_able
 from services.router.engine.demand import Demand
 from services.router.engine.records import Agent, Contact
 from services.router.engine.staffing import Accepted
@@ -91,9 +91,7 @@ class Unanimity:
 
     def _could(self, name: AgentId, demand: Demand, agents: Mapping[AgentId, Agent]) -> bool:
         there = self._there.get(name)
-        if there is None or not there.is_in(demand.queue):
-            return False
-        return CapabilityClass(-1, agents[name], named=True).why_not(demand) is None
+        return there is not None and there.is_in(demand.queue) and is_able(agents[name], demand)
 
 
 def _placed(
