@@ -3,7 +3,7 @@ left."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from services.router.engine.records import Agent, Contact
 from services.router.engine.state import Workspace
@@ -46,24 +46,49 @@ def disagreement(moment: Moment, made: Iterable[Pair]) -> str | None:
 
 def first_wrong(moment: Moment, made: Iterable[Pair]) -> str | None:
     """The first pair that is not the rule's next one, in words; None if all are. Where a lot decides, any of the
-    equally good agents is right. There may be more pairs after them."""
+    equally good agents is right. There may be more pairs after them.
+
+    An agent whose best contact is one that can wait, now or earlier in the pass, may be in the running for others or
+    not: the router does not always look at those that can wait (`Moment.patient`)."""
+    promised: set[str] = set()
     for number, (contact_id, agent_id) in enumerate(made, start=1):
+        promised |= _promised(moment)
         if can_wait(moment, moment.contacts[contact_id]):
             if not _is_best(moment, contact_id, agent_id):
                 return f"pair {number}: {contact_id} -> {agent_id}, who has another best contact or cannot be spared"
             moment.give(contact_id, agent_id)
             continue
         chosen = _next(moment)
+        if promised and not _is_chosen(chosen, contact_id, agent_id):
+            chosen = _next(moment, without=promised - {agent_id})
         if chosen is None:
             return f"pair {number}: {contact_id} -> {agent_id}, where the rule makes no further pair"
-        contact, agents = chosen
-        names = sorted(str(agent.id) for agent in agents)
-        if contact.id != contact_id or agent_id not in names:
+        if not _is_chosen(chosen, contact_id, agent_id):
+            contact, agents = chosen
+            names = sorted(str(agent.id) for agent in agents)
             return (
                 f"pair {number}: {contact_id} -> {agent_id}, where the rule says {contact.id} -> {' or '.join(names)}"
             )
         moment.give(contact_id, agent_id)
     return None
+
+
+Chosen = tuple[Contact, list[Agent]]
+"""A contact and the agents to whom it may go, equally good."""
+
+
+def _is_chosen(chosen: Chosen | None, contact_id: str, agent_id: str) -> bool:
+    return chosen is not None and chosen[0].id == contact_id and agent_id in {str(agent.id) for agent in chosen[1]}
+
+
+def _promised(moment: Moment) -> set[str]:
+    """The agents whose best contact is one that can wait."""
+    if not any(can_wait(moment, contact) for contact in moment.contacts.values()):
+        return set()
+    moment.patient = True
+    bests = {str(agent.id): _best_for(moment, agent) for agent in moment.agents.values()}
+    moment.patient = False
+    return {name for name, contact in bests.items() if contact is not None and can_wait(moment, contact)}
 
 
 def _is_best(moment: Moment, contact_id: str, agent_id: str) -> bool:
@@ -84,10 +109,10 @@ def left_apart(ws: Workspace, now: int) -> list[Pair]:
     ]
 
 
-def _next(moment: Moment) -> tuple[Contact, list[Agent]] | None:
+def _next(moment: Moment, without: Container[str] = ()) -> Chosen | None:
     bests: dict[str, Contact] = {}
     for agent in moment.agents.values():
-        found = _best_for(moment, agent)
+        found = _best_for(moment, agent) if agent.id not in without else None
         if found is not None:
             bests[agent.id] = found
     if not bests:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,21 @@ from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.contracts.commands import Membership
 from shared.vocabulary import AgentId, ContactId
-from tests.builders import ADAPTER, START, SUPERVISOR, Centre, acting, agent, contact, message, policy, presence, queue
+from tests.builders import (
+    ADAPTER,
+    START,
+    SUPERVISOR,
+    Centre,
+    acting,
+    agent,
+    channel,
+    contact,
+    message,
+    policy,
+    presence,
+    queue,
+)
+from tests.oracle.judged import JudgedEngine
 
 ANA, BEN = AgentId("ana"), AgentId("ben")
 
@@ -122,3 +137,24 @@ def test_mail_that_waited_for_room_to_spare_comes_before_one_that_arrives_when_t
     centre.wait(1)
     centre.write("c2", channel="email")
     assert (centre.offered_to("c1"), centre.offered_to("c2")) == (["ana"], [])
+
+
+def test_whoever_is_to_get_mail_that_can_wait_is_not_in_the_running_for_chats() -> None:
+    """Ben's best is the mail, of a queue with a better rank, so that the chat for him alone, though it is worth more
+    than the one for Ana, does not come before hers. Both chats are past their targets, the mail is not."""
+    rules = {"contact_order": "slo", "target_s": {"chat": 10, "email": 3600}}
+    reserve = {"channels": ["email"], "factor": 0.0, "until_share": 0.7}
+
+    def document(**each: bool) -> dict[str, Any]:
+        queues = [queue("mail", rank=1, **rules, **each), queue("chat", rank=2, **rules, **each)]
+        return policy(queues, [channel("chat", to="chat"), channel("email", to="mail")], slo={"reserve": reserve})
+
+    centre = Centre(document(auto_assign=False), engine=JudgedEngine())
+    centre.staff(agent("ana", queues=("chat",), capacity=1), agent("ben", skills={"tax": 5}, capacity=1))
+    for name, rest in (("c1", {"skills": {"tax": 5}}), ("c2", {}), ("c3", {"channel": "email"})):
+        centre.write(name, customer=name, **rest)
+        centre.wait(1)
+    centre.wait(20)
+    centre.do(cmd.AdoptPolicy(policy=document()))
+    offers = [(event.contact, event.agent) for event in centre.all(ev.OfferMade)]
+    assert offers == [(centre.id_of("c2"), "ana"), (centre.id_of("c3"), "ben")]
