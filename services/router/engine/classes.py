@@ -98,8 +98,13 @@ class Requirement:
         self, number: int, demand: Demand, queue: QueuePolicy, group: str, chain: Chain, best: BestFree
     ) -> None:
         """`number`: no other requirement of the index has or had it."""
-        self.number = number
         self.demand = demand
+        self.serve_under(number, queue, group, chain, best)
+
+    def serve_under(self, number: int, queue: QueuePolicy, group: str, chain: Chain, best: BestFree) -> None:
+        """For the same demand in an index of its own: nobody waits yet, and no class is related."""
+        demand = self.demand
+        self.number = number
         self.queue = queue
         self.kind: Kind = (f"!{group}" if "capacity" in demand.bypass else group, demand.kind)
         self.profiles = frozenset() if "capacity" in demand.bypass else frozenset(demand.profiles)

@@ -165,7 +165,7 @@ def is_excluded(queue: QueuePolicy, contact: Contact) -> bool:
     """Whether the contact is not offered at all: by its attributes, its age, or because nothing here is."""
     if is_too_old(queue, contact) or not queue.auto_assign:
         return True
-    return any(matches(contact.attributes, match) for match in queue.exclude)
+    return bool(queue.exclude) and any(matches(contact.attributes, match) for match in queue.exclude)
 
 
 def is_too_old(queue: QueuePolicy, contact: Contact) -> bool:
@@ -197,7 +197,7 @@ def order_kind(queue: QueuePolicy) -> OrderKind:
 
 def order_of(queue: QueuePolicy, contact: Contact) -> Order:
     """Where the contact stands among those of its queue. All of it is static: who waits together ages together."""
-    if lane_of(queue, contact) == STARVING:
+    if queue.starvation is not None and lane_of(queue, contact) == STARVING:
         return (contact.age_from, contact.id)
     if queue.contact_order == "score":
         return (contact.age_from - contact.priority * queue.priority_unit, contact.age_from, contact.id)

@@ -9,8 +9,9 @@ contacts (`docs/adr/0010-one-matcher-for-every-rule.md`).
 from __future__ import annotations
 
 import operator
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from services.router.engine.candidates import Candidates
@@ -21,6 +22,7 @@ from services.router.engine.demand import Demand, Order, asked_language, demand_
 from services.router.engine.due_timers import DueTimers
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.outbound_timers import OutboundTimers
+from services.router.engine.policy import QueuePolicy, RoutingPolicy
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, towards_queues
 from services.router.engine.staffing import NOTHING, QueueCounts, Staffing, Turned
@@ -36,13 +38,18 @@ REVIEW = 15_000
 _WAITS = (ContactState.WAITING, ContactState.OFFERED)
 
 
+NOBODY: tuple[object, ...] = (None, (), (), ())
+"""Of a contact that may go to anybody."""
+
+
 class _ContactPlace(NamedTuple):
     requirement: Requirement | None
     order: Order | None
     timer: Timer | None
     channel: str | None
     queue: str
-    age_from: int
+    aged: tuple[int, ContactId]
+    """Since when it waits, all queues together (ms), and its id: as `QueueCounts` has them."""
     state: ContactState
     watched: tuple[AgentId, ...]
     decliners: tuple[AgentId, ...]
@@ -63,9 +70,20 @@ class _AgentPlace(NamedTuple):
 class Index:
     """What is derived from one workspace."""
 
-    def __init__(self, workspace: Workspace, timers: OrderedSet[Timer]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        timers: OrderedSet[Timer],
+        before: Index | None = None,
+        changed: Container[ContactId] | None = None,
+    ) -> None:
+        """`before`: the index of an earlier policy, which has been dropped. Where a contact stands as it did, what was
+        kept of it is kept on, so that a hundred thousand who wait leave no garbage. `changed`: the only contacts that
+        are otherwise than that index knew them; None if agents, channels or anything else may be as well."""
         policy = workspace.policy
         self.workspace = workspace
+        self.policy = policy
+        """The one that everything here is derived under, but for hours that were extended since."""
         self.timers = timers
         self.rooms = Rooms(workspace)
         self.requirements: dict[Demand, Requirement] = {}
@@ -76,6 +94,8 @@ class Index:
         """With so many requirements the idle ones are forgotten, though never with fewer than the module's maximum."""
         self._taking_in = False
         """Requirements are being registered for contacts that are not in their `waiting` yet."""
+        self._earlier: dict[Demand, Requirement] = {}
+        """While contacts are taken in, those of an earlier index that nobody asked for yet."""
         self._by_asks: dict[tuple[object, ...], Requirement] = {}
         """Requirements by the facts of contacts that ask for no agents in particular."""
         self.of_queue: dict[str, dict[Demand, Requirement]] = {name: {} for name in policy.queues}
@@ -137,49 +157,92 @@ class Index:
             self.sync_agent(agent.id)
         for name in policy.queues:
             self.sync_queue(name)
-        self._take_in(workspace.contacts.values())
+        self._take_in(workspace.contacts, before, changed)
         for offer in workspace.offers.values():
             self._due.sync_offer(offer.id)
         self.outbounds = OutboundTimers(workspace, timers)
         # Whoever is free is fresh now, and that is enough: every pair has a free agent.
         self.fresh_contacts.clear()
 
-    def _take_in(self, contacts: Iterable[Contact]) -> None:
+    def _take_in(
+        self,
+        contacts: Mapping[ContactId, Contact],
+        before: Index | None,
+        changed: Container[ContactId] | None,
+    ) -> None:
         """All contacts at once: as `sync_contact` one by one, in a fraction of the time."""
-        waiting: dict[int, tuple[Requirement, list[Order]]] = {}
-        ages: dict[str, list[tuple[int, str]]] = {}
+        waiting: dict[Requirement, list[Order]] = defaultdict(list)
+        ages: dict[str, list[tuple[int, ContactId]]] = defaultdict(list)
+        pending: dict[str, dict[ContactId, None]] = defaultdict(dict)
+        standing: Counter[tuple[str, ContactState]] = Counter()
         timers: list[Timer] = []
+        over: list[Timer] = []
         rest: list[ContactId] = []
         self._taking_in = True
-        for contact in list(contacts):
+        places = before._contacts if before is not None else {}
+        as_before = self._take_over(before) if before is not None and changed is not None else ()
+        for contact_id, contact in contacts.items():
+            # Taken out, so that what is replaced goes at once and the collector finds no more than before.
+            known = places.pop(contact_id, None)
             if contact.preferred or contact.declines:
                 # Whoever is named becomes a class of their own, and who declined is noted.
-                rest.append(contact.id)
+                rest.append(contact_id)
+                if known is not None and known.timer is not None:
+                    over.append(known.timer)
                 continue
-            place = self._contact_place(contact)
-            self._contacts[contact.id] = place
+            if known is None or contact.queue not in as_before or (changed is not None and contact_id in changed):
+                place = self._contact_place(contact)
+                if place == known:
+                    place = known
+                else:
+                    if known is not None and known.timer is not None:
+                        over.append(known.timer)
+                    if place.timer is not None:
+                        timers.append(place.timer)
+            else:
+                place = known
+            self._contacts[contact_id] = place
+            standing[place.queue, place.state] += 1
             if place.requirement is not None and place.order is not None:
-                waiting.setdefault(place.requirement.number, (place.requirement, []))[1].append(place.order)
-            if place.timer is not None:
-                timers.append(place.timer)
+                waiting[place.requirement].append(place.order)
             if place.channel is not None:
-                self.pending_on.setdefault(place.channel, {})[contact.id] = None
+                # Who waits on a channel waits in a queue.
+                pending[place.channel][contact_id] = None
+                ages[place.queue].append(place.aged)
             if place.leaves:
-                self._leaving.setdefault(place.queue, {})[contact.id] = None
-            if self._tally(place, 1):
-                ages.setdefault(place.queue, []).append((place.age_from, contact.id))
+                self._leaving.setdefault(place.queue, {})[contact_id] = None
         self._taking_in = False
-        for requirement, orders in waiting.values():
+        self._earlier = {}
+        for requirement, orders in waiting.items():
             requirement.waiting.add_all(orders)
             self._asked[requirement.number] = requirement
             self._note_who_can_wait(requirement)
             if requirement.demand.only is not None:
                 self._name(requirement.demand.only, 1)
+        for (queue, state), count in standing.items():
+            self._tally(queue, state, count)
         for queue, each in ages.items():
             self.queues[queue].pending.add_all(each)
+        self.pending_on.update(pending)
+        over += (place.timer for place in places.values() if place.timer is not None)
+        self.timers.remove_all(over)
         self.timers.add_all(timers)
         for contact_id in rest:
             self.sync_contact(contact_id)
+
+    def _take_over(self, before: Index) -> frozenset[str]:
+        """The queues in which contacts stand as they did before, the policies being what they are. What is asked for
+        in these is registered."""
+        was, now = before.policy, self.policy
+        self._earlier = before.requirements
+        if not _says_the_same(was, now):
+            return frozenset()
+        same = [name for name, queue in now.queues.items() if name in was.queues and _is_alike(queue, was.queues[name])]
+        for name in same:
+            for demand, requirement in before.of_queue[name].items():
+                if requirement.waiting:
+                    self._register(self._made(demand, requirement))
+        return frozenset(same)
 
     def take_fresh(self) -> tuple[list[Contact], dict[int, CapabilityClass]]:
         """What is fresh, by number for classes; it is not any more."""
@@ -190,16 +253,17 @@ class Index:
         return contacts, classes
 
     def drop(self) -> None:
-        """Take this index's timers out of the shared set, before another index takes its place."""
-        for place in self._contacts.values():
-            if place.timer is not None:
-                self.timers.remove(place.timer)
+        """Take this index's timers out of the shared set but those of contacts, before another index takes over."""
         self._due.drop()
         for due in self._queue_timers.values():
             self.timers.remove(due)
         if self._review is not None:
             self.timers.remove(self._review)
         self.outbounds.drop()
+
+    def drop_contacts(self) -> None:
+        """Take those of contacts out as well: there is no other index to come."""
+        self.timers.remove_all([place.timer for place in self._contacts.values() if place.timer is not None])
 
     # Queues
 
@@ -272,7 +336,7 @@ class Index:
         demand = self._demand_of(contact, self._waits_for(contact))
         requirement = self.requirements.get(demand)
         if requirement is None:
-            requirement = self._register(self._made(demand))
+            requirement = self._register(self._made(demand, self._earlier.pop(demand, None)))
         return requirement
 
     def plain_requirement_of(self, contact: Contact) -> Requirement:
@@ -284,12 +348,16 @@ class Index:
         fallback = self.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
         return demand_of(queue, contact, preferred, flow_step(self.workspace, contact), fallback)
 
-    def _made(self, demand: Demand) -> Requirement:
+    def _made(self, demand: Demand, earlier: Requirement | None = None) -> Requirement:
+        """A requirement for the demand; `earlier`: the one of an earlier index, to be this one now."""
         queue = self.workspace.policy.queues[demand.queue]
         self._made_so_far += 1
         chain = self._chain_of[queue.name]
         group = self.rooms.group(queue.name)
-        return Requirement(self._made_so_far, demand, queue, group, chain, self._best)
+        if earlier is None:
+            return Requirement(self._made_so_far, demand, queue, group, chain, self._best)
+        earlier.serve_under(self._made_so_far, queue, group, chain, self._best)
+        return earlier
 
     def _waits_for(self, contact: Contact) -> tuple[str, ...] | None:
         """The preferred agents that the contact waits for; None if it waits for nobody in particular, and where the
@@ -462,9 +530,9 @@ class Index:
             if not down and wants_more and not is_excluded(queue, contact):
                 requirement = self.requirement_of(contact)
                 order = order_of(queue, contact)
-            if queue.preferred.skip_if_unavailable:
+            if contact.preferred and queue.preferred.skip_if_unavailable:
                 watched = tuple(AgentId(name) for name in preference_of(queue, contact))
-            if queue.decline.reset_on_login:
+            if contact.declines and queue.decline.reset_on_login:
                 decliners = tuple(contact.declines)
         delays = sorted(self._delays[contact.queue]) if contact.queue in self._delays else ()
         leaves = contact.flow is not None and leaves_unstaffed(self.workspace, contact)
@@ -472,14 +540,16 @@ class Index:
         refused = bool(contact.declines) and not down and self._may_exhaust(contact)
         exhausted = refused and self._all_declined(contact, requirement or self.requirement_of(contact))
         due = contact_timer(self.workspace, contact, down=down, delays=delays, leaves=leaves_now, exhausted=exhausted)
-        barred = (contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers)
+        barred = NOBODY
+        if contact.offers or contact.declines or contact.declined_at or contact.excluded is not None:
+            barred = (contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers)
         return _ContactPlace(
             requirement,
             order,
             due,
             channel,
             contact.queue,
-            contact.age_from,
+            (contact.age_from, contact.id),
             contact.state,
             watched,
             decliners,
@@ -524,7 +594,7 @@ class Index:
             del self._leaving[place.queue][contact_id]
         if place.refused:
             self._unanimity.remove(place.queue, contact_id)
-        self._count(place, contact_id, -1)
+        self._count(place, -1)
 
     def _add_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
         requirement, order = place.requirement, place.order
@@ -547,7 +617,7 @@ class Index:
             self._leaving.setdefault(place.queue, {})[contact_id] = None
         if place.refused:
             self._unanimity.add(place.queue, contact_id)
-        self._count(place, contact_id, 1)
+        self._count(place, 1)
 
     def _note_who_can_wait(self, requirement: Requirement) -> None:
         if requirement.demand.spare and requirement.number not in self._can_wait:
@@ -572,25 +642,23 @@ class Index:
         self._sync_review()
         self._freshen(self._can_wait.values())
 
-    def _tally(self, place: _ContactPlace, by: int) -> bool:
-        """Count a contact in its queue; whether it is one of those that wait."""
-        counts = self.queues.get(place.queue)
+    def _tally(self, queue: str, state: ContactState, by: int) -> None:
+        """Count contacts in their queue."""
+        counts = self.queues.get(queue)
         if counts is None:
-            counts = self.queues[place.queue] = QueueCounts()
-        if place.state is ContactState.WAITING:
+            counts = self.queues[queue] = QueueCounts()
+        if state is ContactState.WAITING:
             counts.waiting += by
-        elif place.state is ContactState.OFFERED:
+        elif state is ContactState.OFFERED:
             counts.offered += by
-        else:
-            if place.state is ContactState.ASSIGNED:
-                counts.assigned += by
-            return False
-        return True
+        elif state is ContactState.ASSIGNED:
+            counts.assigned += by
 
-    def _count(self, place: _ContactPlace, contact_id: ContactId, by: int) -> None:
-        if self._tally(place, by):
+    def _count(self, place: _ContactPlace, by: int) -> None:
+        self._tally(place.queue, place.state, by)
+        if place.channel is not None:
             pending = self.queues[place.queue].pending
-            (pending.add if by > 0 else pending.remove)((place.age_from, contact_id))
+            (pending.add if by > 0 else pending.remove)(place.aged)
 
     def _settle_names(self, old: Requirement | None, new: Requirement | None) -> None:
         """Agents become classes of their own while a demand that somebody waits under names them."""
@@ -792,6 +860,27 @@ class Index:
         self._freshen(self.of_queue[queue].values())
         for contact_id in [*self._watchers.get(queue, ()), *self._unanimity.contacts(queue)]:
             self.sync_contact(contact_id)
+
+
+def _is_alike(queue: QueuePolicy, other: QueuePolicy) -> bool:
+    """Whether a contact stands in the queue as in the other, asks for the same, and the same is due."""
+    return _placing(queue) == _placing(other)
+
+
+def _placing(queue: QueuePolicy) -> QueuePolicy:
+    """The queue's rules, without those that say nothing of this."""
+    return replace(queue, rank=0, chain=(), auto_accept=False, offer_timeout=None, max_waiting=None, hours=None)
+
+
+def _says_the_same(policy: RoutingPolicy, other: RoutingPolicy) -> bool:
+    """Whether two policies differ in their queues alone, as far as contacts go."""
+    return (
+        policy.channels == other.channels
+        and policy.flows == other.flows
+        and policy.presences == other.presences
+        and policy.language_fallback == other.language_fallback
+        and policy.keep_ended == other.keep_ended
+    )
 
 
 def _positioned(agent: Agent) -> tuple[str, ...]:

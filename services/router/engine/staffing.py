@@ -8,7 +8,7 @@ from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Agent
 from services.router.engine.rooms import accepts
 from services.router.engine.state import Workspace
-from shared.vocabulary import AgentId
+from shared.vocabulary import AgentId, ContactId
 
 
 class QueueCounts:
@@ -23,7 +23,7 @@ class QueueCounts:
         self.staffed = 0
         self.available = 0
         self.staff: dict[int, int] = {}
-        self.pending: OrderedSet[tuple[int, str]] = OrderedSet()
+        self.pending: OrderedSet[tuple[int, ContactId]] = OrderedSet()
 
     @property
     def somebody_there(self) -> bool:

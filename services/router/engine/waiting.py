@@ -6,7 +6,7 @@ at the same instant fire in the order of their kinds, then of their ids.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from services.router.engine.demand import asked_language, can_wait, is_too_old, preference_of, target_of
 from services.router.engine.policy import FlowStep, OverflowRule, QueuePolicy
@@ -87,24 +87,33 @@ def contact_timer(
     return timer(workspace, first[0], first[2], contact.id) if first is not None else None
 
 
-def _dues(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequence[int]) -> Iterator[tuple[str, int]]:
-    if contact.state is ContactState.SCHEDULED:
-        yield "scheduled", contact.scheduled_at or 0
-    elif contact.ended_at is not None:
-        # A message that is still under way needs the contact's addresses.
-        if not contact.outbounds:
-            yield "forget", contact.ended_at + workspace.policy.keep_ended
-    elif contact.state in (ContactState.WAITING, ContactState.OFFERED):
-        if down:
-            health = workspace.channels[contact.channel_name]
-            if contact.considered != workspace.health_version:
-                yield "redirect", health.since
-        elif contact.retry_at is not None:
-            yield "retry", contact.retry_at
+def _dues(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequence[int]) -> Iterable[tuple[str, int]]:
+    if contact.state is ContactState.WAITING or contact.state is ContactState.OFFERED:
         queue = workspace.policy.queues[contact.queue]
-        widens = asked_language(queue, contact) in workspace.policy.language_fallback
-        if queue.changes or delays or contact.preferred or widens or contact.flow is not None:
-            yield from _rules(workspace, contact, queue, delays)
+        fallback = workspace.policy.language_fallback
+        widens = fallback and asked_language(queue, contact) in fallback
+        ruled = queue.changes or delays or contact.preferred or widens or contact.flow is not None
+        if ruled or down or contact.retry_at is not None:
+            return _dues_of_waiting(workspace, contact, queue, delays, down=down, ruled=bool(ruled))
+    elif contact.state is ContactState.SCHEDULED:
+        return [("scheduled", contact.scheduled_at or 0)]
+    elif contact.ended_at is not None and not contact.outbounds:
+        # A message that is still under way needs the contact's addresses.
+        return [("forget", contact.ended_at + workspace.policy.keep_ended)]
+    return ()
+
+
+def _dues_of_waiting(
+    workspace: Workspace, contact: Contact, queue: QueuePolicy, delays: Sequence[int], *, down: bool, ruled: bool
+) -> Iterator[tuple[str, int]]:
+    if down:
+        health = workspace.channels[contact.channel_name]
+        if contact.considered != workspace.health_version:
+            yield "redirect", health.since
+    elif contact.retry_at is not None:
+        yield "retry", contact.retry_at
+    if ruled:
+        yield from _rules(workspace, contact, queue, delays)
 
 
 def _rules(
@@ -113,20 +122,22 @@ def _rules(
     since = contact.queue_since
     if contact.steps < len(queue.steps):
         yield "step", since + queue.steps[contact.steps].after
-    following = next((delay for delay in delays if delay > contact.delay), None)
-    if following is not None:
-        yield "delay", since + following
-    fallback = workspace.policy.language_fallback.get(asked_language(queue, contact), ())
-    if contact.widened < len(fallback):
-        yield "language", since + fallback[contact.widened][1]
-    if preference_of(queue, contact) and not queue.preferred.hold:
+    if delays:
+        following = next((delay for delay in delays if delay > contact.delay), None)
+        if following is not None:
+            yield "delay", since + following
+    if workspace.policy.language_fallback:
+        fallback = workspace.policy.language_fallback.get(asked_language(queue, contact), ())
+        if contact.widened < len(fallback):
+            yield "language", since + fallback[contact.widened][1]
+    if contact.preferred and preference_of(queue, contact) and not queue.preferred.hold:
         yield "preference", since + queue.preferred.wait
-    if queue.decline.policy == "after_s" and contact.declined_at:
+    if contact.declined_at and queue.decline.policy == "after_s":
         yield "decline", min(contact.declined_at.values()) + queue.decline.after
     if queue.max_age is not None and not is_too_old(queue, contact):
         # The age itself is still fine.
         yield "age", contact.age_from + queue.max_age + 1
-    if can_wait(queue, contact) and queue.by_deadline is not None:
+    if queue.slo is not None and queue.by_deadline is not None and can_wait(queue, contact):
         yield "deadline", contact.age_from + queue.by_deadline.near(target_of(queue, contact))
     if queue.starvation is not None and contact.starved < queue.starvation:
         yield "starving", contact.age_from + queue.starvation
@@ -135,7 +146,7 @@ def _rules(
     overflow = overflow_after(queue, contact)
     if overflow is not None:
         yield "overflow", since + overflow
-    station = flow_step(workspace, contact)
+    station = flow_step(workspace, contact) if contact.flow is not None else None
     if station is not None and station.until is not None:
         yield "flow", contact.created_at + station.until
 

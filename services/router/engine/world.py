@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Container
 
 from services.router.engine.index import Index
 from services.router.engine.ordered import OrderedSet
@@ -16,6 +16,8 @@ Touched = tuple[str, str, str]
 or the reserve of a workspace."""
 REBUILT = frozenset({"policy", "workspace"})
 """What is touched with these changes everything that is derived."""
+SPARED = frozenset({"policy", "queue", "contact"})
+"""What may be touched in one go with an adoption, so that contacts apart from those stand as they did."""
 DERIVED = frozenset({"contact", "agent", "offer", "outbound", "channel", "queue", "reserve"})
 """From these something is derived; the others are noted for whoever shows them."""
 
@@ -56,13 +58,15 @@ class World:
             if kind in DERIVED and workspace not in anew:
                 self._sync_one(kind, workspace, id)
 
-    def _rebuild_touched(self, touched: Iterable[Touched]) -> set[str]:
+    def _rebuild_touched(self, touched: Collection[Touched]) -> set[str]:
         """Derive those workspaces anew of which everything changed: an index of another policy knows nothing of the
         queues, so nothing is synced into it. Returns their names."""
         anew = {workspace for kind, workspace, _ in touched if kind in REBUILT}
-        if anew:
-            for workspace in sorted(anew):
-                self.rebuild(workspace)
+        for workspace in sorted(anew):
+            here = [(kind, id) for kind, name, id in touched if name == workspace]
+            # Only then nothing but these contacts can be otherwise than the index knew it.
+            changed = {ContactId(id) for kind, id in here if kind == "contact"}
+            self.rebuild(workspace, changed if all(kind in SPARED for kind, _ in here) else None)
         return anew
 
     def _sync_one(self, kind: str, workspace: str, id: str) -> None:
@@ -84,14 +88,17 @@ class World:
         else:
             index.sync_reserve()
 
-    def rebuild(self, workspace: str) -> None:
-        """Derive a workspace's indexes anew: its policy changed, or it came into being or went."""
+    def rebuild(self, workspace: str, changed: Container[ContactId] | None = None) -> None:
+        """Derive a workspace's indexes anew: its policy changed, or it came into being or went. `changed`: see
+        `Index`."""
         old = self.indexes.pop(workspace, None)
         if old is not None:
             old.drop()
         facts = self.state.workspaces.get(workspace)
         if facts is not None:
-            self.indexes[workspace] = Index(facts, self.timers)
+            self.indexes[workspace] = Index(facts, self.timers, old, changed)
+        elif old is not None:
+            old.drop_contacts()
 
     def mark(self) -> tuple[int, int]:
         """A place to roll back to."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from services.router.engine import index as indexing
 from services.router.engine.ordered import OrderedSet
+from services.router.engine.records import Contact
 from shared.contracts import commands as cmd
 from shared.vocabulary import AgentId
 from tests.builders import ADAPTER, SUPERVISOR, Centre, acting, agent, channel, message, policy, presence, queue
@@ -185,3 +188,74 @@ def test_policy_that_drops_a_channel_leaves_nothing_of_it_behind() -> None:
     index = centre.engine.world.indexes["w"]
     assert index.rooms.kinds == ("callback", "chat")
     assert not any(index.pending_on.values())
+
+
+def _many() -> Centre:
+    """Contacts in every state and for every rule that looks at them singly; everything derived is checked after each
+    command, against what the facts give anew."""
+    centre = Centre(policy([queue("general"), queue("other"), queue("gone")]))
+    centre.staff(agent("ana", skills={"cards": 2}), agent("ben", languages={"en": 3, "fr": 3}))
+    for name in ("held", "declined", "offered"):
+        centre.write(name, customer=name)
+    centre.accept(centre.offered_to("held")[0], "held")
+    centre.decline(centre.offered_to("declined")[0], "declined")
+    for number, name in enumerate(("general", "general", "other", "gone")):
+        language = "de" if number else "en"
+        centre.write(f"w{number}", queue=name, language=language, priority=number, customer=f"k{number}")
+        centre.wait(1)
+    return centre
+
+
+def _adopt(centre: Centre, *queues: dict[str, Any]) -> None:
+    centre.do(cmd.AdoptPolicy(policy=policy([*queues])))
+
+
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"rank": 9},
+    {"strategy": "best_skill"},
+    {"steps": [{"after_s": 60, "drop_language": True}]},
+    {"max_wait_s": 600},
+    {"contact_order": "score"},
+    {"contact_order": "slo"},
+    {"strict_priority": 1},
+    {"starvation_s": 30},
+    {"language_min": 3},
+    {"skills": {"cards": 1}},
+    {"skill_match": "ignore"},
+    {"accepts_presence": ["available", "away"]},
+    {"max_age_s": 900},
+    {"overflow": [{"when": {"wait_exceeds_s": 300}, "action": "move_to", "queue": "other"}]},
+    {"decline": {"policy": "after_s", "after_s": 60}},
+    {"max_waiting": 50},
+)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_a_policy_is_derived_anew_whatever_it_changes(change: dict[str, Any]) -> None:
+    """And back, where the earlier index is one that took over from another."""
+    centre = _many()
+    _adopt(centre, queue("general", **change), queue("other"), queue("gone"))
+    centre.write("after", queue="other")
+    _adopt(centre, queue("general"), queue("other", **change), queue("gone"))
+    centre.wait(120)
+    centre.write("late", queue="general")
+
+
+def test_contacts_of_which_a_policy_changes_nothing_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    centre = _many()
+    index = centre.engine.world.indexes["w"]
+    kept = {name: index._contacts[centre.id_of(name)] for name in ("w0", "w1", "w2", "w3")}
+    looked: list[str] = []
+    look = indexing.Index._contact_place
+
+    def counted(self: indexing.Index, contact: Contact) -> Any:
+        if self.workspace is centre.engine.state.workspaces["w"]:
+            looked.append(contact.queue)
+        return look(self, contact)
+
+    monkeypatch.setattr(indexing.Index, "_contact_place", counted)
+    _adopt(centre, queue("general", rank=5), queue("other", max_wait_s=600), queue("gone"))
+    assert {"other"} <= set(looked), "what is due there is another now"
+    now = centre.engine.world.indexes["w"]
+    assert all(now._contacts[centre.id_of(name)] is kept[name] for name in ("w1", "w3"))
+    assert now._contacts[centre.id_of("w2")] != kept["w2"]

@@ -57,6 +57,18 @@ class OrderedSetAgainstAList(RuleBasedStateMachine):
             with pytest.raises(KeyError):
                 self.ordered.remove(item)
 
+    @rule(items=st.lists(ITEMS, unique=True))
+    def put_many_in(self, items: list[tuple[int, str]]) -> None:
+        new = [item for item in items if item not in self.plain]
+        self.ordered.add_all(new)
+        self.plain = sorted([*self.plain, *new])
+
+    @rule(items=st.lists(ITEMS, unique=True))
+    def take_many_out(self, items: list[tuple[int, str]]) -> None:
+        there = [item for item in items if item in self.plain]
+        self.ordered.remove_all(there)
+        self.plain = [item for item in self.plain if item not in there]
+
     @invariant()
     def says_the_same(self) -> None:
         assert list(self.ordered) == self.plain
@@ -78,6 +90,18 @@ TestOrderedSetAgainstAList.settings = settings(max_examples=60, stateful_step_co
 def test_first_of_nothing_is_an_error() -> None:
     with pytest.raises(IndexError):
         OrderedSet[tuple[int]]().first()
+
+
+@pytest.mark.parametrize("there", [3, 3 * CHUNK])
+def test_many_go_or_come_as_each_for_itself_would(there: int) -> None:
+    """Once by one look at all there are, once one by one, because they are few."""
+    ordered: OrderedSet[tuple[int]] = OrderedSet()
+    ordered.add_all([(number,) for number in reversed(range(there))])
+    ordered.remove_all([(0,), (2,)])
+    ordered.add_all([(2,), (-1,)])
+    assert list(ordered) == [(-1,), (1,), *[(number,) for number in range(2, there)]]
+    with pytest.raises(KeyError):
+        ordered.remove_all([(0,), (1,)])
 
 
 @settings(max_examples=30, deadline=None)
