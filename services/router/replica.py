@@ -12,13 +12,12 @@ after a silence, a leader that reads another's entry steps down. Where one proce
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.router import snapshot
+from services.router import collector, snapshot
 from services.router.batch import Batch
 from services.router.chain import Chain, Decision, Entry, Head, Proposal, build_proposal, decode_entry
 from services.router.engine.engine import Engine
@@ -156,14 +155,11 @@ class Replica:
         Raises `LogCorrupt` if the journal's beginning is gone and no snapshot reaches it, `Diverged` if it contradicts
         itself.
         """
-        gc.disable()
-        try:
-            await self._recover()
-        finally:
-            # Nothing of what was recovered is garbage: walking it while it grows would double the time, and later
-            # collections need not walk it either.
-            gc.freeze()
-            gc.enable()
+        with collector.paused():
+            try:
+                await self._recover()
+            finally:
+                collector.settle()
 
     async def _recover(self) -> None:
         begin = await beginning_of(self.log, self.partition)

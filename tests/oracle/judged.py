@@ -88,7 +88,7 @@ class Story:
 
     def __post_init__(self) -> None:
         at_once = self.world["at_once"]
-        drawn = self.world["policy"]
+        drawn = self.drawn = self.world["policy"]
         self.queues = QUEUES[: len(drawn["queues"])]
         first = document(drawn, auto_assign=False) if at_once else document(drawn)
         self.centre = Centre(first, checked=False, engine=JudgedEngine())
@@ -305,7 +305,15 @@ class Story:
     def _adopt(self, drawn: dict[str, Any]) -> None:
         """Another policy over the same queues."""
         queues = (*drawn["queues"], *({} for _ in QUEUES))[: len(self.queues)]
-        self._do(cmd.AdoptPolicy(policy=document({**drawn, "queues": queues})))
+        self.drawn = {**drawn, "queues": queues}
+        self._do(cmd.AdoptPolicy(policy=document(self.drawn)))
+
+    def _retune(self, number: int, fields: dict[str, Any]) -> None:
+        """The same policy with other options for one queue."""
+        queues = [*self.drawn["queues"]]
+        at = number % len(queues)
+        queues[at] = {**queues[at], **fields}
+        self._adopt({**self.drawn, "queues": queues})
 
     def _profile(self, number: int, abilities: dict[str, Any], room: dict[str, Any]) -> None:
         self._do(self._put(self._agent(number).id, {**abilities, **room}))

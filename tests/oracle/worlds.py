@@ -308,7 +308,10 @@ BY_HAND = (
     | st.tuples(st.just("health"), st.sampled_from(KINDS), st.booleans())
     | st.tuples(st.just("profile"), NUMBER, st.fixed_dictionaries({"languages": levels(LANGUAGES)}) | ABILITIES, ROOM)
 )
-ADOPTS = st.tuples(st.just("adopt"), POLICIES)
+ADOPTS = st.tuples(st.just("adopt"), POLICIES) | st.tuples(
+    st.just("retune"), NUMBER, some(QUEUE_OPTIONS, least=1, most=1).map(_queue)
+)
+"""Another policy, or the same with one option of one queue changed: what nothing changed for stays as it is."""
 NOTHING = st.just(("rest",))
 """What an action shrinks to, since there is always the same number of them."""
 ACTIONS = NOTHING | WORK | WRITES | TIME | WORK | WORK | TIME | BY_HAND | BY_HAND | ADOPTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from services.router.engine.classes import CapabilityClass, Requirement
 from services.router.engine.demand import Demand
@@ -11,6 +12,10 @@ _ByNumber = dict[int, CapabilityClass]
 _Levels = dict[int, int]
 """By class number, in order, how well a language is spoken or a skill is had."""
 _NOBODY: _Levels = {}
+MOST_KEPT = 2_000
+"""So many answers are kept before all are forgotten; each names every class that may serve."""
+
+_T = TypeVar("_T")
 
 
 class Candidates:
@@ -23,11 +28,18 @@ class Candidates:
         self._skilled: dict[str, _ByNumber] = {}
         self._spoken: dict[str, _Levels] = {}
         self._skills: dict[str, _Levels] = {}
+        self._by_ability: dict[tuple[object, ...], tuple[_ByNumber, dict[str, int]]] = {}
+        """By language, its least level and skills, who may serve a demand by levels and how many are excluded: the same
+        for every queue and kind."""
+        self._means: dict[tuple[object, ...], dict[int, tuple[float, ...]]] = {}
+        """By language and skills, what `best_skill` scores."""
         self._placed: set[int] = set()
         """Classes whose queues, channels or memberships have to be looked at as well."""
 
     def add(self, known: CapabilityClass) -> None:
         """A class that is new."""
+        self._by_ability.clear()
+        self._means.clear()
         self._all[known.number] = known
         if known.agent is not None:
             self._named.setdefault(known.agent, {})[known.number] = known
@@ -43,13 +55,14 @@ class Candidates:
     def relate(self, requirement: Requirement, demand: Demand) -> None:
         """Tell a requirement which classes may serve it, and how many the others are, by the first reason why they may
         not. `demand`: what it asks for now."""
-        few, excluded = self._of(demand)
         anybody = demand.any_agent or "skills" in demand.bypass
-        if demand.only is None and not anybody and not demand.also and self._placed.isdisjoint(few):
-            able = self._able_by_level(demand, few, excluded)
+        found = self._by_level(demand) if demand.only is None and not anybody and not demand.also else None
+        if found is not None:
+            able, excluded = found[0].copy(), found[1].copy()
             if requirement.scored == ("best_skill",):
                 requirement.parts = self._mean_levels(demand, able)
         else:
+            few, excluded = self._of(demand)
             able = {}
             for number, known in few.items():
                 reason = known.why_not(demand)
@@ -69,7 +82,25 @@ class Candidates:
             tables.append(self._spoken.get(demand.language, _NOBODY))
         if not tables:
             return {}
-        return {number: (-(sum([levels.get(number, 0) for levels in tables]) / len(tables)),) for number in able}
+        asked = (demand.language, demand.language_min, demand.skills)
+        means = self._means.get(asked)
+        if means is None:
+            means = {number: (-(sum([levels[number] for levels in tables]) / len(tables)),) for number in able}
+            _keep(self._means, asked, means)
+        return means.copy()
+
+    def _by_level(self, demand: Demand) -> tuple[_ByNumber, dict[str, int]] | None:
+        """Who may serve the demand, and how many others may not, where nothing but levels counts; None where more
+        does."""
+        asked = (demand.language, demand.language_min, demand.skills)
+        found = self._by_ability.get(asked)
+        if found is None:
+            few, excluded = self._of(demand)
+            if not self._placed.isdisjoint(few):
+                return None
+            found = (self._able_by_level(demand, few, excluded), excluded)
+            _keep(self._by_ability, asked, found)
+        return found
 
     def _able_by_level(self, demand: Demand, few: _ByNumber, excluded: dict[str, int]) -> _ByNumber:
         """Who may serve the demand where nothing but levels counts: what `why_not` says, without a look at each class.
@@ -109,6 +140,13 @@ class Candidates:
     def _without_others(self, few: _ByNumber, reason: str) -> tuple[_ByNumber, dict[str, int]]:
         others = len(self._all) - len(few)
         return few, {reason: others} if others else {}
+
+
+def _keep(kept: dict[tuple[object, ...], _T], asked: tuple[object, ...], found: _T) -> None:
+    """Messages may name any skills, so what is kept must not pile up."""
+    if len(kept) >= MOST_KEPT:
+        kept.clear()
+    kept[asked] = found
 
 
 def _union(kept: dict[str, _ByNumber], names: Iterable[str]) -> _ByNumber:

@@ -33,8 +33,9 @@ LaneKind = tuple[int, OrderKind]
 """(lane, kind of order): contacts of one lane and one kind can be compared by their order."""
 
 
-_Entry = tuple[Score, str, int, Item]
-"""A head, and the item that it was made from."""
+_Entry = tuple[Item, int, Item]
+"""What counts at the top of the heads, the class's number, and the item that it was made from. The first is that item
+itself where a requirement's heads are `simple`: an entry is then nearly free, and hundreds are made at once."""
 
 
 class BestFree:
@@ -89,6 +90,7 @@ class Requirement:
         "profiles",
         "queue",
         "scored",
+        "simple",
         "tiered",
         "tops",
         "waiting",
@@ -133,6 +135,8 @@ class Requirement:
         self.by_number: dict[int, CapabilityClass] = {}
         self.tiered = False
         """Whether a class may be of another tier than the first."""
+        self.simple = False
+        """Whether its heads leave the tier out, which is the same for all. Said when the heads are made anew."""
         self.costs: dict[int, float] = {}
         """By class number, what its agents cost by how well they serve it."""
         self.parts: dict[int, Score] = {}
@@ -166,13 +170,14 @@ class Requirement:
             self.tops = {number: item for number, item in found if item is not None}
         else:
             self.tops = {number: best[number] for number in self.by_number if number in best}
-        tops: Any = self.tops
-        tier = self.demand.raised
-        if self.bare and not self.tiered and not self.scored:
-            self.heads = [((tier, *item[:-1]), item[-1], number, item) for number, item in tops.items()]
-        elif self.bare and not self.tiered:
-            parts = {number: self.by_number[number].parts(self) for number in tops}
-            self.heads = [((tier, *parts[n], *item[:-1]), item[-1], n, item) for n, item in tops.items()]
+        self.simple = self.bare and not self.tiered
+        if self.simple and not self.scored:
+            self.heads = [(item, number, item) for number, item in self.tops.items()]
+        elif self.simple:
+            parts = self.parts
+            for number in self.tops.keys() - parts.keys():
+                self.by_number[number].parts(self)
+            self.heads = [((*parts[number], *item), number, item) for number, item in self.tops.items()]
         else:
             self.heads = [self.by_number[number].entry(self, item) for number, item in self.tops.items()]
         heapify(self.heads)
@@ -187,31 +192,37 @@ class Requirement:
     def take_heads(self, wider: Requirement) -> None:
         """The heads of a requirement that is `alike` and has all classes of this one: those of the others go when they
         come to the top."""
-        self.heads, self.tops = wider.heads.copy(), wider.tops.copy()
+        self.heads, self.tops, self.simple = wider.heads.copy(), wider.tops.copy(), wider.simple
+
+    def _head(self, entry: _Entry) -> Head:
+        """An entry as it is told."""
+        key, number, _ = entry
+        score: Any = (self.demand.raised, *key[:-1]) if self.simple else key[:-1]
+        return score, str(key[-1]), number
 
     def best_heads(self, limit: int, wanted: Callable[[Head], bool] | None = None) -> list[Head]:
         """The best free agents of the classes, one each, best first: looks on until `limit` of them were `wanted`."""
         taken: list[_Entry] = []
         found: list[Head] = []
         seen: set[int] = set()
-        heads, best, simple = self.heads, self.best, not self.profiles
+        heads, best, anybody = self.heads, self.best, not self.profiles
         while heads and limit:
             entry = heads[0]
-            number = entry[2]
+            number = entry[1]
             known = self.by_number.get(number)
-            item = best.get(number) if simple or known is None else known.best_item(self)
+            item = best.get(number) if anybody or known is None else known.best_item(self)
             if known is None or item is None:
                 heappop(heads)
                 self.tops.pop(number, None)
             elif number in seen:
                 heappop(heads)
-            elif item != entry[3]:
+            elif item != entry[2]:
                 heapreplace(heads, known.entry(self, item))
                 self.tops[number] = item
             else:
                 seen.add(number)
                 taken.append(heappop(heads))
-                head: Head = entry[:3]
+                head = self._head(entry)
                 found.append(head)
                 if wanted is None or wanted(head):
                     limit -= 1
@@ -483,19 +494,12 @@ class CapabilityClass:
 
     def entry(self, requirement: Requirement, item: Item) -> _Entry:
         """An agent of the class as the requirement's heads hold them."""
-        if not requirement.plain:
-            return (*self.head(requirement, item), item)
-        at = requirement.costed
-        tier = requirement.demand.raised
-        if self.memberships:
-            tier = max(self.membership(requirement.demand.queue).tier, tier)
-        score: Any = item[:-1]
-        if at is not None:
-            cost = requirement.costs.get(self.number)
-            if cost is None:
-                cost = self._cost(requirement)
-            score = (*score[:at], score[at] + cost, *score[at + 1 :])
-        return (tier, *score), str(item[-1]), self.number, item
+        if requirement.simple:
+            key = (*self.parts(requirement), *item) if requirement.scored else item
+        else:
+            score, agent, _ = self.head(requirement, item)
+            key = (*score, agent)
+        return key, self.number, item
 
     def _cost(self, requirement: Requirement) -> float:
         """What these agents cost for the requirement by how well they serve it."""
@@ -518,12 +522,16 @@ class CapabilityClass:
 
     def head(self, requirement: Requirement, item: Item) -> Head:
         """An agent of the class with their whole score: tier, then the chain in its order."""
-        if requirement.plain:
-            return self.entry(requirement, item)[:3]
         demand = requirement.demand
-        tier = max(self.membership(demand.queue).tier, demand.raised)
+        tier = demand.raised
+        if self.memberships:
+            tier = max(self.membership(demand.queue).tier, tier)
         score: Score = item[:-1]  # type: ignore[assignment]  # all but the id, which is last, are numbers
         at = requirement.costed
+        if requirement.plain:
+            if at is not None:
+                score = (*score[:at], score[at] + self._cost(requirement), *score[at + 1 :])
+            return (tier, *score), str(item[-1]), self.number
         if requirement.in_front:
             score = (*self.parts(requirement), *score)
         else:

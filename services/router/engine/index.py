@@ -11,7 +11,6 @@ from __future__ import annotations
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from services.router.engine.candidates import Candidates
@@ -20,9 +19,10 @@ from services.router.engine.classes import BestFree, CapabilityClass, Head, Item
 from services.router.engine.deadlines import Spare
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.due_timers import DueTimers
+from services.router.engine.noted import NotedQueues, positioned
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.outbound_timers import OutboundTimers
-from services.router.engine.policy import QueuePolicy, RoutingPolicy
+from services.router.engine.placing import differ_in_queues_alone, places_alike
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, towards_queues
 from services.router.engine.staffing import NOTHING, QueueCounts, Staffing, Turned
@@ -112,11 +112,11 @@ class Index:
         self.fresh_classes: dict[int, CapabilityClass] = {}
         self.cut = False
         """Whether the last routing pass ended before all pairs were made, because there were so many."""
-        self._positions = {agent.id: _positioned(agent) for agent in workspace.agents.values() if _positioned(agent)}
+        agents = workspace.agents.values()
+        self._positions = NotedQueues({agent.id: positioned(agent) for agent in agents})
         """The queues in which agents have a position of their own."""
-        self._positioned = Counter(queue for queues in self._positions.values() for queue in queues)
         self._chain_of = {
-            name: chain_of(queue, positioned=name in self._positioned) for name, queue in policy.queues.items()
+            name: chain_of(queue, positioned=name in self._positions) for name, queue in policy.queues.items()
         }
         self._chains: tuple[Chain, ...] = tuple(dict.fromkeys(self._chain_of.values()))
         self._best = BestFree(self._chains)
@@ -124,8 +124,8 @@ class Index:
         """Whether a queue has the first agent with a position of their own, or lost the last one, so that its chain is
         another; or the first or last one whom an earlier policy's rule still binds, so that its group is. The whole has
         to be made anew then."""
-        self._bound = {agent.id: towards_queues(agent, policy) for agent in workspace.agents.values()}
-        self._bound_by_queue = Counter(queue for queues in self._bound.values() for queue in queues)
+        self._bound = NotedQueues({agent.id: towards_queues(agent, policy) for agent in agents})
+        """The queues of whose earlier rules agents are still bound."""
         self._named: dict[str, int] = {}
         """Agents that some waiting contact is restricted to, and by how many demands: each is a class of their own."""
         self._watching: dict[AgentId, dict[ContactId, None]] = {}
@@ -153,7 +153,7 @@ class Index:
         """Requirements, by number, that wait for room to spare, with contacts."""
         self._review: Timer | None = None
         self._class_of: dict[AgentId, tuple[tuple[object, ...], CapabilityClass]] = {}
-        for agent in workspace.agents.values():
+        for agent in agents:
             self.sync_agent(agent.id)
         for name in policy.queues:
             self.sync_queue(name)
@@ -181,6 +181,8 @@ class Index:
         self._taking_in = True
         places = before._contacts if before is not None else {}
         as_before = self._take_over(before) if before is not None and changed is not None else ()
+        # With every policy there may be a way out of these.
+        down = {name for name, channel in self.workspace.channels.items() if channel.state is ChannelHealth.DOWN}
         for contact_id, contact in contacts.items():
             # Taken out, so that what is replaced goes at once and the collector finds no more than before.
             known = places.pop(contact_id, None)
@@ -190,7 +192,12 @@ class Index:
                 if known is not None and known.timer is not None:
                     over.append(known.timer)
                 continue
-            if known is None or contact.queue not in as_before or (changed is not None and contact_id in changed):
+            if (
+                known is None
+                or contact.queue not in as_before
+                or known.channel in down
+                or (changed is not None and contact_id in changed)
+            ):
                 place = self._contact_place(contact)
                 if place == known:
                     place = known
@@ -235,14 +242,15 @@ class Index:
         in these is registered."""
         was, now = before.policy, self.policy
         self._earlier = before.requirements
-        if not _says_the_same(was, now):
+        if not differ_in_queues_alone(was, now):
             return frozenset()
-        same = [name for name, queue in now.queues.items() if name in was.queues and _is_alike(queue, was.queues[name])]
-        for name in same:
+        common = was.queues.keys() & now.queues.keys()
+        same = frozenset(name for name in common if places_alike(now.queues[name], was.queues[name]))
+        for name in sorted(same):
             for demand, requirement in before.of_queue[name].items():
                 if requirement.waiting:
                     self._register(self._made(demand, requirement))
-        return frozenset(same)
+        return same
 
     def take_fresh(self) -> tuple[list[Contact], dict[int, CapabilityClass]]:
         """What is fresh, by number for classes; it is not any more."""
@@ -462,8 +470,10 @@ class Index:
         reason = known.why_not(self.effective(requirement.demand))
         if reason is None:
             requirement.by_number[known.number] = known
-            requirement.tiered = requirement.tiered or known.placed
             known.requirements[requirement.number] = requirement
+            if known.placed and not requirement.tiered:
+                requirement.tiered = True
+                requirement.rebuild_heads()
         else:
             requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
 
@@ -727,10 +737,11 @@ class Index:
     def sync_agent(self, agent_id: AgentId) -> None:
         """Bring free sets, timers and staffing of one agent in step with their facts."""
         agent = self.workspace.agents.get(agent_id)
-        if agent is None or agent.memberships or self._positions.get(agent_id):
-            self._sync_positions(agent_id, agent)
-        if agent is None or agent.queue_presence or agent.queue_wrap_up or self._bound.get(agent_id):
-            self._sync_bound(agent_id, agent)
+        if agent is None or agent.memberships or self._positions.of(agent_id):
+            self.outgrown |= self._positions.sync(agent_id, positioned(agent) if agent is not None else ())
+        if agent is None or agent.queue_presence or agent.queue_wrap_up or self._bound.of(agent_id):
+            bound = towards_queues(agent, self.workspace.policy) if agent is not None else ()
+            self.outgrown |= self._bound.sync(agent_id, bound)
         if self.outgrown:
             return
         if agent is None or agent.memberships or agent_id in self._delays_of:
@@ -751,30 +762,6 @@ class Index:
     def sync_offer(self, offer_id: OfferId) -> None:
         """Bring the timer of one offer in step with its facts."""
         self._due.sync_offer(offer_id)
-
-    def _sync_positions(self, agent_id: AgentId, agent: Agent | None) -> None:
-        old = self._positions.get(agent_id, ())
-        new = _positioned(agent) if agent is not None and agent.memberships else ()
-        if old == new:
-            return
-        before = self._positioned.keys() - ()
-        self._positions[agent_id] = new
-        self._positioned.subtract(old)
-        self._positioned.update(new)
-        self._positioned += Counter()
-        self.outgrown = self._positioned.keys() != before
-
-    def _sync_bound(self, agent_id: AgentId, agent: Agent | None) -> None:
-        old = self._bound.get(agent_id, ())
-        new = towards_queues(agent, self.workspace.policy) if agent is not None else ()
-        if old == new:
-            return
-        before = self._bound_by_queue.keys() - ()
-        self._bound[agent_id] = new
-        self._bound_by_queue.subtract(old)
-        self._bound_by_queue.update(new)
-        self._bound_by_queue += Counter()
-        self.outgrown = self.outgrown or self._bound_by_queue.keys() != before
 
     def _sync_delays(self, agent_id: AgentId, agent: Agent | None) -> None:
         """A delay that nobody had yet, or has any more, changes when those who wait in that queue are looked at."""
@@ -860,29 +847,3 @@ class Index:
         self._freshen(self.of_queue[queue].values())
         for contact_id in [*self._watchers.get(queue, ()), *self._unanimity.contacts(queue)]:
             self.sync_contact(contact_id)
-
-
-def _is_alike(queue: QueuePolicy, other: QueuePolicy) -> bool:
-    """Whether a contact stands in the queue as in the other, asks for the same, and the same is due."""
-    return _placing(queue) == _placing(other)
-
-
-def _placing(queue: QueuePolicy) -> QueuePolicy:
-    """The queue's rules, without those that say nothing of this."""
-    return replace(queue, rank=0, chain=(), auto_accept=False, offer_timeout=None, max_waiting=None, hours=None)
-
-
-def _says_the_same(policy: RoutingPolicy, other: RoutingPolicy) -> bool:
-    """Whether two policies differ in their queues alone, as far as contacts go."""
-    return (
-        policy.channels == other.channels
-        and policy.flows == other.flows
-        and policy.presences == other.presences
-        and policy.language_fallback == other.language_fallback
-        and policy.keep_ended == other.keep_ended
-    )
-
-
-def _positioned(agent: Agent) -> tuple[str, ...]:
-    """The queues in which the agent has a position of their own."""
-    return tuple(member.queue for member in agent.memberships if member.position)

@@ -7,15 +7,14 @@ real day would bring it.
 
 from __future__ import annotations
 
-import gc
 import heapq
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from services.router import collector
 from services.router.engine.engine import Decided, Engine
 from services.router.engine.records import UNIT
 from services.router.twin.day import Agent, Arrival, Day, UnreadableDay
@@ -91,7 +90,7 @@ def play(
     started = time.process_time()
     if begins is None:
         begins = MIDNIGHT + round(day.config.begins_s * 1000)
-    with _uncollected():
+    with collector.paused():
         centre = _Centre(day, document, outages, seed, begins)
         centre.run()
     return Played(
@@ -101,18 +100,6 @@ def play(
         loaded={agent: desk.loaded for agent, desk in centre.desks.items()},
         cpu_s=time.process_time() - started,
     )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Nearly all that a day makes is kept until it is over: the collector would look through it again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class _Centre:

@@ -1,0 +1,31 @@
+"""The garbage collector of a process with a replica: nearly all that the engine makes is kept, and has no cycles."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+SELDOM: Final = (10_000, 5, 100)
+"""How many more containers than before make a young collection, how many of those a middle one, how many of these a
+whole one. By default it is 700, 10 and 10: in the whole life of 10,000 contacts eleven whole collections then took a
+seventh of the leader's time, the longest a fifth of a second."""
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """While very much is made that stays, the collector would look through it again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def settle() -> None:
+    """What is there now is no garbage and is never looked through; from now on collections are seldom."""
+    gc.freeze()
+    gc.set_threshold(*SELDOM)
