@@ -30,12 +30,12 @@ FIRST_HALF, FIRST_MOST = 0.7, 2.3
 """The multipliers to begin with: the quantiles of an exponential wait."""
 SLOWEST, FASTEST = 0.001, 1000.0
 """Between these the multipliers stay."""
-FIRM = 0.015
-"""The least step of a multiplier, as a share of it: what it settles to."""
-CROWD = 100
-"""With so many in the line the least step is half as large: as many bounds are out that no step can mend any more."""
+FIRM = 0.03
+"""The least step of a multiplier, as a share of it: what it settles to in a short line."""
 SETTLES = 5
 """The step shrinks like 1/(1 + n/5) with the number of waits that were judged."""
+TOGETHER = 0.3
+"""The steps of all whose bounds are out at a time make no more than this: no step can mend those any more."""
 KEPT_MEMORY = 1 / 300
 """How much the newest wait moves the share of bounds that were kept, once there are enough of them."""
 ENOUGH = 50
@@ -189,22 +189,28 @@ def judge(line: Line, given: Promise, wait: int, *, answered: bool) -> Line:
     """The line with one more wait known (ms). Whoever gave up within a bound tells nothing about it; beyond it, that it
     was too low.
 
-    The multipliers follow what would have been right now, the shares what was given then: a bound that was given hours
-    ago must not be corrected over and over again before the first correction has shown.
+    Multipliers and shares alike are held to the bounds as they were given, which is what people read. Bounds that were
+    given hours ago must not be corrected over and over again before the first correction has shown: hence `TOGETHER`.
+    Where all wait about as long, the lower bound gives way to the higher one, which would be too high otherwise.
     """
-    rate = max(FIRM / (1 + line.waiting / CROWD), SETTLES / (SETTLES + line.judged))
+    rate = min(max(FIRM, SETTLES / (SETTLES + line.judged)), TOGETHER / _usual_length(line))
     part = max(KEPT_MEMORY, 1 / (line.judged + 1))
     half, most, half_kept, most_kept, judged = line.half, line.most, line.half_kept, line.most_kept, line.judged
-    if answered or wait > given.estimate * half:
-        half = _followed(half, rate, HALF, over=wait > given.estimate * half)
-    if answered or wait > given.estimate * most:
-        most = _followed(most, rate, MOST, over=wait > given.estimate * most)
     if answered or wait > given.half:
+        half = _followed(half, rate, HALF, over=wait > given.half)
         half_kept += part * ((wait <= given.half) - half_kept)
     if answered or wait > given.most:
+        most = _followed(most, rate, MOST, over=wait > given.most)
         most_kept += part * ((wait <= given.most) - most_kept)
         judged += 1
-    return line._replace(half=half, most=max(half, most), half_kept=half_kept, most_kept=most_kept, judged=judged)
+    return line._replace(half=min(half, most), most=most, half_kept=half_kept, most_kept=most_kept, judged=judged)
+
+
+def _usual_length(line: Line) -> float:
+    """How many wait in this line on average, while somebody waits. The length of the moment would not do: the longest
+    waits end when the line is short again, so that a bound that was too low would weigh more than one that was not.
+    """
+    return (line.stood + USUAL_S) / (line.busy + USUAL_S)
 
 
 def _followed(multiplier: float, rate: float, share: float, *, over: bool) -> float:
