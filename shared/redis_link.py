@@ -120,12 +120,12 @@ class RedisLink:
 
     async def call(self, *command: Argument) -> Any:
         """The answer to one command."""
-        async with self._deadline():
+        async with self.deadline():
             return await self._execute(*command)
 
     async def call_many(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
         """The answers to commands sent together; the first error among them is raised after all have run."""
-        async with self._deadline():
+        async with self.deadline():
             answers = await self._pipeline(commands)
             for answer in answers:
                 if isinstance(answer, Exception):
@@ -134,7 +134,7 @@ class RedisLink:
 
     async def run(self, call: Call) -> Any:
         """The answer of a script, loaded if the server does not know it."""
-        async with self._deadline():
+        async with self.deadline():
             try:
                 return await self._execute(*_evaluate(call))
             except NoScriptError:
@@ -146,7 +146,7 @@ class RedisLink:
         Scripts must bear being run twice: all of them are, if the server did not know one.
         """
         commands = [_evaluate(call) for call in calls]
-        async with self._deadline():
+        async with self.deadline():
             answers = await self._pipeline(commands)
             if any(isinstance(answer, NoScriptError) for answer in answers):
                 for text in {call.script.text for call in calls}:
@@ -180,7 +180,8 @@ class RedisLink:
             return answers
 
     @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
+    async def deadline(self) -> AsyncIterator[None]:
+        """Within it a call has to be done; what goes wrong is raised as `away`."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 yield

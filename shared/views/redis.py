@@ -20,6 +20,7 @@ from shared.views.port import Change, ViewsUnavailable
 from shared.views.redis_hints import RedisHints
 from shared.views.redis_keys import Keys
 from shared.views.redis_queue import MAX_BYTES, MAX_ENTRIES, PartitionQueue
+from shared.views.redis_reads import Reads
 from shared.views.redis_scripts import CLAIM
 from shared.views.redis_writer import PartitionWriter
 from shared.views.watches import BellWatch
@@ -48,6 +49,7 @@ class RedisViews:
         parsed = RedisUrl.parse(url)
         self.keys = Keys(parsed)
         self._reading = RedisLink(parsed, name=f"{name}-reads", connections=READERS, away=ViewsUnavailable)
+        self._reads = Reads(self._reading)
         self._writing = RedisLink(parsed, name=f"{name}-writes", connections=WRITERS, away=ViewsUnavailable)
         # No second try: a subscription that ended must be noticed, not mended behind our back.
         self._listening = RedisLink(parsed, name=f"{name}-hints", connections=2, away=ViewsUnavailable, retries=0)
@@ -74,6 +76,7 @@ class RedisViews:
         """End at once; what is still queued, another publisher writes. Idempotent."""
         tasks, self._tasks = self._tasks, []
         await ended(*tasks)
+        await self._reads.close()
         for link in (self._reading, self._writing, self._listening):
             await link.close()
 
@@ -151,7 +154,7 @@ class RedisViews:
         return bool(await self._reading.run(call))
 
     async def get(self, workspace: str, kind: str, id: str) -> Document | None:
-        return _document(await self._reading.call("HGET", self.keys.documents(workspace, kind), member(id)))
+        return _document(await self._reads.call("HGET", self.keys.documents(workspace, kind), member(id)))
 
     async def list(
         self,
