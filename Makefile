@@ -1,7 +1,7 @@
 # The words are the same everywhere; `make` alone lists them. CI runs `CI=true make test` and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix sim faults bench quality browser docs lock clean
+.PHONY: help setup run test check fix sim faults bench compiled quality browser docs lock clean
 
 BIN := .venv/bin
 BOOTSTRAP := sh deploy/scripts/bootstrap.sh
@@ -38,6 +38,9 @@ faults: setup ## real brokers, routers and Redis under faults: SEED=1 MINUTES=5
 
 bench: setup ## print the figures of docs/performance.md
 	@$(BIN)/python -m tests.load.bench $(ARGS)
+
+compiled: setup ## the same system with a compiled engine, in build/compiled (needs a C compiler)
+	@$(BIN)/python -m deploy.scripts.compiled build/compiled --with-tests
 
 quality: setup ## print the figures of docs/routing-quality.md: ARGS="--seeds 6 --jobs 2"
 	@$(BIN)/python -m tests.load.routing_quality $(ARGS)

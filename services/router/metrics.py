@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
+from services.router.engine import engine
 from services.router.engine.waits import HALF, KEPT_MEMORY, MOST, Line
 from services.router.fairness_metrics import FairnessMetrics
 from shared.contracts import events as ev
@@ -258,6 +259,10 @@ class RouterMetrics:
         )
 
     def _define_machine(self) -> None:
+        self.engine_compiled = self._names.gauge(
+            "switchdesk_engine_compiled", "1 if the engine here is compiled, 0 if Python interprets it."
+        )
+        self.engine_compiled.set(not engine.__file__.endswith(".py"))
         self.events = self._names.counter("switchdesk_events_total", "Events performed by this process.")
         self.refused = self._names.counter(
             "switchdesk_commands_refused_total", "Commands answered with no, by reason.", ("reason",)

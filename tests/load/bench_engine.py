@@ -16,6 +16,7 @@ import argparse
 import cProfile
 import gc
 import json
+import math
 import pstats
 import random
 import statistics
@@ -68,7 +69,8 @@ class Figures:
         return len(self.cpu) / (sum(self.cpu) + settle_ns * len(self.cpu)) * 1e9
 
     def matchings_per_second(self) -> float:
-        return len(self.cpu) / self.matching * 1e9
+        """NaN where the engine is compiled: nobody can stand between the engine and its matching then."""
+        return len(self.cpu) / self.matching * 1e9 if self.matching else math.nan
 
     def cpu_us(self, share: float) -> float:
         return _quantile(self.cpu, share) / 1000
@@ -357,7 +359,7 @@ def as_json(m: Measured) -> dict[str, Any]:
         "p99_wall_us": both.wall_us(0.99),
         "arrived_per_cpu_s": round(m.arrived.per_second(m.settle_ns)),
         "freed_per_cpu_s": round(m.freed.per_second(m.settle_ns)),
-        "matching_per_cpu_s": round(both.matchings_per_second()),
+        "matching_per_cpu_s": round(both.matchings_per_second()) if both.matching else None,
         "queued_per_cpu_s": round(m.queued.per_second(m.settle_ns)),
         "accepted_per_cpu_s": round(m.accepted.per_second(m.settle_ns)),
     }

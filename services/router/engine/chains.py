@@ -16,7 +16,9 @@ from services.router.engine.policy import QueuePolicy
 from services.router.engine.records import UNIT, Agent
 from services.router.engine.slo import SloRule, slowing
 
-Score = tuple[float, ...]
+Number = int | float
+"""A part of a score. A whole one is recorded as such: of a `float` compiled code makes a fraction, whatever it was."""
+Score = tuple[Number, ...]
 
 NEVER = -1.0
 NO_TOTAL = 1 << 40
@@ -76,7 +78,7 @@ def _drawn(agent: Agent) -> float:
     return -math.log(share) / weight
 
 
-MEASURES: dict[str, Callable[[Agent, Chain], float]] = {
+MEASURES: dict[str, Callable[[Agent, Chain], Number]] = {
     "slo": lambda agent, chain: slowing(chain.slowdown, len(agent.held) - len(agent.parked)),
     "longest_idle": lambda agent, _: agent.idle_since,
     "round_robin": lambda agent, chain: agent.assigned_last.get(chain.queue, NEVER),
@@ -91,7 +93,7 @@ MEASURES: dict[str, Callable[[Agent, Chain], float]] = {
 """What each strategy over agents looks at; lower is better."""
 
 
-def class_score(strategy: str, demand: Demand, languages: Mapping[str, int], skills: Mapping[str, int]) -> float:
+def class_score(strategy: str, demand: Demand, languages: Mapping[str, int], skills: Mapping[str, int]) -> Number:
     """A class's part of the score for a demand."""
     if strategy == "best_skill":
         return -mean_level(demand, languages, skills)
@@ -132,7 +134,7 @@ def fitness(rule: SloRule, demand: Demand, languages: Mapping[str, int], skills:
     return min(values, default=1.0)
 
 
-def _distance(demand: Demand, skills: Mapping[str, int]) -> float:
+def _distance(demand: Demand, skills: Mapping[str, int]) -> int:
     """Total shortfall first, then total surplus: a shortfall of one weighs more than any surplus."""
     short = sum(max(0, level - skills.get(skill, 0)) for skill, level in demand.skills)
     over = sum(max(0, skills.get(skill, 0) - level) for skill, level in demand.skills)

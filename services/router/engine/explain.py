@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.router.engine.chains import agent_score
+from services.router.engine.chains import Score, agent_score
 from services.router.engine.classes import CapabilityClass, Requirement
 from services.router.engine.demand import is_excluded, is_too_old
 from services.router.engine.index import Index
@@ -33,7 +33,7 @@ class Standing:
 
     agent: AgentId
     why_not: str | None
-    score: tuple[float, ...] = ()
+    score: Score = ()
     prefers: ContactId | None = None
 
 
@@ -64,7 +64,7 @@ def why_not(index: Index, contact: Contact, agent: Agent, now: int) -> str | Non
     return _why_not(index, index.requirement_of(contact), contact, agent, now)
 
 
-def score_of(index: Index, contact: Contact, agent: Agent) -> tuple[float, ...]:
+def score_of(index: Index, contact: Contact, agent: Agent) -> Score:
     """How good an agent is who could be offered the contact: as a decision's record has it, declines first."""
     return _score(index.requirement_of(contact), contact, agent)
 
@@ -160,7 +160,7 @@ def _no_room(index: Index, requirement: Requirement, agent: Agent) -> str:
     return "profile" if requirement.demand.profiles else "channel"
 
 
-def _score(requirement: Requirement, contact: Contact, agent: Agent) -> tuple[float, ...]:
+def _score(requirement: Requirement, contact: Contact, agent: Agent) -> Score:
     known = CapabilityClass(-1, agent, named=True)
     score, _, _ = known.head(requirement, (*agent_score(agent, requirement.chain), agent.id))
     declined = requirement.queue.decline.rank(contact.declines.get(agent.id, 0))

@@ -104,7 +104,7 @@ class Index:
         self._staffing = Staffing(workspace)
         self.queues = self._staffing.counts
         self.closed = {name for name, queue in policy.queues.items() if queue.hours is not None} - self._open_queues()
-        self.held_back = self.closed | (workspace.frozen & policy.queues.keys())
+        self.held_back = self.closed | workspace.frozen.intersection(policy.queues)
         """Queues of which nothing is offered now: closed ones and frozen ones."""
         self.pending_on: dict[str, dict[ContactId, None]] = {}
         """By channel the contacts that wait there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from services.router.engine.undo import Record
+from services.router.engine.records import Record
 from shared.contracts.commands import DeliveryStep
 from shared.contracts.events import OutboundCreated
 from shared.vocabulary import AddressKey, ContactId, Delivery, MessageId, OutboundId, OutboundState, ThreadKey

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from services.router.engine.undo import Record
 from services.router.engine.waits import Promise
 from shared.contracts.commands import Membership, Reach
 from shared.vocabulary import (
@@ -32,6 +31,14 @@ from shared.vocabulary import (
 
 UNIT = 1000
 """Capacity counts in thousandths, so that fractions stay whole numbers."""
+
+
+class Record:
+    """A fact that the snapshot keeps as it stands: what its undo needs lies beside its fields, and is not stored."""
+
+    __slots__ = ("saved_in",)
+    MUTABLE: ClassVar[tuple[str, ...]] = ()
+    saved_in: object
 
 
 @dataclass(slots=True, kw_only=True)

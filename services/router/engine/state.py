@@ -7,14 +7,14 @@ computed anew at any time (invariant 7).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from services.router.engine.outbound_records import Outbound
 from services.router.engine.policy import NO_POLICY, RoutingPolicy
 from services.router.engine.policy_document import routing_policy
 from services.router.engine.records import Agent, Answer, ChannelState, Contact, Customer, Key, Message, Offer, Thread
 from services.router.engine.slo import Load
-from services.router.engine.undo import Record, Undo
+from services.router.engine.undo import Undo
 from services.router.engine.waits import Line
 from shared.vocabulary import AddressKey, AgentId, ContactId, CustomerId, MessageId, OfferId, OutboundId, ThreadKey
 
@@ -24,10 +24,10 @@ DEDUPE_DAYS = 9
 """Generations of seen source keys: the longest provider retry span is eight days, plus the day under way."""
 
 
-class Workspace(Record):
+class Workspace:
     """One tenant's facts."""
 
-    MUTABLE = (
+    MUTABLE: ClassVar[tuple[str, ...]] = (
         "sequence",
         "policy_version",
         "policy_document",
@@ -43,6 +43,7 @@ class Workspace(Record):
     def __init__(self, name: str, created_at: int) -> None:
         self.name = name
         self.created_at = created_at
+        self.saved_in: object = None
         self.sequence = 0
         self.policy_version = 0
         self.policy_document: Mapping[str, Any] | None = None

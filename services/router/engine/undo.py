@@ -8,33 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
 from operator import attrgetter
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
-R = TypeVar("R", bound="Record")
+R = TypeVar("R", bound="Fact")
 
 
-class Record:
+class Fact(Protocol):
     """A mutable fact. `MUTABLE` names the fields that change; their values are replaced, never changed inside.
 
     `saved_in`: the stretch between two marks in which it was saved last; no fact, and nobody's but the undo's."""
 
-    __slots__ = ("saved_in",)
-    MUTABLE: ClassVar[tuple[str, ...]] = ()
-    _fields_of: ClassVar[Callable[[Any], Any]]
+    MUTABLE: ClassVar[tuple[str, ...]]
     saved_in: object
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if cls.MUTABLE:
-            cls._fields_of = attrgetter(*cls.MUTABLE)
+
+_values_of: dict[type[Fact], Callable[[Any], Any]] = {}
+"""By kind of fact, what reads its mutable fields."""
 
 
 class Undo:
     """A list of steps back, newest last. One for the whole partition, cut at marks."""
-
-    __slots__ = ("_steps", "_stretch")
 
     def __init__(self) -> None:
         self._steps: list[tuple[Any, ...]] = []
@@ -46,12 +41,15 @@ class Undo:
         self._stretch = object()
         return len(self._steps)
 
-    def save(self, record: Record) -> None:
+    def save(self, record: Fact) -> None:
         """Remember `record` as it is, before writing on it. What it was at the last mark is enough: nobody comes back
         to a place between two marks."""
         if getattr(record, "saved_in", None) is not self._stretch:
             record.saved_in = self._stretch
-            self._steps.append(("fields", record, type(record)._fields_of(record)))
+            values_of = _values_of.get(type(record))
+            if values_of is None:
+                values_of = _values_of[type(record)] = attrgetter(*record.MUTABLE)
+            self._steps.append(("fields", record, values_of(record)))
 
     def put(self, table: MutableMapping[K, V], key: K, value: V) -> None:
         """`table[key] = value`, to be taken back."""

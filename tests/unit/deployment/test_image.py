@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.scripts.compiled import HELD
 from tests.support.compose import REPOSITORY
 
 DOCKERFILE = (REPOSITORY / "deploy" / "Dockerfile").read_text()
@@ -72,19 +73,33 @@ def test_the_default_command_finds_its_files(app: Path) -> None:
     assert pages > 10
 
 
-def test_both_stages_have_the_same_python_and_it_is_the_one_that_is_tested() -> None:
+def test_all_stages_have_the_same_python_and_it_is_the_one_that_is_tested() -> None:
     stages = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
-    assert stages == ["python:${PYTHON}", "python:${PYTHON}"]
+    assert stages == ["python:${PYTHON}", "interpreted", "${ENGINE}", "python:${PYTHON}"]
     (version,) = re.findall(r"^ARG PYTHON=(\d+\.\d+)-slim", DOCKERFILE, re.MULTILINE)
     assert f'python_version = "{version}"' in (REPOSITORY / "pyproject.toml").read_text()
 
 
 def test_packages_come_by_hash_and_as_wheels() -> None:
-    (install,) = re.findall(r"^RUN pip (.*?[^\\])$", DOCKERFILE, re.MULTILINE | re.DOTALL)
-    assert {"--no-deps", "--require-hashes", "--only-binary=:all:"} <= set(install.split())
-    lock = (REPOSITORY / "deploy" / "requirements.lock").read_text()
-    packages = re.split(r"\n(?=\w)", lock)
-    assert [package.split()[0] for package in packages if "==" in package and "--hash=sha256:" not in package] == []
+    installs = re.findall(r"^RUN pip (.*?[^\\])$", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    locks = [re.findall(r"-r /build/(\S+)", install) for install in installs]
+    assert locks == [["requirements.lock"], ["requirements-dev.lock"]]
+    for install, (lock,) in zip(installs, locks, strict=True):
+        assert {"--no-deps", "--require-hashes", "--only-binary=:all:"} <= set(install.split())
+        packages = re.split(r"\n(?=\w)", (REPOSITORY / "deploy" / lock).read_text())
+        assert [package.split()[0] for package in packages if "==" in package and "--hash=sha256:" not in package] == []
+
+
+def test_the_engine_is_interpreted_unless_one_asks_and_the_image_has_no_compiler() -> None:
+    assert re.findall(r"^ARG ENGINE=(\w+)$", DOCKERFILE, re.MULTILINE) == ["interpreted"]
+    assert re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE, re.MULTILINE) == ["interpreted", "compiled", "chosen"]
+    last_stage = DOCKERFILE.rpartition("FROM ")[2]
+    assert set(re.findall(r"--from=(\w+)", last_stage)) == {"chosen"}
+    assert "apt-get" not in last_stage
+
+
+def test_what_is_compiled_is_what_the_image_holds() -> None:
+    assert re.findall(r"^COPY (\S+) /app/\S+$", DOCKERFILE, re.MULTILINE) == list(HELD)
 
 
 def test_it_runs_as_nobody_in_particular() -> None:

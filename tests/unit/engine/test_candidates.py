@@ -93,6 +93,7 @@ def _best(index: Index, requirement: Requirement) -> list[Any]:
     return sorted(heads)
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("seed", range(12))
 def test_heads_that_were_taken_over_are_those_of_a_look_at_each_class(
     seed: int, monkeypatch: pytest.MonkeyPatch

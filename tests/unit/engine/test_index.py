@@ -50,6 +50,7 @@ def test_requirements_that_nobody_waits_under_do_not_pile_up(monkeypatch: pytest
     assert centre.holds("ben") == ["stays"]
 
 
+@pytest.mark.interpreted
 def test_requirements_that_all_have_somebody_waiting_are_not_looked_through_for_each_new_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -148,6 +149,7 @@ def test_timers_of_workspaces_share_one_order() -> None:
     ]
 
 
+@pytest.mark.interpreted
 def test_no_decision_walks_through_waiting_contacts_or_agents(monkeypatch: pytest.MonkeyPatch) -> None:
     """Iterating over an ordered set of many is what must never happen; taking its first item is free."""
     centre = Centre(

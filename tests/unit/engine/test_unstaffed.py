@@ -107,6 +107,7 @@ def test_very_many_move_in_decisions_of_bounded_size_each_once() -> None:
     assert centre.engine.world.indexes["w"].queues["cards"].waiting == 0
 
 
+@pytest.mark.interpreted
 def test_only_those_who_may_leave_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     centre = Centre(two_stations(), checked=False)
     centre.staff(agent("ana", queues=("cards",), channels=("email",)))
