@@ -8,9 +8,10 @@ Times are integer milliseconds since the epoch (UTC), durations integer millisec
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from shared.contracts.record import record
 from shared.vocabulary import (
     AddressKey,
     AgentId,
@@ -26,7 +27,7 @@ from shared.vocabulary import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Reach:
     """One more way to reach a customer: facts only, the address lies in the content store under `a:{key}`."""
 
@@ -37,7 +38,7 @@ class Reach:
     consent: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LanguageCandidate:
     """What the detector thought: a code without region, and a calibrated confidence between 0 and 1."""
 
@@ -45,14 +46,14 @@ class LanguageCandidate:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CreateWorkspace:
     """Begin a workspace: the unit of isolation, order and partitioning."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CreateKey:
     """Let a caller in. Only the SHA-256 of the key is ever recorded; the key is shown once, by whoever made it."""
 
@@ -63,21 +64,21 @@ class CreateKey:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RevokeKey:
     """Shut a key out, at once."""
 
     key_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AdoptPolicy:
     """Put a validated policy in force. `policy` is the document as `shared.contracts.policy` dumps it."""
 
     policy: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ExtendHours:
     """Continue the opening intervals of a policy, by queue: `(begin, end)` in ms. Made by the router long before they
     come to their end; void if another version is in force by then. `until`: up to when these are all."""
@@ -87,7 +88,7 @@ class ExtendHours:
     hours: Mapping[str, tuple[tuple[int, int], ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Membership:
     """What holds for one agent in one queue. `priority` and `tier`: lower first; `delay` in ms: how long a contact must
     have been in the queue before this agent may get it, even if idle; no `channels` means all."""
@@ -100,7 +101,7 @@ class Membership:
     channels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PutAgent:
     """Create an agent or replace the whole profile. Levels are 1–5; capacity counts in thousandths of a unit.
 
@@ -128,7 +129,7 @@ class PutAgent:
     reject_pause: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SetPresence:
     """An agent says whether they take work. `next_presence` applies when the agent has nothing left to do."""
 
@@ -138,21 +139,21 @@ class SetPresence:
     channels: Mapping[str, bool] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LoseLease:
     """The agent's desk fell silent (no open stream or poll, no call for the lease's length)."""
 
     agent: AgentId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RegainLease:
     """The agent's desk speaks again."""
 
     agent: AgentId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ReceiveMessage:
     """A customer wrote. Facts only: text, names and addresses lie in the content store under `content_ref`."""
 
@@ -183,7 +184,7 @@ class ReceiveMessage:
     profiles: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CreateContact:
     """Work without a message: a call-back now or later, or something of the operator's own."""
 
@@ -207,14 +208,14 @@ class CreateContact:
     waited: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AcceptOffer:
     """The agent takes the contact. Who asks is the envelope's actor, never the body."""
 
     offer: OfferId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RejectOffer:
     """The agent declines; the contact keeps its age and place."""
 
@@ -223,7 +224,7 @@ class RejectOffer:
     retry_after: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CompleteContact:
     """The interaction is over; the agent goes into wrap-up where the queue has one."""
 
@@ -232,7 +233,7 @@ class CompleteContact:
     note_ref: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RequeueContact:
     """Give an assigned contact back to its queue, with its original age."""
 
@@ -240,7 +241,7 @@ class RequeueContact:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AssignContact:
     """A supervisor gives a contact to an agent, whatever limits say. `reason` is recorded."""
 
@@ -249,7 +250,7 @@ class AssignContact:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class TransferContact:
     """Hand an assigned contact on: to a queue, to an agent who has room for it, or to another channel, by which its
     holder goes on with it. Exactly one of the three; `channel` and `account` belong together.
@@ -267,7 +268,7 @@ class TransferContact:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class StartConsult:
     """Ask a colleague about an assigned contact, which stays with its holder. What the holder tells them lies under
     `note_ref`."""
@@ -277,7 +278,7 @@ class StartConsult:
     note_ref: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class EndConsult:
     """The colleague leaves the consult, or is let go by the holder."""
 
@@ -285,7 +286,7 @@ class EndConsult:
     agent: AgentId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PrioritiseContact:
     """Another priority for an open contact, at once."""
 
@@ -293,7 +294,7 @@ class PrioritiseContact:
     priority: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AdjustAge:
     """Count a contact as `add` ms older (or younger) than it is."""
 
@@ -301,7 +302,7 @@ class AdjustAge:
     add: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SetLimit:
     """A limit of open contacts, changed at run time: of an agent, of a queue (each agent), or of every agent without
     one of their own. None: no limit."""
@@ -311,7 +312,7 @@ class SetLimit:
     queue: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class FreezeQueue:
     """Offer nothing of a queue until it is unfrozen; what is offered and assigned stays."""
 
@@ -319,14 +320,14 @@ class FreezeQueue:
     frozen: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ReopenContact:
     """An ended contact goes on: it waits in its queue again, with its age counted from now."""
 
     contact: ContactId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SetContactActive:
     """An assigned contact whose customer is silent takes its share of the total alone, until it is active again."""
 
@@ -334,7 +335,7 @@ class SetContactActive:
     active: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CancelContact:
     """End an open contact without an answer, with a reason."""
 
@@ -342,21 +343,21 @@ class CancelContact:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AbandonContact:
     """The customer left before an agent came. An assigned contact is not abandoned by this: its agent ends it."""
 
     contact: ContactId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LeaveThread:
     """A chat customer's connection stayed away past its grace: abandon what still waits on the thread."""
 
     thread: ThreadKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ExtendWrapUp:
     """More time after a contact, counted from the present end of the wrap-up."""
 
@@ -364,7 +365,7 @@ class ExtendWrapUp:
     extend: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class FinishWrapUp:
     """Done with the work after the contact."""
 
@@ -372,7 +373,7 @@ class FinishWrapUp:
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SendReply:
     """An agent writes to the customer over the contact's channel; the text lies under `content_ref`."""
 
@@ -380,7 +381,7 @@ class SendReply:
     content_ref: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DeliveryStep:
     """One way of an outbound message's route. `until`: what has to be reported, `delivered` or `read`. `within`: how
     long that may take (ms), from the attempt and anew from the channel's acceptance; None: as long as the deadline
@@ -393,7 +394,7 @@ class DeliveryStep:
     within: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SendOutbound:
     """Reach a customer by the first way of the route that works. The text lies under `content_ref`; `deadline` in ms
     from now, a week if None. The same `source_key` again is the same message."""
@@ -405,7 +406,7 @@ class SendOutbound:
     deadline: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ReportDelivery:
     """A channel adapter tells how far a reply or an attempt got."""
 
@@ -414,7 +415,7 @@ class ReportDelivery:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ReportChannelHealth:
     """What is known of a channel: `evidence` is a short machine-made text, never a customer's."""
 
@@ -462,7 +463,7 @@ Command = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Actor:
     """Who asks, as the token says. `id` is the agent's id for agents, else the key's id or the service's name."""
 
@@ -470,7 +471,7 @@ class Actor:
     id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Input:
     """One record of an input topic: a command with its envelope.
 

@@ -7,10 +7,11 @@ milliseconds. An event's public id is `partition:seq:index`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from shared.contracts.commands import DeliveryStep, LanguageCandidate, Membership, Reach
+from shared.contracts.record import record
 from shared.vocabulary import (
     AddressKey,
     AgentId,
@@ -29,7 +30,7 @@ from shared.vocabulary import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CommandRefused:
     """The answer is no, and why; nothing changed. `field` names the offending field of the request, if one does."""
 
@@ -38,7 +39,7 @@ class CommandRefused:
     field: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CommandRejected:
     """A command that the engine could not decide (a bug or a poisoned record): dead-lettered, state untouched."""
 
@@ -46,7 +47,7 @@ class CommandRejected:
     input_position: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CommandNoted:
     """Nothing to change: the asked-for state already holds. Gives the command its answer."""
 
@@ -54,12 +55,12 @@ class CommandNoted:
     subject: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class WorkspaceCreated:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class KeyCreated:
     key_id: str
     key_hash: str
@@ -68,12 +69,12 @@ class KeyCreated:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class KeyRevoked:
     key_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PolicyAdopted:
     """From here on decisions follow this policy; history is read under the policy that ruled."""
 
@@ -81,7 +82,7 @@ class PolicyAdopted:
     policy: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HoursExtended:
     """The policy in force has further opening intervals, by queue: `(begin, end)` in ms. The rules stay what they are.
     `until`: up to when these are all."""
@@ -91,7 +92,7 @@ class HoursExtended:
     hours: Mapping[str, tuple[tuple[int, int], ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AgentProfileSet:
     agent: AgentId
     name: str
@@ -112,7 +113,7 @@ class AgentProfileSet:
     capacity_parked: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AgentPresenceChanged:
     """`cause`: `agent`, `missed_offers`, `next_presence`, `supervisor`. With `queue`: only towards that queue, until
     the agent declares a presence again."""
@@ -125,7 +126,7 @@ class AgentPresenceChanged:
     queue: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AgentLost:
     """The lease ran out: no offers until the desk speaks again; assigned work is kept until `grace_until`."""
 
@@ -133,19 +134,19 @@ class AgentLost:
     grace_until: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AgentRegained:
     agent: AgentId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AgentGraceEnded:
     """The desk stayed silent past the grace: what the agent held goes back to its queues with its age."""
 
     agent: AgentId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactCreated:
     """A new contact, with everything routing needs to know. `age_from` is where its waiting time counts from."""
 
@@ -176,7 +177,7 @@ class ContactCreated:
     flow_step: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactQueued:
     """A scheduled contact is due and waits from now on (`reason` `due`), or an ended one waits again (`reopened`), from
     now on for these agents if there are any."""
@@ -187,7 +188,7 @@ class ContactQueued:
     preferred: tuple[AgentId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MessageReceived:
     """A customer's message became part of a contact."""
 
@@ -207,7 +208,7 @@ class MessageReceived:
     candidates: tuple[LanguageCandidate, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MessageIgnored:
     """A record that opens nothing: an automatic reply, a reaction to nothing. Remembered, so it counts once."""
 
@@ -215,7 +216,7 @@ class MessageIgnored:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DecisionRecord:
     """Why this agent: the step in force, the policy, the scores of the chosen and the next few, and who was out.
 
@@ -229,7 +230,7 @@ class DecisionRecord:
     excluded: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactMoved:
     """The contact waits in another queue. `reason`: `step`, `overflow`, `flow`, `transfer`. `age_from` if its age is
     counted anew."""
@@ -244,7 +245,7 @@ class ContactMoved:
     channel: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactStepped:
     """The first `steps` steps of its queue hold for the contact from now on. `notify`: what the policy tells those who
     watch; then `queue` is the step's, which the contact may leave with it."""
@@ -255,7 +256,7 @@ class ContactStepped:
     queue: QueueName | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DelayPassed:
     """The contact has been in its queue for `delay` ms: agents with at most this delay may get it."""
 
@@ -263,7 +264,7 @@ class DelayPassed:
     delay: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LanguageWidened:
     """The first `languages` of the contact's language fallback will do from now on."""
 
@@ -271,35 +272,35 @@ class LanguageWidened:
     languages: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PreferenceEnded:
     """The wait for the preferred agents is over: anybody may get the contact."""
 
     contact: ContactId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactAgedOut:
     """Too old to be offered any more; it stays until somebody takes or ends it."""
 
     contact: ContactId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DeadlineNear:
     """So much of its target is used up that no room is kept free before the contact any more."""
 
     contact: ContactId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactStarving:
     """So old, as its queue counts, that the contact goes before all others but those of the strict lane."""
 
     contact: ContactId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactExhausted:
     """Everybody who is there and able has declined the contact. It waits on, by the queue's next step if there is one.
     `declined`: how many agents have, whether they are there or not."""
@@ -309,26 +310,26 @@ class ContactExhausted:
     declined: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ReserveReviewed:
     """A look at whether room can be spared for contacts that can wait: customers of short deadlines come less often
     as time passes, which no other event tells."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactPrioritised:
     contact: ContactId
     priority: int
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AgeAdjusted:
     contact: ContactId
     age_from: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactAssigned:
     """By hand, whatever limits say. `reason`: `assigned` by a supervisor, `transfer` from another agent."""
 
@@ -339,7 +340,7 @@ class ContactAssigned:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ConsultStarted:
     """The holder of a contact asked a colleague, who may read it from now on. `by`: who said so, as the command's
     actor; what they were told lies under `note_ref`."""
@@ -350,7 +351,7 @@ class ConsultStarted:
     note_ref: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ConsultEnded:
     """`reason`: `left` by the colleague; `ended` by the holder, or with the assignment; `transferred`: the contact was
     handed on or given to somebody; `lost`: the colleague's desk is lost for good, or they went offline."""
@@ -360,7 +361,7 @@ class ConsultEnded:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactActivity:
     """An assigned contact takes its whole capacity (active) or the share of a parked one (its customer is silent)."""
 
@@ -369,7 +370,7 @@ class ContactActivity:
     active: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LimitSet:
     """Open contacts at most: of an agent, of a queue per agent, or of every agent without a limit of their own."""
 
@@ -378,7 +379,7 @@ class LimitSet:
     queue: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class QueueHours:
     """A queue opens or closes, by its opening hours."""
 
@@ -386,7 +387,7 @@ class QueueHours:
     open: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class QueueFrozen:
     """By hand: nothing of the queue is offered (or it is again)."""
 
@@ -394,7 +395,7 @@ class QueueFrozen:
     frozen: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AgentPaused:
     """After a rejection the agent is offered nothing until then."""
 
@@ -402,12 +403,12 @@ class AgentPaused:
     until: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AgentPauseEnded:
     agent: AgentId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RateWindowMoved:
     """Assignments of the queue that are older than its window no longer count against the agent."""
 
@@ -416,7 +417,7 @@ class RateWindowMoved:
     since: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AgentRamped:
     """So many steps of the ramp are behind an agent who signed in; the next one limits them now, or none any more."""
 
@@ -424,7 +425,7 @@ class AgentRamped:
     steps: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DeclineForgotten:
     """The agent may be offered the contact again, as if they had never declined it."""
 
@@ -432,7 +433,7 @@ class DeclineForgotten:
     agent: AgentId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DeclinePassed:
     """The time is over for which an agent who declined the contact is not asked again; the decline still counts."""
 
@@ -440,7 +441,7 @@ class DeclinePassed:
     agent: AgentId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OfferMade:
     offer: OfferId
     contact: ContactId
@@ -449,7 +450,7 @@ class OfferMade:
     decision: DecisionRecord
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OfferAccepted:
     """The agent now holds the contact (an assignment)."""
 
@@ -458,7 +459,7 @@ class OfferAccepted:
     agent: AgentId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OfferDeclined:
     offer: OfferId
     contact: ContactId
@@ -467,7 +468,7 @@ class OfferDeclined:
     retry_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OfferExpired:
     """Nobody answered in time: counts as a decline; `missed` consecutive misses of the agent so far."""
 
@@ -478,7 +479,7 @@ class OfferExpired:
     retry_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OfferWithdrawn:
     """Taken back, not a decline.
 
@@ -491,14 +492,14 @@ class OfferWithdrawn:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RetryDue:
     """The pause after a decline is over; the contact may be offered again."""
 
     contact: ContactId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactRequeued:
     """An assignment ended without an answer; the contact waits again with its age."""
 
@@ -507,7 +508,7 @@ class ContactRequeued:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactCompleted:
     """`wrap_up_queue`: the wrap-up holds towards that queue alone; `wrap_up_slot`: it keeps the contact's room."""
 
@@ -520,13 +521,13 @@ class ContactCompleted:
     wrap_up_slot: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactCancelled:
     contact: ContactId
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactAbandoned:
     """The customer left while waiting; `waited` in ms."""
 
@@ -534,14 +535,14 @@ class ContactAbandoned:
     waited: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactForgotten:
     """Ended long enough ago: leaves the state, stays in the journal."""
 
     contact: ContactId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class WrapUpExtended:
     """With `slot_of`: the wrap-up that keeps the room of that contact."""
 
@@ -550,7 +551,7 @@ class WrapUpExtended:
     slot_of: ContactId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class WrapUpEnded:
     """`cause`: `timer` or `agent`. With `queue`: the wrap-up that held only towards that queue; with `slot_of`: the
     one that kept the room of that contact."""
@@ -562,7 +563,7 @@ class WrapUpEnded:
     slot_of: ContactId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ReplyQueued:
     """An agent's reply is on its way; an adapter delivers it and reports."""
 
@@ -576,7 +577,7 @@ class ReplyQueued:
     content_ref: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DeliveryReported:
     """How far a reply or an attempt of an outbound message got. `duplicate_delivered`: the attempt had been given up
     and another one made, so that the customer may have the message twice."""
@@ -589,7 +590,7 @@ class DeliveryReported:
     duplicate_delivered: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OutboundCreated:
     """A message to a customer is to be delivered by the first way of its route that works, before `deadline`."""
 
@@ -601,7 +602,7 @@ class OutboundCreated:
     contact: ContactId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OutboundAttempted:
     """Step `step` (from 0) of the route is tried: an adapter sends it and reports, as it does with a reply."""
 
@@ -616,7 +617,7 @@ class OutboundAttempted:
     contact: ContactId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OutboundSkipped:
     """Nothing is sent by step `step`. `reason`: `channel_down` is an attempt that failed at once; `no_address`,
     `not_verified`, `no_consent` and `unknown_channel` are none."""
@@ -629,7 +630,7 @@ class OutboundSkipped:
     contact: ContactId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OutboundAdvanced:
     """The attempt under way is given up. `reason`: `failed`, `rejected`, `no_status`, `channel_down`."""
 
@@ -642,7 +643,7 @@ class OutboundAdvanced:
     contact: ContactId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OutboundEnded:
     """Nothing more is sent. `reason`: `delivered`, `read`, `answered`; `exhausted`, `deadline`. `channel` and `message`
     name the attempt that succeeded, if one did."""
@@ -655,7 +656,7 @@ class OutboundEnded:
     contact: ContactId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OutboundForgotten:
     """Ended long enough ago: leaves the state, stays in the journal."""
 
@@ -663,7 +664,7 @@ class OutboundForgotten:
     contact: ContactId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ChannelHealthChanged:
     channel: str
     account: str
@@ -671,7 +672,7 @@ class ChannelHealthChanged:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ContactRedirected:
     """The contact goes on by another channel, with age and place: by a rule, or (`rule` `transfer`) by its agent, who
     keeps it. `refused`: alternatives and why not."""
@@ -688,7 +689,7 @@ class ContactRedirected:
     refused: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RedirectRefused:
     """The channel is down and no other one reaches the customer: the contact stays and is announced."""
 
@@ -697,14 +698,14 @@ class RedirectRefused:
     refused: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Resumed:
     """Nobody led for `gap` ms: deadlines that ran meanwhile are shifted, nobody loses an offer they never saw."""
 
     gap: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DayTurned:
     """A new generation of the dedupe window and of remembered answers begins; the oldest is dropped."""
 

@@ -133,3 +133,14 @@ def test_ruff_lets_the_edges_have_clocks(copy: Path) -> None:
     plant(copy / "services" / "router" / "__init__.py", "import time\n\nNOW = time.time()")
     done = run("ruff", "check", "--no-cache", "--output-format=concise", "services/router/__init__.py", cwd=copy)
     assert "TID251" not in done.stdout
+
+
+def test_nobody_changes_a_command_or_an_event(tmp_path: Path) -> None:
+    """Nothing stops it while the program runs, so mypy has to."""
+    file = tmp_path / "changes.py"
+    file.write_text(
+        'from shared.contracts.commands import SetPresence\nSetPresence(presence="away").presence = "available"\n'
+    )
+    done = run("mypy", str(file), cwd=REPOSITORY)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert 'Property "presence" defined in "SetPresence" is read-only' in done.stdout

@@ -188,35 +188,16 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
     is one; across kinds of order, of equal rank the longest waiting."""
     if not known.wants and not known.dated:
         return None
-
-    def first_for(requirement: Requirement) -> Order | None:
-        if requirement.queue.name in index.held_back or not requirement.fits(signature):
-            return None
-        return next((order for order in requirement.waiting if may_get(requirement, order)), None)
-
-    def may_get(requirement: Requirement, order: Order) -> bool:
-        contact = index.workspace.contacts[order[-1]]  # type: ignore[index]  # the last of an order is an id
-        if not requirement.demand.spare and not _may_bar(contact):
-            return True
-        return _willing(index, contact, requirement, known, [signature], now) is not None
-
-    looked: dict[str, bool] = {}
-
-    def spared(requirement: Requirement) -> bool:
-        kind = requirement.demand.kind
-        if kind not in looked:
-            looked[kind] = _any_spared(index, known, signature, requirement, now)
-        return looked[kind]
-
-    found = known.best_wants(first_for) if known.wants else []
+    look = _Look(index, known, signature, now)
+    found = known.best_wants(look.first_for) if known.wants else []
     if known.dated:
         dated = [
             (known.rank(requirement), order, requirement.order_kind)
             for requirement in known.dated_wants()
             if requirement.fits(signature)
             and requirement.queue.name not in index.held_back
-            and (not requirement.demand.spare or spared(requirement))
-            and (order := most_worth(known, requirement, now, may_get)) is not None
+            and (not requirement.demand.spare or look.is_spared(requirement))
+            and (order := most_worth(known, requirement, now, look.may_get)) is not None
         ]
         if dated:
             found.append(min(dated))
@@ -226,6 +207,43 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
         return found[0][1], found[0][2]
     _, order, kind = min(found, key=lambda each: (each[0], _age(index, each[1])))
     return order, kind
+
+
+class _Look:
+    """What a group may get at a moment. A class, because functions inside a function are made anew at each call."""
+
+    __slots__ = ("_index", "_known", "_now", "_signature", "_spared")
+
+    def __init__(self, index: Index, known: CapabilityClass, signature: Signature, now: int) -> None:
+        self._index = index
+        self._known = known
+        self._signature = signature
+        self._now = now
+        self._spared: dict[str, bool] = {}
+
+    def first_for(self, requirement: Requirement) -> Order | None:
+        """The first contact that the group may get."""
+        if requirement.queue.name in self._index.held_back or not requirement.fits(self._signature):
+            return None
+        for order in requirement.waiting:
+            if self.may_get(requirement, order):
+                return order
+        return None
+
+    def may_get(self, requirement: Requirement, order: Order) -> bool:
+        """Whether somebody of the group may get this contact."""
+        index = self._index
+        contact = index.workspace.contacts[order[-1]]  # type: ignore[index]  # the last of an order is an id
+        if not requirement.demand.spare and not _may_bar(contact):
+            return True
+        return _willing(index, contact, requirement, self._known, [self._signature], self._now) is not None
+
+    def is_spared(self, requirement: Requirement) -> bool:
+        """Whether somebody of the group can be spared for contacts that can wait."""
+        kind = requirement.demand.kind
+        if kind not in self._spared:
+            self._spared[kind] = _any_spared(self._index, self._known, self._signature, requirement, self._now)
+        return self._spared[kind]
 
 
 def _any_spared(index: Index, known: CapabilityClass, signature: Signature, requirement: Requirement, now: int) -> bool:
