@@ -316,7 +316,7 @@ MUTANTS = (
     _mutant("a deadline passes unnoticed", waiting._rules, 'yield "deadline"', 'if False: yield "deadline"', seed=1),
     _mutant("nothing is kept free", Index.spared, "if not requirement.demand.spare:", "if True:", seed=51),
     _mutant(
-        "a pause ends with the other offer", evolve_offers._back_to_waiting, "contact.retry_at)", "retry_at)", seed=172
+        "a pause ends with the other offer", evolve_offers._back_to_waiting, "contact.retry_at)", "retry_at)", seed=270
     ),
     _mutant(
         "a decline is forgotten with its pause",
