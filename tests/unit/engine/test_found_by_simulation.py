@@ -139,6 +139,7 @@ def test_mail_that_waited_for_room_to_spare_comes_before_one_that_arrives_when_t
     assert (centre.offered_to("c1"), centre.offered_to("c2")) == (["ana"], [])
 
 
+@pytest.mark.interpreted
 def test_whoever_is_to_get_mail_that_can_wait_is_not_in_the_running_for_chats() -> None:
     """Ben's best is the mail, of a queue with a better rank, so that the chat for him alone, though it is worth more
     than the one for Ana, does not come before hers. Both chats are past their targets, the mail is not."""

@@ -243,6 +243,7 @@ def test_a_policy_is_derived_anew_whatever_it_changes(change: dict[str, Any]) ->
     centre.write("late", queue="general")
 
 
+@pytest.mark.interpreted
 def test_contacts_of_which_a_policy_changes_nothing_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     centre = _many()
     index = centre.engine.world.indexes["w"]
