@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-SELDOM: Final = (10_000, 5, 100)
+SELDOM: Final = (50_000, 10, 50)
 """How many more containers than before make a young collection, how many of those a middle one, how many of these a
 whole one. By default it is 700, 10 and 10: in the whole life of 10,000 contacts eleven whole collections then took a
 seventh of the leader's time, the longest a fifth of a second."""

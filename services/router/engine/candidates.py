@@ -85,7 +85,10 @@ class Candidates:
         asked = (demand.language, demand.language_min, demand.skills)
         means = self._means.get(asked)
         if means is None:
-            means = {number: (-(sum([levels[number] for levels in tables]) / len(tables)),) for number in able}
+            columns = [[levels[number] for number in able] for levels in tables]
+            means = {
+                number: (-(sum(had) / len(had)),) for number, had in zip(able, zip(*columns, strict=True), strict=True)
+            }
             _keep(self._means, asked, means)
         return means.copy()
 
