@@ -7,6 +7,7 @@ at the same instant fire in the order of their kinds, then of their ids.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from services.router.engine.demand import asked_language, can_wait, is_too_old, preference_of, target_of
 from services.router.engine.policy import FlowStep, OverflowRule, QueuePolicy
@@ -93,27 +94,26 @@ def _dues(workspace: Workspace, contact: Contact, *, down: bool, delays: Sequenc
         fallback = workspace.policy.language_fallback
         widens = fallback and asked_language(queue, contact) in fallback
         ruled = queue.changes or delays or contact.preferred or widens or contact.flow is not None
-        if ruled or down or contact.retry_at is not None:
-            return _dues_of_waiting(workspace, contact, queue, delays, down=down, ruled=bool(ruled))
-    elif contact.state is ContactState.SCHEDULED:
+        held = _dues_of_held(workspace, contact, down=down) if down or contact.retry_at is not None else ()
+        if not ruled:
+            return held
+        rules = _rules(workspace, contact, queue, delays)
+        return chain(held, rules) if held else rules
+    if contact.state is ContactState.SCHEDULED:
         return [("scheduled", contact.scheduled_at or 0)]
-    elif contact.ended_at is not None and not contact.outbounds:
+    if contact.ended_at is not None and not contact.outbounds:
         # A message that is still under way needs the contact's addresses.
         return [("forget", contact.ended_at + workspace.policy.keep_ended)]
     return ()
 
 
-def _dues_of_waiting(
-    workspace: Workspace, contact: Contact, queue: QueuePolicy, delays: Sequence[int], *, down: bool, ruled: bool
-) -> Iterator[tuple[str, int]]:
-    if down:
-        health = workspace.channels[contact.channel_name]
-        if contact.considered != workspace.health_version:
-            yield "redirect", health.since
-    elif contact.retry_at is not None:
-        yield "retry", contact.retry_at
-    if ruled:
-        yield from _rules(workspace, contact, queue, delays)
+def _dues_of_held(workspace: Workspace, contact: Contact, *, down: bool) -> Sequence[tuple[str, int]]:
+    """Of a contact that is offered to nobody: its channel is down, or it pauses."""
+    if not down:
+        return [("retry", contact.retry_at or 0)]
+    if contact.considered == workspace.health_version:
+        return []
+    return [("redirect", workspace.channels[contact.channel_name].since)]
 
 
 def _rules(
