@@ -7,7 +7,6 @@ for with words; nothing else is served before it is there.
 from __future__ import annotations
 
 import asyncio
-import gc
 import math
 import os
 import socket
@@ -19,6 +18,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from shared import collector
 from shared.admin import Ready, admin_app
 from shared.clock import Clock, SystemClock
 from shared.ending import ended
@@ -151,10 +151,7 @@ class _Service:
             opened.set()
             parts, ready = await self.build(backends, self.sockets, self.metrics, stopping)
             self.state.backends, self.state.parts = backends.healthy, ready
-            # What has been loaded stays until the end. Looking through it would stop everybody for a twentieth of a
-            # second and more, again and again.
-            gc.collect()
-            gc.freeze()
+            collector.keep()
             looking = Part(name="backends", run=lambda stop: look_at(backends, self.metrics, stop), stage=Stage.CORE)
             await run_parts([*parts, looking], stopping, limit_s=INNER_LIMIT_S)
 

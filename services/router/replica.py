@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.router import collector, snapshot
+from services.router import snapshot
 from services.router.batch import Batch
 from services.router.chain import Chain, Decision, Entry, Head, Proposal, build_proposal, decode_entry
 from services.router.engine.engine import Engine
@@ -25,6 +25,7 @@ from services.router.engine.world import Touched
 from services.router.journal_time import JournalTime
 from services.router.recovery import beginning_of
 from services.router.turns import Change, Pace, Turns
+from shared import collector
 from shared.clock import Clock
 from shared.contracts.commands import Input
 from shared.log.codec import decode_input

@@ -27,11 +27,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from services.router import collector
 from services.router.engine import engine as engine_module
 from services.router.engine.engine import Decided, Engine
 from services.router.engine.index import Index
 from services.router.engine.matching import Match, matches
+from shared import collector
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.contracts.commands import Actor, Command, Input

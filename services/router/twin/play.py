@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.router import collector
 from services.router.engine.engine import Decided, Engine
 from services.router.engine.records import UNIT
 from services.router.twin.day import Agent, Arrival, Day, UnreadableDay
 from services.router.twin.dice import dice
 from services.router.twin.physics import Desk
 from services.router.twin.policies import accounts_of, fine_level
+from shared import collector
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.contracts.opening import with_opening

@@ -1,4 +1,4 @@
-"""The garbage collector of a process with a replica: nearly all that the engine makes is kept, and has no cycles."""
+"""The garbage collector, kept from looking through what stays: it stops everybody while it does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ def paused() -> Iterator[None]:
             gc.enable()
 
 
+def keep() -> None:
+    """What a process has loaded stays until its end: it is never looked through again."""
+    gc.collect()
+    gc.freeze()
+
+
 def settle() -> None:
-    """What is there now is no garbage and is never looked through; from now on collections are seldom."""
+    """What a replica has recovered is no garbage and is never looked through; from now on collections are seldom, since
+    nearly all that the engine makes is kept and has no cycles."""
     gc.freeze()
     gc.set_threshold(*SELDOM)
