@@ -52,6 +52,9 @@ class Standin:
         self.seq = 1
         self.presence = "available"
         self.next_presence: str | None = None
+        self.presence_answers = asyncio.Event()
+        """Cleared, it holds the answers to a change of presence back."""
+        self.presence_answers.set()
         self.wrap_up_s = 0.0
         self.wrap_up: Doc | None = None
         self.offers: dict[str, Doc] = {}
@@ -306,6 +309,7 @@ class Standin:
         if self.presence != "available":
             self.offers.clear()
         await self.change()
+        await self.presence_answers.wait()
         return JSONResponse({"id": self.agent, "presence": self.presence, "seq": self.seq})
 
     async def _post_wrap_up(self, _: Request, body: Doc) -> Response:

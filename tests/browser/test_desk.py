@@ -236,6 +236,40 @@ async def test_presence_and_what_comes_next(standin: Standin, visitor: Visitor) 
     await eventually(lambda: standin.presence == "away")
 
 
+async def test_the_last_choice_of_presence_counts_although_the_one_before_is_not_answered(
+    standin: Standin, visitor: Visitor
+) -> None:
+    await standin.assign(await standin.contact(TEXT))
+    desk = await visitor.open(f"/desk/#token={standin.token}")
+    afterwards = desk.get_by_label("When you have nothing left to do")
+    standin.presence_answers.clear()
+    await afterwards.select_option("away")
+    await eventually(lambda: standin.next_presence == "away")
+    await afterwards.select_option("offline")
+    await desk.get_by_role("radio", name="Away").check()
+    await desk.get_by_role("radio", name="Available").check()
+    await afterwards.select_option("offline")
+    assert standin.calls_to("/presence") == [{"presence": "available", "next": "away"}]
+    standin.presence_answers.set()
+    await eventually(lambda: standin.next_presence == "offline")
+    await expect(afterwards).to_have_value("offline")
+    assert len(standin.calls_to("/presence")) == 2
+
+
+async def test_a_choice_of_presence_that_is_refused_does_not_stay_on_the_page(
+    standin: Standin, visitor: Visitor
+) -> None:
+    await standin.assign(await standin.contact(TEXT))
+    desk = await visitor.open(f"/desk/#token={standin.token}")
+    standin.problems[f"/v1/agents/{standin.agent}/presence"] = (409, "Not now.")
+    afterwards = desk.get_by_label("When you have nothing left to do")
+    await afterwards.focus()
+    await afterwards.select_option("away")
+    await expect(desk.get_by_text("Not now.")).to_be_visible()
+    await expect(afterwards).to_have_value("")
+    assert standin.next_presence is None
+
+
 async def test_an_offer_counts_down_and_goes_when_withdrawn(standin: Standin, visitor: Visitor) -> None:
     desk = await visitor.open(f"/desk/#token={standin.token}")
     offer = await standin.offer(await standin.contact(TEXT), seconds=7)

@@ -24,6 +24,8 @@ export class Actions {
     this.agent = agent;
     this.me = `/v1/agents/${encodeURIComponent(agent)}`;
     this.outboxName = `outbox.${agent}`;
+    /** The presence to ask for next. @type {{presence: string, next?: string} | null} */
+    this.wish = null;
     /** Called when a contact should be shown. @type {(contact: string, focus: boolean) => void} */
     this.onShow = () => {};
     /** Called when something the agent worked on has gone, and with it the button that had the focus. @type {(contact: string | null) => void} */
@@ -167,9 +169,17 @@ export class Actions {
     }
   }
 
-  /** @param {string} presence @param {string | null} [next] */
-  presence(presence, next = null) {
-    return this.once("presence", () => this.api.put(`${this.me}/presence`, { presence, ...(next ? { next } : {}) }));
+  /**
+   * The last wish counts: one made while another is under way is sent after it, not dropped as a second click is.
+   * @param {string} presence @param {string | null} [next]
+   */
+  async presence(presence, next = null) {
+    this.wish = { presence, ...(next ? { next } : {}) };
+    while (this.wish && !this.model.busy.has("presence")) {
+      const wish = this.wish;
+      this.wish = null;
+      await this.once("presence", () => this.api.put(`${this.me}/presence`, wish));
+    }
   }
 
   /** @param {{extend_s: number} | {finish: true, code?: string}} body */

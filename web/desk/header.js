@@ -29,6 +29,7 @@ export class Header {
     this.model = model;
     this.actions = actions;
     this.built = "";
+    this.asked = false;
   }
 
   render() {
@@ -108,19 +109,21 @@ export class Header {
       next.addEventListener("change", () =>
         this.actions.presence(this.model.work?.presence ?? "available", next.value || null),
       );
-      area.replaceChildren(area.firstElementChild, h("div", { class: "segments" }, ...segments), next);
-      area.addEventListener("change", (/** @type {Event} */ event) => {
-        const input = /** @type {HTMLInputElement} */ (event.target);
-        if (input.name === "presence") this.actions.presence(input.value);
-      });
+      const choices = h("div", { class: "segments" }, ...segments);
+      choices.addEventListener("change", (/** @type {Event} */ event) =>
+        this.actions.presence(/** @type {HTMLInputElement} */ (event.target).value),
+      );
+      area.replaceChildren(area.firstElementChild, choices, next);
     }
-    const busy = this.model.busy.has("presence");
+    const asking = this.model.busy.has("presence") || this.actions.wish !== null;
     for (const input of area.querySelectorAll("input")) {
-      if (!busy) input.checked = input.value === current;
+      if (!asking) input.checked = input.value === current;
     }
     const next = /** @type {HTMLSelectElement} */ (area.querySelector(".next"));
     next.hidden = current !== "available" || (work?.assignments ?? []).length === 0;
-    if (document.activeElement !== next) next.value = work?.next_presence ?? "";
+    // A list that somebody looks through is left alone, but an answer shows what holds, also if it is a refusal.
+    if (!asking && (this.asked || document.activeElement !== next)) next.value = work?.next_presence ?? "";
+    this.asked = asking;
   }
 }
 
