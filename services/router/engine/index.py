@@ -16,13 +16,14 @@ from typing import NamedTuple
 from services.router.engine.candidates import Candidates
 from services.router.engine.chains import Chain, agent_score, chain_of
 from services.router.engine.classes import BestFree, CapabilityClass, Head, Item, Requirement, is_able
+from services.router.engine.contact_timers import ContactTimers
 from services.router.engine.deadlines import Spare
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.due_timers import DueTimers
 from services.router.engine.noted import NotedQueues, positioned
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.outbound_timers import OutboundTimers
-from services.router.engine.placing import differ_in_queues_alone, places_alike
+from services.router.engine.placing import Alike, how_alike
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, towards_queues
 from services.router.engine.staffing import NOTHING, QueueCounts, Staffing, Turned
@@ -45,7 +46,6 @@ NOBODY: tuple[object, ...] = (None, (), (), ())
 class _ContactPlace(NamedTuple):
     requirement: Requirement | None
     order: Order | None
-    timer: Timer | None
     channel: str | None
     queue: str
     aged: tuple[int, ContactId]
@@ -143,6 +143,9 @@ class Index:
         self._improved: dict[AgentId, None] = {}
         self._asked: dict[int, Requirement] = {}
         self._contacts: dict[ContactId, _ContactPlace] = {}
+        self._contact_timers: ContactTimers = ContactTimers(
+            timers, before._contact_timers if before is not None else None
+        )
         self._agents: dict[AgentId, _AgentPlace] = {}
         self._due = DueTimers(workspace, timers)
         self._queue_timers: dict[str, Timer] = {}
@@ -175,12 +178,10 @@ class Index:
         ages: dict[str, list[tuple[int, ContactId]]] = defaultdict(list)
         pending: dict[str, dict[ContactId, None]] = defaultdict(dict)
         standing: Counter[tuple[str, ContactState]] = Counter()
-        timers: list[Timer] = []
-        over: list[Timer] = []
         rest: list[ContactId] = []
         self._taking_in = True
         places = before._contacts if before is not None else {}
-        as_before = self._take_over(before) if before is not None and changed is not None else ()
+        as_before = self._take_over(before) if before is not None and changed is not None else {}
         # With every policy there may be a way out of these.
         down = {name for name, channel in self.workspace.channels.items() if channel.state is ChannelHealth.DOWN}
         for contact_id, contact in contacts.items():
@@ -189,25 +190,23 @@ class Index:
             if contact.preferred or contact.declines:
                 # Whoever is named becomes a class of their own, and who declined is noted.
                 rest.append(contact_id)
-                if known is not None and known.timer is not None:
-                    over.append(known.timer)
                 continue
-            if (
-                known is None
-                or contact.queue not in as_before
-                or known.channel in down
-                or (changed is not None and contact_id in changed)
-            ):
-                place = self._contact_place(contact)
+            if known is None or known.channel in down or (changed is not None and contact_id in changed):
+                alike = None
+            else:
+                alike = as_before.get(contact.queue)
+            if known is not None and alike is Alike.WHOLE:
+                place = known
+            elif known is not None and alike is Alike.BUT_DUE and not contact.steps and contact.flow is None:
+                place = known
+                self._contact_timers.sync_later(
+                    contact_id, self._due_first(contact, down=False, leaves=False, exhausted=False)
+                )
+            else:
+                place, due = self._contact_place(contact)
+                self._contact_timers.sync_later(contact_id, due)
                 if place == known:
                     place = known
-                else:
-                    if known is not None and known.timer is not None:
-                        over.append(known.timer)
-                    if place.timer is not None:
-                        timers.append(place.timer)
-            else:
-                place = known
             self._contacts[contact_id] = place
             standing[place.queue, place.state] += 1
             if place.requirement is not None and place.order is not None:
@@ -231,26 +230,20 @@ class Index:
         for queue, each in ages.items():
             self.queues[queue].pending.add_all(each)
         self.pending_on.update(pending)
-        over += (place.timer for place in places.values() if place.timer is not None)
-        self.timers.remove_all(over)
-        self.timers.add_all(timers)
+        self._contact_timers.forget(places)
         for contact_id in rest:
             self.sync_contact(contact_id)
 
-    def _take_over(self, before: Index) -> frozenset[str]:
-        """The queues in which contacts stand as they did before, the policies being what they are. What is asked for
-        in these is registered."""
-        was, now = before.policy, self.policy
+    def _take_over(self, before: Index) -> dict[str, Alike]:
+        """How alike a contact stands in each queue to how it stood before, the policies being what they are. What is
+        asked for in queues where it does is registered."""
         self._earlier = before.requirements
-        if not differ_in_queues_alone(was, now):
-            return frozenset()
-        common = was.queues.keys() & now.queues.keys()
-        same = frozenset(name for name in common if places_alike(now.queues[name], was.queues[name]))
-        for name in sorted(same):
+        alike = how_alike(before.policy, self.policy)
+        for name in sorted(alike):
             for demand, requirement in before.of_queue[name].items():
                 if requirement.waiting:
                     self._register(self._made(demand, requirement))
-        return same
+        return alike
 
     def take_fresh(self) -> tuple[list[Contact], dict[int, CapabilityClass]]:
         """What is fresh, by number for classes; it is not any more."""
@@ -271,7 +264,7 @@ class Index:
 
     def drop_contacts(self) -> None:
         """Take those of contacts out as well: there is no other index to come."""
-        self.timers.remove_all([place.timer for place in self._contacts.values() if place.timer is not None])
+        self._contact_timers.drop()
 
     # Queues
 
@@ -492,7 +485,8 @@ class Index:
         """Bring requirement, timer and counts of one contact in step with its facts."""
         contact = self.workspace.contacts.get(contact_id)
         old = self._contacts.get(contact_id)
-        new = self._contact_place(contact) if contact is not None else None
+        new, due = self._contact_place(contact) if contact is not None else (None, None)
+        self._contact_timers.sync(contact_id, due)
         if old == new:
             return
         if old is not None:
@@ -521,10 +515,11 @@ class Index:
         """Whether a queue, a timer or a channel's recovery will lead on with this contact."""
         place = self._contacts.get(contact_id)
         return place is not None and (
-            place.requirement is not None or place.timer is not None or place.channel is not None
+            place.requirement is not None or place.channel is not None or contact_id in self._contact_timers
         )
 
-    def _contact_place(self, contact: Contact) -> _ContactPlace:
+    def _contact_place(self, contact: Contact) -> tuple[_ContactPlace, Timer | None]:
+        """Where the contact stands, and what is due for it first."""
         requirement: Requirement | None = None
         order: Order | None = None
         channel: str | None = None
@@ -544,19 +539,17 @@ class Index:
                 watched = tuple(AgentId(name) for name in preference_of(queue, contact))
             if contact.declines and queue.decline.reset_on_login:
                 decliners = tuple(contact.declines)
-        delays = sorted(self._delays[contact.queue]) if contact.queue in self._delays else ()
         leaves = contact.flow is not None and leaves_unstaffed(self.workspace, contact)
         leaves_now = leaves and not self.queues[contact.queue].somebody_there
         refused = bool(contact.declines) and not down and self._may_exhaust(contact)
         exhausted = refused and self._all_declined(contact, requirement or self.requirement_of(contact))
-        due = contact_timer(self.workspace, contact, down=down, delays=delays, leaves=leaves_now, exhausted=exhausted)
+        due = self._due_first(contact, down=down, leaves=leaves_now, exhausted=exhausted)
         barred = NOBODY
         if contact.offers or contact.declines or contact.declined_at or contact.excluded is not None:
             barred = (contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers)
-        return _ContactPlace(
+        place = _ContactPlace(
             requirement,
             order,
-            due,
             channel,
             contact.queue,
             (contact.age_from, contact.id),
@@ -567,6 +560,12 @@ class Index:
             barred,
             refused,
         )
+        return place, due
+
+    def _due_first(self, contact: Contact, *, down: bool, leaves: bool, exhausted: bool) -> Timer | None:
+        """See `contact_timer`."""
+        delays = sorted(self._delays[contact.queue]) if contact.queue in self._delays else ()
+        return contact_timer(self.workspace, contact, down=down, delays=delays, leaves=leaves, exhausted=exhausted)
 
     def _may_exhaust(self, contact: Contact) -> bool:
         """Whether it is to be told when everybody has declined the contact. Not as long as others than the agents it
@@ -590,8 +589,6 @@ class Index:
             if place.requirement.demand.spare and not place.requirement.waiting:
                 del self._can_wait[place.requirement.number]
                 self._sync_review()
-        if place.timer is not None:
-            self.timers.remove(place.timer)
         if place.channel is not None:
             del self.pending_on[place.channel][contact_id]
         for agent in place.watched:
@@ -613,8 +610,6 @@ class Index:
             self._note_who_can_wait(requirement)
             if requirement.waiting.first() == order:
                 self._asked[requirement.number] = requirement
-        if place.timer is not None:
-            self.timers.add(place.timer)
         if place.channel is not None:
             self.pending_on.setdefault(place.channel, {})[contact_id] = None
         for agent in place.watched:
