@@ -252,13 +252,18 @@ def test_contacts_of_which_a_policy_changes_nothing_are_not_looked_at(monkeypatc
     look = indexing.Index._contact_place
 
     def counted(self: indexing.Index, contact: Contact) -> Any:
-        if self.workspace is centre.engine.state.workspaces["w"]:
-            looked.append(contact.queue)
+        if self.timers is centre.engine.world.timers:  # Not the index that everything is checked against.
+            looked.append(contact.id)
         return look(self, contact)
 
     monkeypatch.setattr(indexing.Index, "_contact_place", counted)
     _adopt(centre, queue("general", rank=5), queue("other", max_wait_s=600), queue("gone"))
-    assert {"other"} <= set(looked), "what is due there is another now"
+    assert centre.id_of("w2") not in looked, "only what is due there is another now"
+    now = centre.engine.world.indexes["w"]
+    assert all(now._contacts[centre.id_of(name)] is kept[name] for name in ("w1", "w2", "w3"))
+    assert centre.id_of("w2") in now._contact_timers
+    _adopt(centre, queue("general", rank=5), queue("other", max_wait_s=600, skills={"cards": 1}), queue("gone"))
+    assert centre.id_of("w2") in looked
     now = centre.engine.world.indexes["w"]
     assert all(now._contacts[centre.id_of(name)] is kept[name] for name in ("w1", "w3"))
     assert now._contacts[centre.id_of("w2")] != kept["w2"]
