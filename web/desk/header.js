@@ -29,6 +29,7 @@ export class Header {
     this.model = model;
     this.actions = actions;
     this.built = "";
+    /** A change of presence was under way when this was drawn last. */
     this.asked = false;
   }
 

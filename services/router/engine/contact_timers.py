@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.waiting import Timer
 from shared.vocabulary import ContactId
@@ -27,23 +25,25 @@ class ContactTimers:
         old = self._of.get(contact)
         if old == due:
             return
+        self._note(contact, due)
         if old is not None:
             self._timers.remove(old)
         if due is not None:
             self._timers.add(due)
-            self._of[contact] = due
-        else:
-            del self._of[contact]
 
     def sync_later(self, contact: ContactId, due: Timer | None) -> None:
         """As `sync`, but the shared set learns of it by `settle`, of many at once."""
         old = self._of.get(contact)
         if old == due:
             return
+        self._note(contact, due)
         if old is not None:
             self._going.append(old)
         if due is not None:
             self._coming.append(due)
+
+    def _note(self, contact: ContactId, due: Timer | None) -> None:
+        if due is not None:
             self._of[contact] = due
         else:
             del self._of[contact]
@@ -53,12 +53,6 @@ class ContactTimers:
         self._timers.remove_all(self._going)
         self._timers.add_all(self._coming)
         self._going, self._coming = [], []
-
-    def forget(self, contacts: Iterable[ContactId]) -> None:
-        """These contacts are no more."""
-        for contact in contacts:
-            self.sync_later(contact, None)
-        self.settle()
 
     def drop(self) -> None:
         """Take all out of the shared set: there is no other index to come."""

@@ -191,22 +191,23 @@ class Index:
                 # Whoever is named becomes a class of their own, and who declined is noted.
                 rest.append(contact_id)
                 continue
-            if known is None or known.channel in down or (changed is not None and contact_id in changed):
-                alike = None
-            else:
-                alike = as_before.get(contact.queue)
-            if known is not None and alike is Alike.WHOLE:
-                place = known
-            elif known is not None and alike is Alike.BUT_DUE and not contact.steps and contact.flow is None:
-                place = known
-                self._contact_timers.sync_later(
-                    contact_id, self._due_first(contact, down=False, leaves=False, exhausted=False)
-                )
-            else:
+            alike = as_before.get(contact.queue)
+            if (
+                known is None
+                or known.channel in down
+                or (changed is not None and contact_id in changed)
+                or alike is None
+                or (alike is Alike.BUT_DUE and (contact.steps or contact.flow is not None))
+            ):
                 place, due = self._contact_place(contact)
                 self._contact_timers.sync_later(contact_id, due)
                 if place == known:
                     place = known
+            else:
+                place = known
+                if alike is Alike.BUT_DUE:
+                    due = self._due_first(contact, down=False, leaves=False, exhausted=False)
+                    self._contact_timers.sync_later(contact_id, due)
             self._contacts[contact_id] = place
             standing[place.queue, place.state] += 1
             if place.requirement is not None and place.order is not None:
@@ -230,7 +231,10 @@ class Index:
         for queue, each in ages.items():
             self.queues[queue].pending.add_all(each)
         self.pending_on.update(pending)
-        self._contact_timers.forget(places)
+        for contact_id in places:
+            # It is no more.
+            self._contact_timers.sync_later(contact_id, None)
+        self._contact_timers.settle()
         for contact_id in rest:
             self.sync_contact(contact_id)
 

@@ -36,7 +36,8 @@ class OutboundTimers:
     def sync_channel(self, name: str) -> None:
         """The health of a channel changed: whatever waits on it goes on if it is down."""
         for outbound_id in list(self._waiting_on.get(name, ())):
-            self._sync_timer(outbound_id, self._workspace.outbounds[outbound_id])
+            # In an undo the message may be gone already, and its own turn be still to come.
+            self._sync_timer(outbound_id, self._workspace.outbounds.get(outbound_id))
 
     def drop(self) -> None:
         """Take the timers out of the shared set."""

@@ -439,6 +439,27 @@ def test_policy_that_dropped_an_emptied_queue_is_taken_back_with_what_emptied_it
     assert derived(engine.world) == indexes == recomputed(engine.state)
 
 
+def test_outbound_message_is_taken_back_with_the_health_of_the_channel_that_it_took() -> None:
+    centre = Centre(POLICIES[0], checked=False)
+    engine = centre.engine
+    facts, indexes, mark = state_hash(engine.state), derived(engine.world), engine.world.mark()
+    first = cmd.DeliveryStep(channel="chat", account=account_of("chat"), address=AddressKey("chat/ana"))
+    batch: list[cmd.Command] = [
+        cmd.ReportChannelHealth(
+            channel="chat", account=account_of("chat"), state=ChannelHealth.HEALTHY, evidence="probe"
+        ),
+        cmd.SendOutbound(source_key="o1", content_ref="o:1", route=(first,)),
+    ]
+    for number, command in enumerate(batch):
+        by = SUPERVISOR if number else ADAPTER
+        record = Input(id=f"b{number}", workspace="w", actor=by, received_at=centre.now, command=command)
+        engine.apply(record, centre.now, 9)
+    assert centre.ws.outbounds
+    engine.world.rollback(mark)
+    assert state_hash(engine.state) == facts
+    assert derived(engine.world) == indexes == recomputed(engine.state)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(STEPS, min_size=1, max_size=12))
 def test_workspace_that_began_in_a_lost_batch_never_was(batch: list[Step]) -> None:
