@@ -7,6 +7,7 @@ put there by an event.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isnan
 from typing import NamedTuple
 
 from services.router.engine.policy import FlowStep, QueuePolicy, QueueStep, matches
@@ -218,7 +219,9 @@ def _bucket(queue: QueuePolicy, attributes: Mapping[str, str]) -> tuple[int, int
             if value is None:
                 return (number, 2, 0.0, "")
             try:
-                return (number, 0, float(value), "")
+                place = float(value)
             except ValueError:
                 return (number, 1, 0.0, value)
+            # What is not a number has no place among numbers, and nobody would find the contact in its line again.
+            return (number, 1, 0.0, value) if isnan(place) else (number, 0, place, "")
     return (len(queue.buckets), 0, 0.0, "")

@@ -267,3 +267,12 @@ def test_contacts_of_which_a_policy_changes_nothing_are_not_looked_at(monkeypatc
     now = centre.engine.world.indexes["w"]
     assert all(now._contacts[centre.id_of(name)] is kept[name] for name in ("w1", "w3"))
     assert now._contacts[centre.id_of("w2")] != kept["w2"]
+
+
+def test_a_contact_whose_number_is_none_is_found_again_behind_the_numbers() -> None:
+    centre = Centre(policy([queue("general", contact_order="buckets", buckets=[{"match": {}, "order_attr": "due"}])]))
+    for name, due in (("word", "nan"), ("late", "9"), ("soon", "2.5"), ("other", "-NaN"), ("gone", "nan")):
+        centre.write(name, attributes={"due": due})
+    centre.do(cmd.CancelContact(contact=centre.id_of("gone")))
+    centre.staff(agent("ana", capacity=2))
+    assert [name for name in ("word", "late", "soon", "other") if centre.offered_to(name)] == ["late", "soon"]
