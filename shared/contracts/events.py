@@ -501,11 +501,13 @@ class RetryDue:
 
 @record
 class ContactRequeued:
-    """An assignment ended without an answer; the contact waits again with its age."""
+    """An assignment ended without an answer; the contact waits again with its age. `preferred`: whom it waits for
+    first, where the agent did not give it back but was lost, and may return."""
 
     contact: ContactId
     agent: AgentId
     reason: str
+    preferred: tuple[AgentId, ...] = ()
 
 
 @record

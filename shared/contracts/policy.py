@@ -71,7 +71,8 @@ class SkipIf(Strict):
 
 
 class FlowStep(Strict):
-    """One station of a flow. It ends when the contact is so old, counted from its creation."""
+    """One station of a flow. It ends when the contact is so old, counted from its creation or, if it was booked, from
+    when it is due."""
 
     queue: Name = Field(description="Where the contact waits at this station.")
     until_age_s: Seconds | None = Field(
@@ -102,7 +103,7 @@ class FlowFilter(Strict):
 
 
 class Flow(Strict):
-    """Which queues a contact goes through, by its attributes."""
+    """Which queues a contact goes through, by its attributes, until it is answered or sent elsewhere."""
 
     name: Name = Field(description="What channels and messages call it by.")
     default_queue: Name = Field(description="For contacts that no filter matches.")

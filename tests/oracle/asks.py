@@ -115,10 +115,11 @@ def only_agents(moment: Moment, contact: Contact) -> tuple[str, ...] | None:
 
 
 def station(moment: Moment, contact: Contact) -> FlowStep | None:
-    """Where the contact is in its flow."""
+    """Where the contact is in its flow, if that is where it waits."""
     flow = moment.policy.flows.get(contact.flow) if contact.flow else None
     stations = flow.route(contact.attributes) if flow else ()
-    return stations[contact.flow_step] if contact.flow_step < len(stations) else None
+    at = stations[contact.flow_step] if contact.flow_step < len(stations) else None
+    return at if at is not None and at.queue == contact.queue else None
 
 
 def waits_for_preferred(moment: Moment, contact: Contact) -> bool:

@@ -62,12 +62,17 @@ def could(moment: Moment, contact: Contact, agent: Agent, bypass: frozenset[str]
         and handles(moment, contact, agent)
         and is_named(moment, contact, agent)
         and not is_barred(moment, contact, agent)
-        and moment.now - contact.queue_since >= membership(agent, queue.name).delay
+        and waited(moment, contact) >= membership(agent, queue.name).delay
         and is_open_to_tier(moment, contact, agent)
         and ("skills" in bypass or is_able(moment, contact, agent))
         and ("capacity" in bypass or has_capacity(moment, contact, agent))
         and is_within_queue_limits(moment, agent, queue)
     )
+
+
+def waited(moment: Moment, contact: Contact) -> int:
+    """How long it has waited in its queue this time, or did before it was answered there and given back."""
+    return max(moment.now - contact.queue_since, contact.delay)
 
 
 def takes_work(moment: Moment, agent: Agent, queue: QueuePolicy) -> bool:

@@ -6,7 +6,7 @@ from services.router.engine.policy import matches
 from services.router.engine.records import Agent, Contact
 from shared.vocabulary import ContactState
 from tests.oracle import asks
-from tests.oracle.eligible import is_able, is_named, is_open_to_tier
+from tests.oracle.eligible import is_able, is_named, is_open_to_tier, waited
 from tests.oracle.moment import Moment, is_member, membership
 
 
@@ -44,7 +44,7 @@ def _is_asked(moment: Moment, contact: Contact, agent: Agent) -> bool:
     if wanted and agent.id not in contact.preferred:
         return False
     return (
-        member.delay <= moment.now - contact.queue_since
+        member.delay <= waited(moment, contact)
         and is_named(moment, contact, agent)
         and is_open_to_tier(moment, contact, agent)
         and ((wanted and "skills" in bypass) or is_able(moment, contact, agent))

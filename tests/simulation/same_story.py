@@ -23,7 +23,9 @@ _OF_CONTACTS = (
     "deadline_near",
     "asked",
     "excluded",
+    "flow",
     "flow_step",
+    "preferred",
     "overflowed",
     "ended_at",
 )

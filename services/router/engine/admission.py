@@ -49,6 +49,8 @@ def arrival_overflow(ctx: Context, created: ev.ContactCreated) -> OverflowRule |
     """The overflow of its queue that takes an arrival: `closed` first, then in the order of the list."""
     queue = ctx.workspace.policy.queues[created.queue]
     for rule in sorted(queue.overflow, key=lambda rule: not rule.closed):
+        if rule.action == "callback" and created.channel == "callback":
+            continue
         if rule.closed and is_closed(ctx, queue.name):
             return rule
         if rule.waiting is not None and waiting_in(ctx, queue.name) >= rule.waiting:
@@ -86,7 +88,7 @@ def arrive(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:
     """The creation of a contact and what follows at once: the first station of its flow, and what the queue's checks do
     about it. A contact that an overflow moves is taken by the target without checks: there are no chains."""
     if created.flow is not None:
-        found = station_of(ctx, created.flow, created.attributes, 0)
+        found = _first_station(ctx, created, created.flow)
         if found is None:
             return _past_all_stations(ctx, created, created.flow)
         number, station = found
@@ -94,6 +96,15 @@ def arrive(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:
         if station.priority is not None:
             created = replace(created, priority=station.priority)
     return [created, *_let_in(ctx, created)]
+
+
+def _first_station(ctx: Context, created: ev.ContactCreated, flow: str) -> tuple[int, FlowStep] | None:
+    """Where the contact enters its flow. One that is booked for later comes to the very first: who will be there when
+    it is due, nobody knows yet."""
+    if created.scheduled_at is None:
+        return station_of(ctx, flow, created.attributes, 0)
+    route = ctx.workspace.policy.flows[flow].route(created.attributes)
+    return (0, route[0]) if route else None
 
 
 def _past_all_stations(ctx: Context, created: ev.ContactCreated, flow: str) -> list[ev.Event]:
@@ -129,7 +140,7 @@ def _let_in(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:
         return []
     queue = ctx.workspace.policy.queues[created.queue]
     rule = arrival_overflow(ctx, created)
-    if rule is not None and not (rule.action == "callback" and created.channel == "callback"):
+    if rule is not None:
         return overflowed(created.contact, created.queue, rule)
     if why_refused(ctx, queue) is not None:
         return [ev.ContactCancelled(contact=created.contact, reason=REFUSED)]
@@ -161,12 +172,12 @@ def station_of(
     contact waits until then."""
     route = ctx.workspace.policy.flows[flow].route(attributes)
     for number, step in enumerate(route[at:], start=at):
-        if not _is_passed_by(ctx, step, leaving):
+        if not is_passed_by(ctx, step, leaving):
             return number, step
     return None
 
 
-def _is_passed_by(ctx: Context, step: FlowStep, leaving: str | None) -> bool:
+def is_passed_by(ctx: Context, step: FlowStep, leaving: str | None) -> bool:
     """Whether a contact that comes to the station goes on at once."""
     return (
         (step.skip_if_none and _nobody_is_there(ctx, step))

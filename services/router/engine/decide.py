@@ -107,7 +107,7 @@ _AGENT_DUE: dict[str, Callable[[Context, Agent], list[ev.Event]]] = {
 
 _CONTACT_DUE: dict[str, Callable[[Context, Contact], list[ev.Event]]] = {
     "retry": lambda ctx, contact: [ev.RetryDue(contact=contact.id)],
-    "scheduled": lambda ctx, contact: [ev.ContactQueued(contact=contact.id, queue=contact.queue, reason="due")],
+    "scheduled": queueing.scheduled_due,
     "redirect": fallback.redirect_due,
     "forget": lambda ctx, contact: [ev.ContactForgotten(contact=contact.id)],
     "decline": queueing.decline_due,

@@ -23,6 +23,9 @@ def _contact_queued(world: World, ws: Workspace, event: ev.ContactQueued, at: in
     if event.reason == "reopened":
         contact.steps = 0
         contact.stepped = {}
+        contact.declines = {}
+        contact.declined_at = {}
+        contact.flow = None
         contact.agent = None
         contact.active = True
         contact.preferred = event.preferred or contact.preferred
@@ -65,8 +68,15 @@ def _contact_moved(world: World, ws: Workspace, event: ev.ContactMoved, at: int)
         contact.agent = None
         contact.active = True
         world.touched.append(("thread", ws.name, contact.thread))
+    if event.reason == "overflow" and event.queue == contact.queue and event.channel is not None:
+        # It becomes a call-back where it waits, and has waited there all the while.
+        contact.channel = event.channel
+        return
     if event.reason == "overflow":
         contact.overflowed = (*contact.overflowed, event.queue)
+    if event.reason != "flow" and event.queue != contact.queue:
+        # Whoever is sent elsewhere has left the flow: its stations and times are of other queues.
+        contact.flow = None
     if event.age_from is not None:
         contact.age_from = event.age_from
     if event.flow_step is not None:
@@ -218,6 +228,13 @@ def _contact_requeued(world: World, ws: Workspace, event: ev.ContactRequeued, at
     release(world.change_agent(ws, event.agent), event.contact, at)
     contact.agent = None
     contact.active = True
+    # It waits for the second time: the limits of waiting count from here, the steps it took and its age stay. Its flow
+    # and its wish for somebody had their answer.
+    contact.queue_since = at
+    contact.flow = None
+    contact.preference_over = not event.preferred
+    if event.preferred:
+        contact.preferred = event.preferred
     if event.reason == "agent":
         count_decline(contact, event.agent, at)
     world.touched.append(("thread", ws.name, contact.thread))

@@ -29,7 +29,7 @@ from services.router.engine.rooms import NO_ROOM, Rooms, Signature, towards_queu
 from services.router.engine.staffing import NOTHING, QueueCounts, Staffing, Turned
 from services.router.engine.state import Workspace
 from services.router.engine.unanimity import Unanimity
-from services.router.engine.waiting import Timer, contact_timer, flow_step, hours_timer, leaves_unstaffed, timer
+from services.router.engine.waiting import Timer, contact_timer, hours_timer, leaves_unstaffed, station_here, timer
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
 
 MAX_IDLE_REQUIREMENTS = 10_000
@@ -351,7 +351,7 @@ class Index:
     def _demand_of(self, contact: Contact, preferred: tuple[str, ...] | None) -> Demand:
         queue = self.workspace.policy.queues[contact.queue]
         fallback = self.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
-        return demand_of(queue, contact, preferred, flow_step(self.workspace, contact), fallback)
+        return demand_of(queue, contact, preferred, station_here(self.workspace, contact), fallback)
 
     def _made(self, demand: Demand, earlier: Requirement | None = None) -> Requirement:
         """A requirement for the demand; `earlier`: the one of an earlier index, to be this one now."""

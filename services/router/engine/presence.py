@@ -8,7 +8,7 @@ from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.records import Agent
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
-from shared.vocabulary import Presence
+from shared.vocabulary import AgentId, ContactId, Presence
 
 
 def set_presence(ctx: Context, command: cmd.SetPresence) -> list[ev.Event]:
@@ -32,7 +32,7 @@ def set_presence(ctx: Context, command: cmd.SetPresence) -> list[ev.Event]:
         )
     )
     events += withdraw_unaccepted(ctx, agent, command.presence, command.channels)
-    if agent.presence == Presence.OFFLINE and command.presence == Presence.AVAILABLE:
+    if agent.presence == Presence.OFFLINE != command.presence:
         events += _declines_forgotten(ctx, agent)
     return events
 
@@ -81,11 +81,23 @@ def grace_ended(ctx: Context, agent: Agent) -> list[ev.Event]:
     """Nobody came back: what the agent held waits again with its age, but for channels whose policy says keep."""
     workspace = ctx.workspace
     requeued = [
-        ev.ContactRequeued(contact=contact_id, agent=agent.id, reason="agent_lost")
+        ev.ContactRequeued(
+            contact=contact_id, agent=agent.id, reason="agent_lost", preferred=_first_choice(ctx, agent, contact_id)
+        )
         for contact_id, kind in agent.held.items()
         if kind not in workspace.policy.keep_on_loss and workspace.contacts[contact_id].agent == agent.id
     ]
     return [ev.AgentGraceEnded(agent=agent.id), *requeued]
+
+
+def _first_choice(ctx: Context, agent: Agent, contact_id: ContactId) -> tuple[AgentId, ...]:
+    """Whom a contact waits for whose agent was lost: for them first, as long as its queue lets contacts wait for those
+    whom they name. Not where that would be for ever: nobody knows whether they come back."""
+    contact = ctx.workspace.contacts[contact_id]
+    rule = ctx.workspace.policy.queues[contact.queue].preferred
+    if not rule.enabled or rule.hold or not rule.wait:
+        return ()
+    return (agent.id, *(name for name in contact.preferred if name != agent.id))
 
 
 def ramp_due(ctx: Context, agent: Agent) -> list[ev.Event]:

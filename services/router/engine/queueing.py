@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from services.router.engine.admission import behind_flow, overflowed, station_of
+from services.router.engine.admission import behind_flow, is_passed_by, overflowed, station_of
 from services.router.engine.context import Context, withdraw_offers
 from services.router.engine.policy import FlowStep
 from services.router.engine.records import Agent, Contact
-from services.router.engine.waiting import is_done, overflow_after
+from services.router.engine.waiting import is_done, overflow_after, station_here
 from shared.contracts import events as ev
-from shared.vocabulary import AgentId, QueueName
+from shared.vocabulary import AgentId, ContactState, QueueName
 
 
 def step_due(ctx: Context, contact: Contact) -> list[ev.Event]:
@@ -137,7 +137,18 @@ def next_station(ctx: Context, contact: Contact) -> tuple[int, FlowStep] | None:
     """Where a contact with a flow goes from here; None behind the last station, and for a flow that is gone."""
     if contact.flow is None or contact.flow not in ctx.workspace.policy.flows:
         return None
-    return station_of(ctx, contact.flow, contact.attributes, contact.flow_step + 1, leaving=contact.queue)
+    leaving = contact.queue if contact.state is not ContactState.SCHEDULED else None
+    return station_of(ctx, contact.flow, contact.attributes, contact.flow_step + 1, leaving)
+
+
+def scheduled_due(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """A contact that was booked comes into its queue, without checks: it was promised. Where the first station of its
+    flow is one to pass by now, it goes on at once."""
+    queued = ev.ContactQueued(contact=contact.id, queue=contact.queue, reason="due")
+    station = station_here(ctx.workspace, contact)
+    if station is not None and is_passed_by(ctx, station, None):
+        return [queued, *flow_due(ctx, contact)]
+    return [queued]
 
 
 def unstaffed_due(ctx: Context, contact: Contact) -> list[ev.Event]:

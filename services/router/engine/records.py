@@ -75,7 +75,8 @@ class Redirect:
 @dataclass(slots=True, kw_only=True)
 class Contact(Record):
     """One request for help. `age_from` is where waiting counts from and survives every requeue; `queue_since` is when
-    it entered its queue, from where steps, delays and limits of the queue count.
+    it entered its queue, or was given back to it, from where steps, delays and limits of the queue count. `flow`: the
+    one that it is in; none once it was answered, ended or sent elsewhere by anything but the flow.
 
     `steps`: how many steps of the queue hold; `stepped`: of the queues it was in before. `delay`: what it has waited
     out of agents' delays (ms). `widened`: how many languages of its fallback will do.
@@ -94,6 +95,8 @@ class Contact(Record):
         "sender",
         "queue",
         "queue_since",
+        "flow",
+        "preferred",
         "priority",
         "age_from",
         "steps",

@@ -148,7 +148,12 @@ def _rules(
         yield "overflow", since + overflow
     station = flow_step(workspace, contact) if contact.flow is not None else None
     if station is not None and station.until is not None:
-        yield "flow", contact.created_at + station.until
+        yield "flow", came_in(contact) + station.until
+
+
+def came_in(contact: Contact) -> int:
+    """When the contact began to be work (ms), a booked one when it is due: times of a flow count from here."""
+    return contact.scheduled_at if contact.scheduled_at is not None else contact.created_at
 
 
 def overflow_after(queue: QueuePolicy, contact: Contact) -> int | None:
@@ -167,20 +172,21 @@ def is_done(rule: OverflowRule, contact: Contact) -> bool:
 def leaves_unstaffed(workspace: Workspace, contact: Contact) -> bool:
     """Whether the contact is to leave its station as soon as nobody of the queue is there: the station says so, and it
     was offered to nobody here."""
-    station = flow_step(workspace, contact)
-    return (
-        station is not None
-        and station.skip_if_none
-        and station.queue == contact.queue
-        and contact.state is ContactState.WAITING
-        and not contact.asked
-    )
+    station = station_here(workspace, contact)
+    return station is not None and station.skip_if_none and contact.state is ContactState.WAITING and not contact.asked
 
 
 def flow_step(workspace: Workspace, contact: Contact) -> FlowStep | None:
-    """The station of its flow that the contact is at; None without a flow."""
+    """The station of its flow that the contact is at; None without a flow, and behind its last station."""
     flow = workspace.policy.flows.get(contact.flow) if contact.flow is not None else None
     if flow is None:
         return None
     route = flow.route(contact.attributes)
     return route[contact.flow_step] if contact.flow_step < len(route) else None
+
+
+def station_here(workspace: Workspace, contact: Contact) -> FlowStep | None:
+    """The station, if it is one of the queue where the contact waits: a policy may have made it one of another queue
+    meanwhile, and what it says of that queue's agents has no meaning here."""
+    station = flow_step(workspace, contact)
+    return station if station is not None and station.queue == contact.queue else None

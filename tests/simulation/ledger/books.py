@@ -91,6 +91,11 @@ class ContactBook:
         """Whether the sender is somebody's address: work that was made for nobody in particular has none."""
         return self.sender != f"x{self.id}"
 
+    @property
+    def came_in(self) -> int:
+        """When it began to be work: of one that was booked, when it is due."""
+        return self.created_at if self.scheduled_at is None else self.scheduled_at
+
     def enter(self, queue: str, at: int) -> None:
         """What counts from entering a queue begins anew, but each step comes once."""
         self.stepped[self.queue] = self.steps
@@ -277,6 +282,8 @@ class WorkspaceBook:
     arrival: Arrival | None = None
     hurried: str | None = None
     """The contact of which this decision told that everybody has declined it, where its queue then steps on at once."""
+    passing: str | None = None
+    """The booked contact that is due in this decision, where the first station of its flow is one to pass by."""
     sequence: int = 0
     received: int = 0
     ended: int = 0

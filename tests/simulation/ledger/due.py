@@ -113,7 +113,7 @@ def _rules(ws: WorkspaceBook, contact: ContactBook) -> Iterator[tuple[str, int]]
         yield "overflow", since + rule["when"]["wait_exceeds_s"] * 1000
     station = ws.station(contact)
     if station is not None and station["until_age_s"] is not None:
-        yield "flow", contact.created_at + station["until_age_s"] * 1000
+        yield "flow", contact.came_in + station["until_age_s"] * 1000
     if contact.state == "waiting" and ws.leaves_unstaffed(contact):
         yield "unstaffed", since
 

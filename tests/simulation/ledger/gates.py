@@ -70,7 +70,7 @@ def why_no_member(contact: ContactBook, agent: AgentBook) -> str | None:
 def why_barred(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:
     """Why this one agent is out for this one contact: delay, hand-over, declines."""
     member = agent.memberships.get(contact.queue)
-    if member is not None and at - contact.queue_since < member.delay:
+    if member is not None and max(at - contact.queue_since, contact.delay) < member.delay:
         return f"waits {member.delay} ms before contacts of {contact.queue}"
     if contact.id in agent.held:
         return "has it already"

@@ -140,6 +140,14 @@ def requeued(ws: WorkspaceBook, event: ev.ContactRequeued, now: Instant) -> None
     ws.agents[event.agent].release(event.contact, now.at)
     if event.reason == "agent":
         contact.count_decline(event.agent, now.at)
+    rule = ws.queues[contact.queue]["preferred"]
+    returns = event.reason == "agent_lost" and rule["enabled"] and rule["fallback"] != "hold" and rule["wait_s"] > 0
+    first = (event.agent, *(name for name in contact.preferred if name != event.agent)) if returns else ()
+    require(event.preferred == first, "5", f"{contact.id} waits for {event.preferred} first, not for {first}")
+    contact.preferred = first or contact.preferred
+    contact.preference_over = not first
+    contact.queue_since = now.at
+    contact.flow = None
     contact.wait()
 
 

@@ -13,6 +13,9 @@ def queued(ws: WorkspaceBook, event: ev.ContactQueued, now: Instant) -> None:
         contact = ws.contact_in(event.contact, "completed", "cancelled", "abandoned")
         contact.enter(event.queue, now.at)
         contact.steps, contact.stepped = 0, {}
+        contact.declines, contact.declined_at = {}, {}
+        contact.flow = None
+        contact.preferred = event.preferred or contact.preferred
         contact.age_from = now.at
         contact.ended_at = None
         ws.ended -= 1
@@ -20,6 +23,9 @@ def queued(ws: WorkspaceBook, event: ev.ContactQueued, now: Instant) -> None:
         contact = ws.contact_in(event.contact, "scheduled")
         require((contact.scheduled_at or 0) <= now.at, "time", f"{contact.id} is due too early")
         contact.enter(event.queue, now.at)
+        station = ws.station(contact)
+        if station is not None and station["queue"] == contact.queue and ws.is_passed_by(station, contact):
+            ws.passing = contact.id
     if contact.scheduled_priority is not None:
         contact.priority = contact.scheduled_priority
     contact.wait()
@@ -29,7 +35,16 @@ def moved(ws: WorkspaceBook, event: ev.ContactMoved, now: Instant) -> None:
     contact = ws.contact_in(event.contact, "assigned" if event.reason == "transfer" else "waiting")
     require(event.from_queue == contact.queue, "5", f"{contact.id} leaves {event.from_queue}, it is in {contact.queue}")
     require(not contact.offers, "2", f"{contact.id} moves while it is on offer")
+    elsewhere = event.queue != contact.queue
     _MOVE[event.reason](ws, contact, event, now)
+    if event.reason == "overflow" and event.channel is not None and not elsewhere:
+        # A call-back from now on, in its old place.
+        contact.channel = event.channel
+        return
+    if event.reason == "overflow":
+        contact.overflowed = (*contact.overflowed, event.queue)
+    if event.reason != "flow" and elsewhere:
+        contact.flow = None
     if event.age_from is not None:
         require(event.reason == "transfer", "5", f"{contact.id} loses its age by {event.reason}")
         contact.age_from = event.age_from
@@ -58,7 +73,6 @@ def _overflowed(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved,
         why = [rule for rule in overflows(ws, contact) if rule["when"]["wait_exceeds_s"] * 1000 <= waited]
     targets = [rule["queue"] or contact.queue for rule in why if rule["action"] in ("move_to", "callback")]
     require(event.queue in targets, "time", f"{contact.id} overflows to {event.queue} without a reason")
-    contact.overflowed = (*contact.overflowed, event.queue)
 
 
 def _stepped_out(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, now: Instant) -> None:
@@ -88,9 +102,10 @@ def may_leave_station(ws: WorkspaceBook, contact: ContactBook, at: int) -> bool:
     """Whether the time of the contact's station is over, or nobody is there who could be asked and nobody was."""
     station = ws.station(contact)
     ends = station["until_age_s"] if station is not None else None
-    if ws.hurried == contact.id and station is not None:
+    if contact.id in (ws.hurried, ws.passing) and station is not None:
+        ws.passing = None
         return True
-    return (ends is not None and contact.created_at + ends * 1000 <= at) or ws.leaves_unstaffed(contact)
+    return (ends is not None and contact.came_in + ends * 1000 <= at) or ws.leaves_unstaffed(contact)
 
 
 def _check_next_place(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, route: list[Document]) -> None:
@@ -191,7 +206,9 @@ def exhausted(ws: WorkspaceBook, event: ev.ContactExhausted, now: Instant) -> No
 
 
 def stepped_on(ws: WorkspaceBook) -> None:
-    """At the end of a decision that told that everybody has declined a contact: its next step holds, if it has one."""
+    """At the end of a decision that told that everybody has declined a contact: its next step holds, if it has one. And
+    whoever came when they were due has passed by a station that says so."""
+    require(ws.passing is None, "5", f"{ws.passing} stays at a station that it should pass by")
     if ws.hurried is not None:
         contact = ws.contacts[ws.hurried]
         left = len(ws.queues[contact.queue]["steps"]) - contact.steps
@@ -202,7 +219,7 @@ def stepped_on(ws: WorkspaceBook) -> None:
 def decline_forgotten(ws: WorkspaceBook, event: ev.DeclineForgotten, now: Instant) -> None:
     contact = ws.contact_in(event.contact, *WAITS)
     rule = ws.queues[contact.queue]["decline"]
-    signs_in = rule["reset_on_login"] and ws.agents[event.agent].presence == "available"
+    signs_in = rule["reset_on_login"] and ws.agents[event.agent].presence != "offline"
     require(signs_in, "5", f"{contact.queue} forgets no decline")
     del contact.declines[event.agent]
     contact.declined_at.pop(event.agent, None)

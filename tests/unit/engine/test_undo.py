@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.router.engine.records import Agent
-from services.router.engine.undo import Undo
+from services.router.engine import engine as engine_module
+from services.router.engine.outbound_records import Attempt, Outbound
+from services.router.engine.records import Agent, ChannelState, Contact, Customer, Message, Offer, Thread
+from services.router.engine.undo import Fact, Undo
 from services.router.snapshot import dump, load, state_hash
 from shared.contracts import commands as cmd
 from shared.contracts.commands import Actor, Input
@@ -481,3 +486,37 @@ def test_workspace_that_began_in_a_lost_batch_never_was(batch: list[Step]) -> No
     assert state_hash(engine.state) == facts
     assert list(engine.world.indexes) == ["w"]
     assert derived(engine.world) == recomputed(engine.state)
+
+
+WRITTEN: dict[str, type[Fact]] = {
+    "agent": Agent,
+    "attempt": Attempt,
+    "channel": ChannelState,
+    "contact": Contact,
+    "customer": Customer,
+    "message": Message,
+    "offer": Offer,
+    "outbound": Outbound,
+    "thread": Thread,
+}
+"""What the variables that events write to hold."""
+
+
+def written() -> Iterator[tuple[str, str]]:
+    """(variable, field) of every assignment to a field of a fact in the modules that make events true."""
+    for path in sorted(Path(engine_module.__file__).parent.glob("*.py")):
+        if not re.match("evolve|truth|lines", path.name):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            targets = [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else targets
+            for target in targets:
+                if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+                    yield target.value.id, target.attr
+
+
+def test_whatever_an_event_writes_can_be_taken_back() -> None:
+    found = [(name, field) for name, field in written() if name in WRITTEN]
+    assert len(found) > 50
+    forgotten = {f"{name}.{field}" for name, field in found if field not in WRITTEN[name].MUTABLE}
+    assert not forgotten
