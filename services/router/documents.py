@@ -233,11 +233,13 @@ def _ways(ws: Workspace, contact: Contact) -> list[str]:
 
 
 def _wrap_up(agent: Agent) -> Doc | None:
-    """The wrap-up that keeps the agent from others, else that which keeps room longest."""
+    """The wrap-up that keeps the agent from all work, else the one that is over last."""
     if agent.wrap_up_until is not None:
-        return {"until": rfc3339(agent.wrap_up_until), "contact": agent.wrap_up_contact}
-    contact = agent.longest_slot
-    return {"until": rfc3339(agent.wrap_up_slots[contact][1]), "contact": contact} if contact is not None else None
+        return {"until": rfc3339(agent.wrap_up_until), "contact": agent.wrap_up_contact, "queue": None}
+    beside = agent.wrap_up_beside
+    if beside is None:
+        return None
+    return {"until": rfc3339(beside.until), "contact": beside.contact, "queue": beside.queue}
 
 
 def thread_doc(ws: Workspace, thread: Thread) -> Doc:

@@ -29,7 +29,7 @@ from services.router.engine.waits import Line
 from shared.log.port import LogCorrupt, Snapshot
 from shared.vocabulary import AddressKey, CustomerId, MessageId
 
-FORMAT = 8
+FORMAT = 9
 
 
 class _WorkspaceWire(msgspec.Struct):

@@ -546,11 +546,12 @@ class ContactForgotten:
 
 @record
 class WrapUpExtended:
-    """With `slot_of`: the wrap-up that keeps the room of that contact."""
+    """With `slot_of`: the wrap-up that keeps the room of that contact; with `queue`: the one towards that queue."""
 
     agent: AgentId
     until: int
     slot_of: ContactId | None = None
+    queue: str | None = None
 
 
 @record

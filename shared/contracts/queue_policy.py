@@ -145,7 +145,9 @@ class BusinessHours(Strict):
 class RateLimit(Strict):
     """At most `max` assignments of this queue to one agent within any `window_s`."""
 
-    max: Annotated[int, Field(ge=1, le=10_000)] = Field(description="So many assignments, not offers.")
+    max: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        description="So many assignments; an offer that is out may become one and counts as long."
+    )
     window_s: Annotated[int, Field(ge=1, le=7 * 86_400)] = Field(description="The length of the window, which slides.")
 
 

@@ -82,7 +82,7 @@ def takes_work(moment: Moment, agent: Agent, queue: QueuePolicy) -> bool:
         asks.is_present(moment, agent, queue.name)
         and agent.next_presence is None
         and (agent.wrap_up_until or 0) <= now
-        and agent.queue_wrap_up.get(queue.name, 0) <= now
+        and agent.queue_wrap_up.get(queue.name, ("", 0))[1] <= now
         and (agent.paused_until or 0) <= now
     )
 
@@ -170,7 +170,8 @@ def is_within_ramp(moment: Moment, agent: Agent, work: int) -> bool:
 
 
 def is_within_queue_limits(moment: Moment, agent: Agent, queue: QueuePolicy) -> bool:
-    """Open contacts of this queue, and its assignments within the sliding window."""
+    """Open contacts of this queue, and its assignments within the sliding window, with those that an acceptance would
+    make."""
     limit = moment.queue_limits.get(queue.name, queue.max_per_agent)
     if limit is not None and sum(1 for _, held in working(moment, agent) if held.queue == queue.name) >= limit:
         return False
@@ -178,4 +179,7 @@ def is_within_queue_limits(moment: Moment, agent: Agent, queue: QueuePolicy) -> 
         return True
     most, window = queue.rate_limit
     recent = [time for time in agent.assigned_times.get(queue.name, ()) if time > moment.now - window]
-    return len(recent) < most
+    asked = [
+        id for id, names in moment.offered.items() if agent.id in names and moment.contacts[id].queue == queue.name
+    ]
+    return len(recent) + len(asked) < most

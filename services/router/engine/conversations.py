@@ -50,7 +50,7 @@ def receive_message(ctx: Context, command: cmd.ReceiveMessage) -> list[ev.Event]
         return [ev.MessageIgnored(source_key=command.source_key, reason=command.auto.value)]
     customer = _customer_of(ctx, command.sender)
     if live is not None:
-        return [_message(ctx, command, live, customer), *answered(ctx, [live.id])]
+        return [_message(ctx, command, live, customer), *_spoken_up(live), *answered(ctx, [live.id])]
     thread = ctx.workspace.threads.get(command.thread)
     replied = answered(ctx, thread.contacts if thread else ())
     ended = _to_reopen(ctx, command, channel)
@@ -90,6 +90,13 @@ def _live_contact(ctx: Context, command: cmd.ReceiveMessage) -> Contact | None:
         if contact.state.is_open and contact.redirects and contact.channel == command.channel:
             return contact
     return None
+
+
+def _spoken_up(contact: Contact) -> list[ev.Event]:
+    """A parked contact takes its whole room again with its customer's next word: the agent has something to do."""
+    if contact.active or contact.agent is None:
+        return []
+    return [ev.ContactActivity(contact=contact.id, agent=contact.agent, active=True)]
 
 
 def _to_reopen(ctx: Context, command: cmd.ReceiveMessage, channel: ChannelPolicy) -> Contact | None:

@@ -76,7 +76,7 @@ class DueTimers:
         if agent.paused_until is not None:
             dues["pause"] = agent.paused_until
         if agent.queue_wrap_up:
-            dues["queue_wrap_up"] = min(agent.queue_wrap_up.values())
+            dues["queue_wrap_up"] = min(until for _, until in agent.queue_wrap_up.values())
         if agent.wrap_up_slots:
             dues["slot_wrap_up"] = min(until for _, until in agent.wrap_up_slots.values())
         if agent.assigned_times and (window := min(self._windows(agent), default=None)) is not None:

@@ -161,7 +161,10 @@ def _agent_grace_ended(world: World, ws: Workspace, event: ev.AgentGraceEnded, a
 
 def _wrap_up_extended(world: World, ws: Workspace, event: ev.WrapUpExtended, at: int) -> None:
     agent = world.change_agent(ws, event.agent)
-    if event.slot_of is None:
+    if event.queue is not None:
+        contact, _ = agent.queue_wrap_up[event.queue]
+        agent.queue_wrap_up = {**agent.queue_wrap_up, event.queue: (contact, event.until)}
+    elif event.slot_of is None:
         agent.wrap_up_until = event.until
     else:
         kind, _ = agent.wrap_up_slots[event.slot_of]
@@ -188,12 +191,13 @@ def _agent_ramped(world: World, ws: Workspace, event: ev.AgentRamped, at: int) -
 
 def _wrap_up_ended(world: World, ws: Workspace, event: ev.WrapUpEnded, at: int) -> None:
     agent = world.change_agent(ws, event.agent)
-    if event.queue is not None:
-        agent.queue_wrap_up = {name: until for name, until in agent.queue_wrap_up.items() if name != event.queue}
-        return
-    contact = event.slot_of or agent.wrap_up_contact
+    towards_queue, _ = agent.queue_wrap_up.get(event.queue or "", (None, 0))
+    contact = towards_queue or event.slot_of or agent.wrap_up_contact
     if event.code is not None and contact in ws.contacts:
         world.change_contact(ws, contact).wrap_up_code = event.code
+    if event.queue is not None:
+        agent.queue_wrap_up = {name: known for name, known in agent.queue_wrap_up.items() if name != event.queue}
+        return
     if event.slot_of is not None:
         agent.wrap_up_slots = {done: slot for done, slot in agent.wrap_up_slots.items() if done != event.slot_of}
         return

@@ -208,7 +208,7 @@ def _contact_completed(world: World, ws: Workspace, event: ev.ContactCompleted, 
         others = {done: slot for done, slot in agent.wrap_up_slots.items() if done != event.contact}
         agent.wrap_up_slots = {**others, event.contact: (contact.channel, event.wrap_up_until)}
     elif event.wrap_up_until is not None and event.wrap_up_queue is not None:
-        agent.queue_wrap_up = {**agent.queue_wrap_up, event.wrap_up_queue: event.wrap_up_until}
+        agent.queue_wrap_up = {**agent.queue_wrap_up, event.wrap_up_queue: (event.contact, event.wrap_up_until)}
     elif event.wrap_up_until is not None:
         agent.wrap_up_until = event.wrap_up_until
         agent.wrap_up_contact = event.contact

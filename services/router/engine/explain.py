@@ -155,7 +155,7 @@ def _no_room(index: Index, requirement: Requirement, agent: Agent) -> str:
     most = index.workspace.queue_limits.get(queue.name, queue.max_per_agent)
     if most is not None and held_of_queue(agent, queue.name, index.workspace.contacts) >= most:
         return "queue_limit"
-    if queue.rate_limit is not None and len(agent.assigned_times.get(queue.name, ())) >= queue.rate_limit[0]:
+    if index.rooms.is_over_rate(agent, queue):
         return "rate_limit"
     return "profile" if requirement.demand.profiles else "channel"
 

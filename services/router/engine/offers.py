@@ -126,7 +126,8 @@ def complete_contact(ctx: Context, command: cmd.CompleteContact) -> list[ev.Even
     wrap_up = agent.wrap_up if agent.wrap_up is not None else queue.wrap_up
     here = queue.wrap_up_scope == "queue"
     slot = queue.wrap_up_holds == "capacity"
-    runs_until = 0 if slot else (agent.queue_wrap_up.get(queue.name) if here else agent.wrap_up_until) or 0
+    _, towards_queue = agent.queue_wrap_up.get(queue.name, ("", 0))
+    runs_until = 0 if slot else (towards_queue if here else agent.wrap_up_until) or 0
     return [
         ev.ContactCompleted(
             contact=contact.id,

@@ -108,27 +108,38 @@ def ramp_due(ctx: Context, agent: Agent) -> list[ev.Event]:
 
 
 def extend_wrap_up(ctx: Context, command: cmd.ExtendWrapUp) -> list[ev.Event]:
-    """More time after a contact: where only room is kept, that which is over last."""
+    """More time after a contact: where other work may come beside it, the wrap-up that is over last."""
     agent = ctx.own_agent(command.agent)
     if agent.wrap_up_until is not None:
         return [ev.WrapUpExtended(agent=agent.id, until=agent.wrap_up_until + command.extend)]
-    contact = agent.longest_slot
-    if contact is None:
+    beside = agent.wrap_up_beside
+    if beside is None:
         raise Refused("no_wrap_up", "the agent is not in wrap-up")
-    _, until = agent.wrap_up_slots[contact]
-    return [ev.WrapUpExtended(agent=agent.id, until=until + command.extend, slot_of=contact)]
+    return [
+        ev.WrapUpExtended(
+            agent=agent.id,
+            until=beside.until + command.extend,
+            slot_of=beside.contact if beside.queue is None else None,
+            queue=beside.queue,
+        )
+    ]
 
 
 def finish_wrap_up(ctx: Context, command: cmd.FinishWrapUp) -> list[ev.Event]:
     """Done early, with every wrap-up that runs. The code is of the contact that keeps the agent from others, else of
-    the one whose room is kept longest."""
+    the one whose wrap-up is over last."""
     agent = ctx.own_agent(command.agent)
+    coded = agent.wrap_up_beside if agent.wrap_up_until is None else None
+    of_queue = coded.queue if coded is not None else None
+    of_slot = coded.contact if coded is not None and coded.queue is None else None
     ended: list[ev.Event] = [
-        ev.WrapUpEnded(agent=agent.id, cause="agent", queue=name) for name in sorted(agent.queue_wrap_up)
+        ev.WrapUpEnded(agent=agent.id, cause="agent", code=command.code if name == of_queue else None, queue=name)
+        for name in sorted(agent.queue_wrap_up)
     ]
-    coded = agent.longest_slot if agent.wrap_up_until is None else None
     ended += [
-        ev.WrapUpEnded(agent=agent.id, cause="agent", code=command.code if contact == coded else None, slot_of=contact)
+        ev.WrapUpEnded(
+            agent=agent.id, cause="agent", code=command.code if contact == of_slot else None, slot_of=contact
+        )
         for contact in sorted(agent.wrap_up_slots)
     ]
     if agent.wrap_up_until is not None:

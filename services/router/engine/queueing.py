@@ -198,6 +198,6 @@ def queue_wrap_up_due(ctx: Context, agent: Agent) -> list[ev.Event]:
     """A wrap-up towards one queue is over."""
     return [
         ev.WrapUpEnded(agent=agent.id, cause="timer", queue=name)
-        for name, until in sorted(agent.queue_wrap_up.items())
+        for name, (_, until) in sorted(agent.queue_wrap_up.items())
         if until <= ctx.now
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from services.router.engine.waits import Promise
 from shared.contracts.commands import Membership, Reach
@@ -205,6 +205,15 @@ class Contact(Record):
         return channel_name(self.channel, self.account)
 
 
+class WrapUpBeside(NamedTuple):
+    """A wrap-up that leaves an agent to other work. `queue`: towards which alone it holds; None if it keeps the room of
+    its contact. `until` in ms."""
+
+    until: int
+    contact: ContactId
+    queue: str | None
+
+
 @dataclass(slots=True, kw_only=True)
 class Agent(Record):
     """Who handles contacts. `held`: the contacts on offer or assigned and their channel kind; both take capacity, but
@@ -281,7 +290,8 @@ class Agent(Record):
     reject_pause: int = 0
     paused_until: int | None = None
     queue_presence: Mapping[str, str] = field(default_factory=dict)
-    queue_wrap_up: Mapping[str, int] = field(default_factory=dict)
+    queue_wrap_up: Mapping[str, tuple[ContactId, int]] = field(default_factory=dict)
+    """By queue, towards which alone it holds: after which contact, and when it is over."""
     wrap_up_slots: Mapping[ContactId, tuple[str, int]] = field(default_factory=dict)
     """Completed contacts whose wrap-up keeps their room: the kind of channel and when it is over."""
     assigned_last: Mapping[str, int] = field(default_factory=dict)
@@ -320,9 +330,12 @@ class Agent(Record):
         return [*(kind for contact, kind in self.held.items() if contact not in self.parked), *slots]
 
     @property
-    def longest_slot(self) -> ContactId | None:
-        """Of those wrap-ups that keep a contact's room the one that is over last; None if none runs."""
-        return max(self.wrap_up_slots, key=lambda contact: (self.wrap_up_slots[contact][1], contact), default=None)
+    def wrap_up_beside(self) -> WrapUpBeside | None:
+        """Of the wrap-ups beside which other work may come, those that keep room and those towards one queue, the one
+        that is over last; None if none runs."""
+        slots = [WrapUpBeside(until, contact, None) for contact, (_, until) in self.wrap_up_slots.items()]
+        queues = [WrapUpBeside(until, contact, queue) for queue, (contact, until) in self.queue_wrap_up.items()]
+        return max([*slots, *queues], key=lambda each: (each.until, each.contact, each.queue or ""), default=None)
 
     @property
     def used(self) -> int:

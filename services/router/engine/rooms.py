@@ -149,7 +149,16 @@ class Rooms:
         most = self._workspace.queue_limits.get(queue.name, queue.max_per_agent)
         if most is not None and held_of_queue(agent, queue.name, self._workspace.contacts) >= most:
             return False
-        return queue.rate_limit is None or len(agent.assigned_times.get(queue.name, ())) < queue.rate_limit[0]
+        return not self.is_over_rate(agent, queue)
+
+    def is_over_rate(self, agent: Agent, queue: QueuePolicy) -> bool:
+        """Whether the agent got as many contacts of the queue within its window as may be. What is on offer to them
+        counts: any offer may be accepted."""
+        if queue.rate_limit is None:
+            return False
+        offers, contacts = self._workspace.offers, self._workspace.contacts
+        pending = sum(1 for offer in agent.offers if contacts[offers[offer].contact].queue == queue.name)
+        return len(agent.assigned_times.get(queue.name, ())) + pending >= queue.rate_limit[0]
 
     def _free_profiles(self, agent: Agent) -> tuple[str, ...]:
         if not agent.profiles:

@@ -6,10 +6,12 @@ from itertools import islice
 
 from services.router.engine.classes import CapabilityClass
 from services.router.engine.context import Context, Refused, withdraw_offers
-from services.router.engine.demand import asked_language, demand_of
+from services.router.engine.demand import asked_language, demand_of, is_excluded
 from services.router.engine.policy import RoutingPolicy
 from services.router.engine.policy_document import routing_policy
 from services.router.engine.records import Agent, Offer
+from services.router.engine.rooms import accepts
+from services.router.engine.waiting import station_here
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.vocabulary import ContactState
@@ -88,11 +90,24 @@ def _refuse_stranding(ctx: Context, policy: RoutingPolicy) -> None:
 
 
 def _still_eligible(ctx: Context, offer: Offer) -> bool:
-    """Whether the agent may still serve the contact, whatever they hold."""
+    """Whether the agent may still serve the contact, whatever they hold. Where nobody of the open tiers is there, which
+    of them are open depends on who comes; and who was asked because the customer wished it stays asked when the time
+    of the wish is over."""
     agent, contact = ctx.workspace.agents[offer.agent], ctx.workspace.contacts[offer.contact]
     queue = ctx.workspace.policy.queues[contact.queue]
+    if is_excluded(queue, contact) or not accepts(agent, queue):
+        return False
     fallback = ctx.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
-    demand = demand_of(queue, contact, None, fallback=fallback)._replace(only=None, delay=FOREVER, tier=None)
+    demand = demand_of(queue, contact, None, station_here(ctx.workspace, contact), fallback)
+    if demand.only is not None and agent.id not in demand.only:
+        return False
+    wished = queue.preferred.enabled and agent.id in contact.preferred
+    demand = demand._replace(
+        only=None,
+        delay=FOREVER,
+        tier=None if queue.skip_empty_tiers else demand.tier,
+        bypass=tuple(sorted(queue.preferred.bypass)) if wished else (),
+    )
     return CapabilityClass(-1, agent, named=False).why_not(demand) is None
 
 

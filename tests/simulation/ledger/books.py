@@ -143,7 +143,7 @@ class AgentBook:
     reachable: bool = False
     grace_until: int | None = None
     wrap_up_until: int | None = None
-    queue_wrap_up: dict[str, int] = field(default_factory=dict)
+    queue_wrap_up: dict[str, tuple[str, int]] = field(default_factory=dict)
     wrap_up_slots: dict[str, tuple[str, int]] = field(default_factory=dict)
     paused_until: int | None = None
     idle_since: int = 0

@@ -59,13 +59,17 @@ def wrap_up_extended(ws: WorkspaceBook, event: ev.WrapUpExtended, now: Instant) 
         require(event.slot_of in agent.wrap_up_slots, "4", f"{agent.id} keeps no room of {event.slot_of}")
         agent.wrap_up_slots[event.slot_of] = (agent.wrap_up_slots[event.slot_of][0], event.until)
         return
+    if event.queue is not None:
+        require(event.queue in agent.queue_wrap_up, "4", f"{agent.id} is in no wrap-up towards {event.queue}")
+        agent.queue_wrap_up[event.queue] = (agent.queue_wrap_up[event.queue][0], event.until)
+        return
     require(agent.wrap_up_until is not None, "4", f"{event.agent} is not in wrap-up")
     agent.wrap_up_until = event.until
 
 
 def wrap_up_ended(ws: WorkspaceBook, event: ev.WrapUpEnded, now: Instant) -> None:
     agent = ws.agents[event.agent]
-    until = agent.wrap_up_until if event.queue is None else agent.queue_wrap_up.pop(event.queue, None)
+    until = agent.wrap_up_until if event.queue is None else agent.queue_wrap_up.pop(event.queue, ("", None))[1]
     if event.slot_of is not None:
         until = agent.wrap_up_slots.pop(event.slot_of, ("", None))[1]
     require(until is not None, "4", f"{agent.id} is not in wrap-up (queue: {event.queue})")

@@ -46,7 +46,7 @@ def _of_agent(ws: WorkspaceBook, agent: AgentBook) -> Iterator[Due]:
     ahead = [step["until_s"] * 1000 for step in ws.policy["ramp"] if step["until_s"] * 1000 > agent.ramped]
     if agent.signed_in_at is not None and ahead:
         yield agent.signed_in_at + ahead[0], "ramp", agent.id
-    for queue, until in agent.queue_wrap_up.items():
+    for queue, (_, until) in agent.queue_wrap_up.items():
         yield until, "queue_wrap_up", f"{agent.id}:{queue}"
     for contact, (_, until) in agent.wrap_up_slots.items():
         yield until, "slot_wrap_up", f"{agent.id}:{contact}"

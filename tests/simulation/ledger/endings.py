@@ -32,7 +32,7 @@ def completed(ws: WorkspaceBook, event: ev.ContactCompleted, now: Instant) -> No
         agent.wrap_up_slots.pop(contact.id, None)
         agent.wrap_up_slots[contact.id] = (contact.channel, event.wrap_up_until)
     elif event.wrap_up_until is not None and event.wrap_up_queue is not None:
-        agent.queue_wrap_up[event.wrap_up_queue] = event.wrap_up_until
+        agent.queue_wrap_up[event.wrap_up_queue] = (contact.id, event.wrap_up_until)
     elif event.wrap_up_until is not None:
         agent.wrap_up_until = event.wrap_up_until
 
@@ -48,7 +48,8 @@ def _check_wrap_up(
     require(event.wrap_up_queue == here, "4", f"wrap-up after {contact.id} is of {event.wrap_up_queue}, not {here}")
     slot = rule["wrap_up_holds"] == "capacity" and length > 0
     require(event.wrap_up_slot == slot, "4", f"wrap-up after {contact.id} keeps its room: {event.wrap_up_slot}")
-    running = 0 if slot else (agent.queue_wrap_up.get(contact.queue) if here else agent.wrap_up_until) or 0
+    towards = agent.queue_wrap_up[contact.queue][1] if contact.queue in agent.queue_wrap_up else 0
+    running = 0 if slot else (towards if here else agent.wrap_up_until) or 0
     until = max(at + length, running) if length else None
     require(event.wrap_up_until == until, "4", f"wrap-up after {contact.id} until {event.wrap_up_until}, not {until}")
 

@@ -44,7 +44,7 @@ def why_away(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int)
         return f"is {agent.presence_towards(queue)} or unreachable"
     if agent.next_presence is not None:
         return f"is about to be {agent.next_presence}"
-    if max(agent.wrap_up_until or 0, agent.queue_wrap_up.get(queue, 0)) > at:
+    if max(agent.wrap_up_until or 0, agent.queue_wrap_up.get(queue, ("", 0))[1]) > at:
         return "is in wrap-up"
     if (agent.paused_until or 0) > at:
         return "pauses after a rejection"

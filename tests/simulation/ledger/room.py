@@ -88,6 +88,7 @@ def _bounds_of_queue(ws: WorkspaceBook, queue: str, agent: AgentBook, at: int) -
     if rate is not None:
         since = at - rate["window_s"] * 1000
         recent = sum(1 for time in agent.assigned.get(queue, ()) if time > since)
-        if recent >= rate["max"]:
-            return f"{recent} contacts of {queue} within {rate['window_s']} s"
+        asked = sum(1 for offer in agent.offers if ws.contacts[ws.offers[offer].contact].queue == queue)
+        if recent + asked >= rate["max"]:
+            return f"{recent} contacts of {queue} within {rate['window_s']} s, and {asked} on offer"
     return None

@@ -10,6 +10,7 @@ from shared.vocabulary import AgentId, ContactState
 from tests.builders import (
     ADAPTER,
     OPERATOR,
+    START,
     SUPERVISOR,
     Centre,
     acting,
@@ -295,6 +296,27 @@ def test_wrap_up_that_keeps_room_alone_is_extended_and_ended_early() -> None:
     assert centre.agent("ana").used == 0
     assert (centre.contact("c1").wrap_up_code, centre.contact("c2").wrap_up_code) == (None, "refund")
     assert kinds(second.events) == ["ContactCompleted"]
+    assert centre.wait(60) == []
+
+
+def test_wrap_up_towards_a_queue_is_extended_and_ended_early_with_a_code() -> None:
+    centre = Centre(
+        policy([queue(wrap_up_s=30, wrap_up_scope="queue"), queue("cards", wrap_up_s=60, wrap_up_scope="queue")])
+    )
+    centre.staff(agent("ana", capacity=2))
+    for contact, name in (("c1", "general"), ("c2", "cards")):
+        centre.write(contact, queue=name)
+        centre.accept("ana", contact)
+        centre.complete("ana", contact)
+    centre.do(cmd.ExtendWrapUp(agent=ANA, extend=15_000), by=acting("ana"))
+    assert centre.last(ev.WrapUpExtended) == ev.WrapUpExtended(agent=ANA, until=START + 75_000, queue="cards")
+    assert kinds(centre.wait(30)) == ["WrapUpEnded"], "the one of the general queue, which was not extended"
+    centre.wait(44)
+    assert centre.agent("ana").queue_wrap_up == {"cards": (centre.id_of("c2"), START + 75_000)}
+    decided = centre.do(cmd.FinishWrapUp(agent=ANA, code="refund"), by=acting("ana"))
+    assert kinds(decided.events) == ["WrapUpEnded"]
+    assert (centre.contact("c1").wrap_up_code, centre.contact("c2").wrap_up_code) == (None, "refund")
+    assert centre.agent("ana").queue_wrap_up == {}
     assert centre.wait(60) == []
 
 

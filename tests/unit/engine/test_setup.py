@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,6 +162,40 @@ def test_new_policy_keeps_offers_that_it_allows(fields: dict[str, Any]) -> None:
     centre.write("c1", language="fr")
     assert kinds(centre.do(cmd.AdoptPolicy(policy=policy([queue(**fields)]))).events) == ["PolicyAdopted"]
     assert centre.offered_to("c1") == ["ana"]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"accepts_presence": ["on_call"]},
+        {"auto_assign": False},
+        {"exclude": [{"vip": "no"}]},
+        {"initial_tier": 1},
+        {"steps": [{"after_s": 5, "only_agents": ["ben"]}]},
+    ],
+    ids=lambda rules: next(iter(rules)),
+)
+def test_new_policy_takes_back_what_it_would_not_offer(rules: dict[str, Any]) -> None:
+    ana = replace(agent("ana"), memberships=(cmd.Membership(queue="general", tier=2),))
+    centre = Centre(policy([queue(steps=[{"after_s": 5, "drop_language": True}])], presences={"on_call": "On call"}))
+    centre.staff(ana)
+    centre.write("c1", attributes={"vip": "no"})
+    centre.wait(10)
+    assert centre.offered_to("c1") == ["ana"]
+    under = policy([queue(**rules)], presences={"on_call": "On call"})
+    assert kinds(centre.do(cmd.AdoptPolicy(policy=under)).events) == ["PolicyAdopted", "OfferWithdrawn"]
+    assert centre.contact("c1").state is ContactState.WAITING
+
+
+def test_new_policy_keeps_an_offer_that_the_customer_wished() -> None:
+    bypassing = {"skills": {"cards": 5}, "preferred": {"wait_s": 30, "bypass": ["skills"]}}
+    centre = Centre(policy([queue(**bypassing)]))
+    centre.staff(agent("ana", skills={"cards": 1}))
+    centre.do(replace(message("c1"), preferred=(AgentId("ana"),)), by=ADAPTER)
+    assert centre.offered_to("c1") == ["ana"]
+    centre.wait(31)
+    decided = centre.do(cmd.AdoptPolicy(policy=policy([queue(rank=3, **bypassing)])))
+    assert kinds(decided.events) == ["PolicyAdopted"]
 
 
 def test_new_policy_routes_at_once_who_can_be_routed_now() -> None:
