@@ -1,6 +1,6 @@
 """A state to bytes and back, and its hash.
 
-Facts only: what is derived is derived again. Format 6: zlib over msgspec's JSON of the records as they are.
+Facts only: what is derived is derived again. Format 9: zlib over msgspec's JSON of the records as they are.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class _WorkspaceWire(msgspec.Struct):
     frozen: list[str]
     agent_limit: tuple[int | None] | None
     reserve_reviewed: int
+    races: dict[str, int]
     loads: dict[str, Load]
     lines: dict[str, Line]
     keys: list[Key]
@@ -90,6 +91,7 @@ def _wire(state: State) -> _StateWire:
                 frozen=sorted(ws.frozen),
                 agent_limit=ws.agent_limit,
                 reserve_reviewed=ws.reserve_reviewed,
+                races=dict(sorted(ws.races.items())),
                 loads=dict(sorted(ws.loads.items())),
                 lines=dict(sorted(ws.lines.items())),
                 keys=_by(ws.keys),
@@ -142,6 +144,7 @@ def _workspace(wire: _WorkspaceWire) -> Workspace:
     ws.frozen = frozenset(wire.frozen)
     ws.agent_limit = wire.agent_limit
     ws.reserve_reviewed = wire.reserve_reviewed
+    ws.races = wire.races
     ws.loads = wire.loads
     ws.lines = wire.lines
     ws.keys = {key.key_id: key for key in wire.keys}

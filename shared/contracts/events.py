@@ -443,11 +443,14 @@ class DeclinePassed:
 
 @record
 class OfferMade:
+    """`lot`: where the queue draws lots, how far its race has come with this one."""
+
     offer: OfferId
     contact: ContactId
     agent: AgentId
     expires_at: int | None
     decision: DecisionRecord
+    lot: int | None = None
 
 
 @record

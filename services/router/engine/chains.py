@@ -14,6 +14,7 @@ from typing import NamedTuple
 from services.router.engine.demand import Demand
 from services.router.engine.policy import QueuePolicy
 from services.router.engine.records import UNIT, Agent
+from services.router.engine.rooms import free_room
 from services.router.engine.slo import SloRule, slowing
 
 Number = int | float
@@ -23,6 +24,8 @@ Score = tuple[Number, ...]
 NEVER = -1.0
 NO_TOTAL = 1 << 40
 """Capacity of an agent without a total, in thousandths: more than anybody else's."""
+LOT = 1_000_000
+"""How finely lots are told apart: this much is one exponential time of somebody with room for one."""
 LAST = 99.0
 """A level for who does not have the skill: behind everybody, in either direction."""
 
@@ -49,7 +52,13 @@ def chain_of(queue: QueuePolicy, *, positioned: bool) -> Chain:
     """The chain that orders agents inside a class. `positioned`: some agent has a position of their own in it."""
     strategies = tuple(name for name in queue.chain if not by_class(name))
     slowdown = queue.slo.slowdown if queue.slo is not None and "slo" in strategies else ()
-    return Chain(strategies, queue.name if positioned or "round_robin" in strategies else "", slowdown)
+    of_queue = positioned or "round_robin" in strategies or draws_lots(queue)
+    return Chain(strategies, queue.name if of_queue else "", slowdown)
+
+
+def draws_lots(queue: QueuePolicy) -> bool:
+    """Whether chance has a part in who gets contacts of this queue."""
+    return "weighted_random" in queue.chain
 
 
 def agent_score(agent: Agent, chain: Chain) -> Score:
@@ -69,13 +78,17 @@ def _total(agent: Agent) -> int:
     return max(agent.capacity_total, 1) if agent.capacity_total is not None else NO_TOTAL
 
 
-def _drawn(agent: Agent) -> float:
-    """A lot for an agent, weighted by the free capacity (the exponential trick: the least of -ln(u)/w wins with a share
-    of w). Drawn anew whenever they get or end a contact, from what the journal knows: the same on every replica."""
-    drawn = hashlib.sha256(f"{agent.id}|{agent.idle_since}|{agent.completed}|{len(agent.held)}".encode()).digest()
+def lot_of(agent: Agent, queue: str) -> int:
+    """The agent's lot in a queue: the least of the free ones wins, with a share of its weight w, the free capacity.
+
+    A lot is a time in a race: the last winner's time plus -ln(u)/w, drawn anew for the winner alone. As what is left of
+    an exponential time is exponential again, that is one independent draw for each offer, and nobody has to look at all
+    the others. (Efraimidis and Spirakis, 2006, for one draw.) u comes from what the journal knows.
+    """
+    since, number = agent.lots.get(queue, (0, 0))
+    drawn = hashlib.sha256(f"{agent.id}|{queue}|{agent.signed_in_at}|{number}".encode()).digest()
     share = (int.from_bytes(drawn[:7], "big") + 1) / (1 << 56)
-    weight = max(_total(agent) - agent.used, 1) / UNIT
-    return -math.log(share) / weight
+    return since + round(-math.log(share) * LOT * UNIT / max(free_room(agent), 1))
 
 
 MEASURES: dict[str, Callable[[Agent, Chain], Number]] = {
@@ -88,7 +101,7 @@ MEASURES: dict[str, Callable[[Agent, Chain], Number]] = {
     "lowest_utilisation": lambda agent, _: agent.used / _total(agent),
     "fewest_completed": lambda agent, _: agent.completed,
     "least_talk_time": lambda agent, _: agent.talk_time,
-    "weighted_random": lambda agent, _: _drawn(agent),
+    "weighted_random": lambda agent, chain: lot_of(agent, chain.queue),
 }
 """What each strategy over agents looks at; lower is better."""
 

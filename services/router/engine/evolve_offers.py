@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.router.engine.evolve_waiting import count_decline, note_assignment, wait
+from services.router.engine.evolve_waiting import count_decline, draw_anew, note_assignment, wait
 from services.router.engine.records import Agent, Contact, Offer
 from services.router.engine.state import Workspace
 from services.router.engine.truth import Evolve
@@ -28,6 +28,10 @@ def _offer_made(world: World, ws: Workspace, event: ev.OfferMade, at: int) -> No
         contact.state = ContactState.OFFERED
         contact.state_since = at
     agent.assigned_last = {**agent.assigned_last, contact.queue: at}
+    if event.lot is not None:
+        world.state.undo.put(ws.races, contact.queue, max(event.lot, ws.races.get(contact.queue, 0)))
+        _, drawn = agent.lots.get(contact.queue, (0, 0))
+        agent.lots = {**agent.lots, contact.queue: (ws.races[contact.queue], drawn + 1)}
     contact.offers = (*contact.offers, event.offer)
     contact.asked = True
     if event.agent not in contact.declines:
@@ -66,9 +70,10 @@ def _offer_accepted(world: World, ws: Workspace, event: ev.OfferAccepted, at: in
     world.touched.append(("thread", ws.name, contact.thread))
 
 
-def _back_to_waiting(contact: Contact, agent: Agent, at: int, retry_at: int | None = None) -> None:
+def _back_to_waiting(ws: Workspace, contact: Contact, agent: Agent, at: int, retry_at: int | None = None) -> None:
     """A pause that a decline began goes on whatever becomes of the contact's other offers."""
     agent.held = {held: kind for held, kind in agent.held.items() if held != contact.id}
+    draw_anew(ws, agent)
     if retry_at is not None:
         contact.retry_at = max(retry_at, contact.retry_at or 0)
     if not contact.offers:
@@ -78,7 +83,7 @@ def _back_to_waiting(contact: Contact, agent: Agent, at: int, retry_at: int | No
 def _offer_declined(world: World, ws: Workspace, event: ev.OfferDeclined, at: int) -> None:
     contact, agent = _end_offer(world, ws, event.offer, "declined")
     count_decline(contact, agent.id, at)
-    _back_to_waiting(contact, agent, at, event.retry_at)
+    _back_to_waiting(ws, contact, agent, at, event.retry_at)
 
 
 def _offer_expired(world: World, ws: Workspace, event: ev.OfferExpired, at: int) -> None:
@@ -89,13 +94,13 @@ def _offer_expired(world: World, ws: Workspace, event: ev.OfferExpired, at: int)
     else:
         agent.missed = event.missed
     count_decline(contact, agent.id, at)
-    _back_to_waiting(contact, agent, at, event.retry_at)
+    _back_to_waiting(ws, contact, agent, at, event.retry_at)
 
 
 def _offer_withdrawn(world: World, ws: Workspace, event: ev.OfferWithdrawn, at: int) -> None:
     outcome = event.reason if event.reason == "accepted_by_another" else "withdrawn"
     contact, agent = _end_offer(world, ws, event.offer, outcome)
-    _back_to_waiting(contact, agent, at)
+    _back_to_waiting(ws, contact, agent, at)
 
 
 def _retry_due(world: World, ws: Workspace, event: ev.RetryDue, at: int) -> None:

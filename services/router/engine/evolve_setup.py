@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.router.engine.evolve_waiting import draw_anew
 from services.router.engine.hours import extended
 from services.router.engine.lines import forget_lines
 from services.router.engine.records import Agent, ChannelState, Key
@@ -126,6 +127,7 @@ def _agent_presence_changed(world: World, ws: Workspace, event: ev.AgentPresence
         agent.missed = 0
     if event.presence != agent.presence:
         agent.presence_since = at
+        draw_anew(ws, agent)
     _sign_in_or_out(agent, event.presence, at)
     agent.presence = event.presence
     agent.next_presence = event.next_presence
@@ -152,6 +154,7 @@ def _agent_regained(world: World, ws: Workspace, event: ev.AgentRegained, at: in
     agent = world.change_agent(ws, event.agent)
     agent.reachable = True
     agent.grace_until = None
+    draw_anew(ws, agent)
     agent.idle_since = max(agent.idle_since, at)
 
 

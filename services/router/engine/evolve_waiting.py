@@ -64,7 +64,7 @@ def wait(contact: Contact, at: int, retry_at: int | None = None) -> None:
 def _contact_moved(world: World, ws: Workspace, event: ev.ContactMoved, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
     if contact.agent is not None:
-        release(world.change_agent(ws, contact.agent), contact.id, at)
+        release(ws, world.change_agent(ws, contact.agent), contact.id, at)
         contact.agent = None
         contact.active = True
         world.touched.append(("thread", ws.name, contact.thread))
@@ -139,7 +139,7 @@ def _age_adjusted(world: World, ws: Workspace, event: ev.AgeAdjusted, at: int) -
 def _contact_assigned(world: World, ws: Workspace, event: ev.ContactAssigned, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
     if contact.agent is not None:
-        release(world.change_agent(ws, contact.agent), contact.id, at)
+        release(ws, world.change_agent(ws, contact.agent), contact.id, at)
     agent = world.change_agent(ws, event.agent)
     agent.held = {**agent.held, event.contact: contact.channel}
     contact.state = ContactState.ASSIGNED
@@ -179,7 +179,7 @@ def _end(
 ) -> Contact:
     contact = world.change_contact(ws, contact_id)
     if contact.agent is not None:
-        release(world.change_agent(ws, contact.agent), contact_id, at)
+        release(ws, world.change_agent(ws, contact.agent), contact_id, at)
     contact.state = state
     contact.state_since = at
     contact.ended_at = at
@@ -189,12 +189,22 @@ def _end(
     return contact
 
 
-def release(agent: Agent, contact_id: ContactId, at: int) -> None:
+def release(ws: Workspace, agent: Agent, contact_id: ContactId, at: int) -> None:
     """The agent no longer holds the contact; idle time counts from here."""
+    draw_anew(ws, agent)
     agent.held = {held: kind for held, kind in agent.held.items() if held != contact_id}
     if agent.parked:
         agent.parked = tuple(parked for parked in agent.parked if parked != contact_id)
     agent.idle_since = at
+
+
+def draw_anew(ws: Workspace, agent: Agent) -> None:
+    """The agent has room again, and takes part in the races of queues that draw lots from where these now are: a lot
+    from before would win at once, for the time when it could not."""
+    if agent.lots:
+        agent.lots = {
+            name: (max(since, ws.races.get(name, 0)), drawn + 1) for name, (since, drawn) in agent.lots.items()
+        }
 
 
 def _contact_completed(world: World, ws: Workspace, event: ev.ContactCompleted, at: int) -> None:
@@ -225,7 +235,7 @@ def _contact_abandoned(world: World, ws: Workspace, event: ev.ContactAbandoned, 
 def _contact_requeued(world: World, ws: Workspace, event: ev.ContactRequeued, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
     assert contact.agent == event.agent, f"{event.contact} is not held by {event.agent}"
-    release(world.change_agent(ws, event.agent), event.contact, at)
+    release(ws, world.change_agent(ws, event.agent), event.contact, at)
     contact.agent = None
     contact.active = True
     # It waits for the second time: the limits of waiting count from here, the steps it took and its age stay. Its flow

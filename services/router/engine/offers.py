@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.router.engine.chains import draws_lots, lot_of
 from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.matching import Match
 from services.router.engine.presence import withdraw_unaccepted
@@ -22,6 +23,7 @@ def make_offer(ctx: Context, match: Match) -> list[ev.Event]:
         agent=match.agent,
         expires_at=ctx.now + queue.offer_timeout if queue.offer_timeout is not None else None,
         decision=match.record,
+        lot=lot_of(ctx.workspace.agents[match.agent], queue.name) if draws_lots(queue) else None,
     )
     if not queue.auto_accept:
         return [made]

@@ -249,6 +249,7 @@ class Agent(Record):
         "queue_wrap_up",
         "wrap_up_slots",
         "assigned_last",
+        "lots",
         "assigned_times",
         "completed",
         "talk_time",
@@ -295,6 +296,8 @@ class Agent(Record):
     wrap_up_slots: Mapping[ContactId, tuple[str, int]] = field(default_factory=dict)
     """Completed contacts whose wrap-up keeps their room: the kind of channel and when it is over."""
     assigned_last: Mapping[str, int] = field(default_factory=dict)
+    lots: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By queue that draws lots, once they had an offer of it: from where their lot is drawn, and its number."""
     assigned_times: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     completed: int = 0
     talk_time: int = 0

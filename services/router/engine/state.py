@@ -59,6 +59,8 @@ class Workspace:
         """The same for agents without a limit of their own; None: the policy's counts."""
         self.reserve_reviewed = 0
         """When it was last looked at whether room can be spared (ms)."""
+        self.races: dict[str, int] = {}
+        """Of queues that draw lots: the lot that won last. Newer ones are drawn from there."""
         self.loads: dict[str, Load] = {}
         """By language, what customers with short deadlines bring."""
         self.lines: dict[str, Line] = {}

@@ -188,7 +188,7 @@ def test_new_policy_takes_back_what_it_would_not_offer(rules: dict[str, Any]) ->
 
 
 def test_new_policy_keeps_an_offer_that_the_customer_wished() -> None:
-    bypassing = {"skills": {"cards": 5}, "preferred": {"wait_s": 30, "bypass": ["skills"]}}
+    bypassing: dict[str, Any] = {"skills": {"cards": 5}, "preferred": {"wait_s": 30, "bypass": ["skills"]}}
     centre = Centre(policy([queue(**bypassing)]))
     centre.staff(agent("ana", skills={"cards": 1}))
     centre.do(replace(message("c1"), preferred=(AgentId("ana"),)), by=ADAPTER)
