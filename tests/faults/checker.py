@@ -2,7 +2,7 @@
 
 The feed is booked into the simulation's ledger, which shares no code with the engine and knows the invariants of
 `docs/architecture.md`; this module adds what only the outside can know. Every finding is a sentence that begins with
-the invariant's number (or `feed`, `view`).
+the invariant's number (or `feed`, `view`, `end`, `trouble`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tests.faults.booked import Booked
-from tests.faults.history import History, Operation, Outcome
+from tests.faults.ending import READY_S, met
+from tests.faults.history import History, Operation, Outcome, Standing
 from tests.faults.outputs import Outputs
 from tests.faults.watchers import digest_of
 from tests.simulation.ledger import WorkspaceBook
 
 MOST: Final = 200
 """So many findings of one kind are enough."""
+MARGIN_S: Final = 10.0
+"""Between the wait for a process and what is noted of it."""
 
 Event = Mapping[str, Any]
 
@@ -54,6 +57,8 @@ class Checker:
         self._check_replicas()
         self._check_contacts(book)
         self._check_histories()
+        self._check_standings()
+        self._check_agreement()
         return self.findings
 
     def _find(self, invariant: str, text: str) -> None:
@@ -273,6 +278,38 @@ class Checker:
                 if any(item.get(name) != value for name, value in data.items()):
                     self._find("9", f"event {item['id']} is another one in the history of {contact}")
 
+    # The end
+
+    def _check_standings(self) -> None:
+        """Nobody ever stops a partition, and whoever was broken is ready in time and stays so."""
+        stopped = {(seen.process, seen.reason): seen for seen in self.history.standings if "is stopped" in _words(seen)}
+        for seen in stopped.values():
+            self._find("end", f"{seen.process} at {seen.at:.1f} s: {seen.reason}")
+        mended = self.history.mended
+        if mended is None:
+            self._find("end", "nobody noted that the faults were over")
+            return
+        for process in mended.processes:
+            after = [seen for seen in self.history.standings if seen.process == process and seen.at >= mended.at]
+            ready = next((seen.at for seen in after if seen.reason is None), None)
+            if not after or after[-1].reason is not None:
+                words = _words(after[-1]) if after else "nobody could ask it"
+                self._find("end", f"{process} is not ready at the end: {words}")
+            elif ready is not None and ready - mended.at > READY_S + MARGIN_S:
+                words = f"{ready - mended.at:.0f} s after the last fault ({_words(after[0])})"
+                self._find("end", f"{process} was not ready until {words}")
+
+    def _check_agreement(self) -> None:
+        """Replicas told of one and the same state that is newer than the last fault; `_check_replicas` compares."""
+        mended = self.history.mended
+        if mended is not None and not met(self.history):
+            told: dict[str, int] = {}
+            for seen in self.history.replicas:
+                if seen.partition == mended.partition and seen.state_seq is not None:
+                    told[seen.replica] = seen.state_seq
+            words = f"{mended.copies} replicas of a state after entry {mended.seq}"
+            self._find("7", f"after the last fault nobody saw {words}; last seen: {told}")
+
     def _of(self, *names: str) -> Iterator[Event]:
         wanted = {f"switchdesk.{name}" for name in names}
         return (event for event in self._events if event["type"] in wanted)
@@ -281,6 +318,10 @@ class Checker:
 def check(history: History, outputs: Outputs, *, every: int = 1) -> list[str]:
     """All findings about a run; an empty list if nothing is wrong."""
     return Checker(history, outputs, every=every).check()
+
+
+def _words(seen: Standing) -> str:
+    return (seen.reason or "ready").strip()
 
 
 def _place(id: str) -> tuple[int, ...]:

@@ -115,7 +115,28 @@ class Trouble:
     at: float
 
 
-Record = Operation | Sighting | Reading | ReplicaSeen | Followed | Fault | Trouble
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a process said of its own readiness from now on: `reason` is None while it is ready."""
+
+    process: str
+    reason: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """Nothing is broken any more since `at`: these processes must get ready, and so many replicas must agree on the
+    state after an entry that is newer than `seq`, the newest that anybody had told of by then."""
+
+    processes: tuple[str, ...]
+    partition: int
+    copies: int
+    seq: int
+    at: float
+
+
+Record = Operation | Sighting | Reading | ReplicaSeen | Followed | Fault | Trouble | Standing | Mended
 _KINDS = {
     "operation": Operation,
     "sighting": Sighting,
@@ -124,6 +145,8 @@ _KINDS = {
     "followed": Followed,
     "fault": Fault,
     "trouble": Trouble,
+    "standing": Standing,
+    "mended": Mended,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -139,6 +162,8 @@ class History:
         self.followed: list[Followed] = []
         self.faults: list[Fault] = []
         self.troubles: list[Trouble] = []
+        self.standings: list[Standing] = []
+        self.mended: Mended | None = None
         self.attempts_failed = 0
         self._began = time.monotonic()
         self._file = file.open("ab") if file is not None else None
@@ -172,6 +197,10 @@ class History:
                 self.faults.append(record)
             case Trouble():
                 self.troubles.append(record)
+            case Standing():
+                self.standings.append(record)
+            case Mended():
+                self.mended = record
         if self._file is not None:
             self._file.write(
                 msgspec.json.encode({"record": _NAMES[type(record)], **msgspec.to_builtins(record)}) + b"\n"

@@ -201,7 +201,8 @@ class Nemesis:
         process = self._cluster.processes[name]
         if not process.alive:
             await process.start()
-        # A process that waits for its brokers is not ready and has every right to it; only its end is trouble.
+        # A process that waits for its brokers is not ready and has every right to it; only its end is trouble. That it
+        # gets ready when nothing is broken any more is asked for at the end of the run.
         try:
             await process.until_ready(45)
         except NeverReady as error:

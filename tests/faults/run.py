@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.eventually import eventually
 from tests.faults.caller import Caller, Stop
 from tests.faults.checker import check
 from tests.faults.cluster import Cluster
 from tests.faults.customers import Pace, Webhooks, customer, telegram
 from tests.faults.desks import Desk, Habits, Room
+from tests.faults.ending import agree, leader_of, mended, stand, watch_standing
 from tests.faults.gaps import Gap, gaps
 from tests.faults.history import History, Outcome
 from tests.faults.nemesis import Nemesis, Rhythm, supervise
 from tests.faults.outputs import Outputs, feed_start, read_outputs
 from tests.faults.staff import Staff, hire
-from tests.faults.watchers import flap, follow_feed, note_replicas, watch_replicas
+from tests.faults.watchers import flap, follow_feed, watch_replicas
 
 DRAIN_S: Final = 60.0
 """After the last fault everything that waits is served, leases and offers that ran out included: this is the longest
@@ -198,48 +198,26 @@ async def run_on_cluster(cluster: Cluster, history: History, plan: Plan) -> Repo
     after = await feed_start(staff.access)
     partition = int(after.split(":")[0])
     nemesis = Nemesis(cluster, history, plan.rhythm, plan.seed, lambda: leader_of(history, partition), partition)
-    supervisor = asyncio.ensure_future(supervise(cluster.processes, history))
+    beside = [
+        asyncio.ensure_future(supervise(cluster.processes, history)),
+        asyncio.ensure_future(watch_standing(cluster.processes, history)),
+    ]
     try:
         crowd = Crowd(cluster.bases, cluster.hooks, staff, history, plan, after)
         async with crowd.at_work():
             await nemesis.run(history.now + plan.seconds, steps=plan.steps)
+            await mended(cluster, staff.access, history, partition)
             await crowd.settle()
-        await agree(staff, history, partition, replicas=min(2, len(cluster.engine_names)))
+        await agree(staff.access, history)
+        await stand(cluster.processes, history, within_s=0)
     finally:
-        supervisor.cancel()
-        await asyncio.gather(supervisor, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
     outputs = await read_outputs(staff.access, after=after, sample=plan.sample, seed=plan.seed)
     if plan.folder is not None:
         (plan.folder / "feed.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in outputs.events))
     return judge(history, outputs, plan)
-
-
-def leader_of(history: History, partition: int) -> str | None:
-    """The replica that said last that it leads the partition."""
-    for seen in reversed(history.replicas):
-        if seen.partition == partition and seen.leader:
-            return seen.replica
-    return None
-
-
-async def agree(staff: Staff, history: History, partition: int, *, replicas: int) -> None:
-    """Ask until as many replicas hashed their state after the same entry, so that these can be compared.
-
-    Raises AssertionError if they never meet.
-    """
-    stop = Stop(asyncio.Event(), asyncio.Event())
-    dice = random.Random(0)
-    async with Caller("auditor", staff.access.operator_key, [staff.access.base], history, stop, dice) as caller:
-
-        async def met() -> bool:
-            await note_replicas(caller)
-            names: dict[int, set[str]] = {}
-            for seen in history.replicas:
-                if seen.partition == partition and seen.state_seq is not None:
-                    names.setdefault(seen.state_seq, set()).add(seen.replica)
-            return any(len(found) >= replicas for found in names.values())
-
-        await eventually(met, within_s=30, every_s=0.1)
 
 
 def judge(history: History, outputs: Outputs, plan: Plan) -> Report:

@@ -26,7 +26,18 @@ from shared.vocabulary import (
     QueueName,
     ThreadKey,
 )
-from tests.faults.history import Followed, History, Operation, Outcome, Reading, Record, ReplicaSeen, Sighting
+from tests.faults.history import (
+    Followed,
+    History,
+    Mended,
+    Operation,
+    Outcome,
+    Reading,
+    Record,
+    ReplicaSeen,
+    Sighting,
+    Standing,
+)
 from tests.faults.outputs import Outputs
 from tests.faults.staff import POLICY
 from tests.faults.watchers import digest_of
@@ -51,6 +62,8 @@ class Story:
     replicas: list[ReplicaSeen] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
+    mended: Mended | None = None
     followed: list[Followed] | None = None
     """None: the follower got exactly the feed."""
     histories: dict[str, list[Fields]] | None = None
@@ -64,6 +77,7 @@ class Story:
         if followed is None:
             followed = [Followed(follower="f", id=e["id"], digest=digest_of(e), at=0.0) for e in self.events]
         records: list[Record] = [*self.operations, *self.readings, *self.sightings, *self.replicas, *followed]
+        records += [*self.standings, *([self.mended] if self.mended is not None else [])]
         for record in records:
             history.add(record)
         histories = self.histories if self.histories is not None else self.true_histories()
@@ -339,3 +353,11 @@ def _look(story: Story) -> None:
                 at=float(story.entry),
             )
         )
+    story.mended = Mended(
+        processes=("engine-1", "engine-2"), partition=PARTITION, copies=2, seq=story.entry - 1, at=float(story.entry)
+    )
+    for process in story.mended.processes:
+        story.standings += [
+            Standing(process=process, reason="partition 2 is recovering", at=1.0),
+            Standing(process=process, reason=None, at=story.entry + 1.0),
+        ]

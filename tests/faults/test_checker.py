@@ -10,7 +10,8 @@ import pytest
 
 from shared.contracts import events as ev
 from shared.vocabulary import AddressKey, ChannelHealth, ContactId, ThreadKey
-from tests.faults.checker import check
+from tests.faults.checker import MARGIN_S, check
+from tests.faults.ending import READY_S
 from tests.faults.history import Outcome, Trouble
 from tests.faults.story import ANA, BEN, Raw, Story, sound
 
@@ -329,6 +330,49 @@ def a_replica_has_another_state(story: Story) -> None:
 @lie("7")
 def a_replica_holds_another_entry(story: Story) -> None:
     story.replicas[1] = dataclasses.replace(story.replicas[1], head="other")
+
+
+@lie("7")
+def no_two_replicas_tell_of_a_state_after_the_last_fault(story: Story) -> None:
+    assert story.mended is not None
+    story.mended = dataclasses.replace(story.mended, seq=story.entry)
+
+
+@lie("7")
+def one_replica_is_left_behind_after_the_last_fault(story: Story) -> None:
+    story.replicas[1] = dataclasses.replace(story.replicas[1], state_seq=story.entry - 1)
+
+
+@lie("end")
+def a_process_is_never_ready_again(story: Story) -> None:
+    story.standings[-1] = dataclasses.replace(story.standings[-1], reason="partition 2 is recovering")
+
+
+@lie("end")
+def a_process_is_ready_and_then_is_not(story: Story) -> None:
+    later = story.entry + 2.0
+    story.standings.append(dataclasses.replace(story.standings[-1], reason="the log is away", at=later))
+
+
+@lie("end")
+def a_process_takes_forever_to_get_ready(story: Story) -> None:
+    story.standings[-1] = dataclasses.replace(story.standings[-1], at=story.entry + READY_S + MARGIN_S + 1.0)
+
+
+@lie("end")
+def a_process_could_not_be_asked(story: Story) -> None:
+    story.standings = [seen for seen in story.standings if seen.process != "engine-2"]
+
+
+@lie("end")
+def a_partition_was_stopped_for_a_while(story: Story) -> None:
+    stopped = "partition 2 is stopped: entry 7 follows on another one"
+    story.standings.insert(0, dataclasses.replace(story.standings[0], reason=stopped))
+
+
+@lie("end")
+def nobody_says_when_the_faults_were_over(story: Story) -> None:
+    story.mended = None
 
 
 @lie("view")
