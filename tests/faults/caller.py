@@ -122,6 +122,7 @@ class Caller:
             outcome=outcome,
             status=status,
             told=told,
+            text=json.get("text") if json else None,
             attempts=attempts,
             slowest=slowest,
         )

@@ -2,14 +2,14 @@
 
 The feed is booked into the simulation's ledger, which shares no code with the engine and knows the invariants of
 `docs/architecture.md`; this module adds what only the outside can know. Every finding is a sentence that begins with
-the invariant's number (or `feed`, `view`, `end`, `trouble`).
+the invariant's number (or `feed`, `view`, `text`, `end`, `trouble`).
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tests.faults.booked import Booked
 from tests.faults.ending import READY_S, met
@@ -57,6 +57,7 @@ class Checker:
         self._check_replicas()
         self._check_contacts(book)
         self._check_histories()
+        self._check_transcripts()
         self._check_standings()
         self._check_agreement()
         return self.findings
@@ -278,6 +279,32 @@ class Checker:
                 if any(item.get(name) != value for name, value in data.items()):
                     self._find("9", f"event {item['id']} is another one in the history of {contact}")
 
+    def _check_transcripts(self) -> None:
+        """Whoever reads a contact's transcript reads what was written, all of it, once and in order."""
+        spoken: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        for event in self._of("MessageReceived", "ReplyQueued"):
+            data = event["data"]
+            way, key = ("customer", data["source_key"]) if "source_key" in data else ("agent", data["message"])
+            spoken[data["contact"]].append((data["message"], way, key))
+        sent = _Sent.of(self.history)
+        for contact, lines in self.outputs.transcripts.items():
+            for message, times in Counter(line["id"] for line in lines).items():
+                if times > 1:
+                    self._find("text", f"message {message} is {times} times in the transcript of {contact}")
+            read = {line["id"]: line for line in lines}
+            order = [message for message, _, _ in spoken[contact]]
+            if list(read) != order:
+                self._find("text", f"the transcript of {contact} has the messages {list(read)}, by the feed {order}")
+            for message, way, key in spoken[contact]:
+                line = read.get(message)
+                if line is None:
+                    continue  # Missing, as was just said.
+                texts = sent.texts(way, key, contact)
+                if line["direction"] != way:
+                    self._find("text", f"message {message} of {contact} is the {line['direction']}'s, not the {way}'s")
+                if texts and line["text"] not in texts:
+                    self._find("text", f"message {message} of {contact} reads {line['text']!r}, not {min(texts)!r}")
+
     # The end
 
     def _check_standings(self) -> None:
@@ -313,6 +340,37 @@ class Checker:
     def _of(self, *names: str) -> Iterator[Event]:
         wanted = {f"switchdesk.{name}" for name in names}
         return (event for event in self._events if event["type"] in wanted)
+
+
+class _Sent:
+    """The texts that were sent."""
+
+    def __init__(self) -> None:
+        self._messages: dict[str, set[str]] = defaultdict(set)
+        self._replies: dict[str, set[str]] = defaultdict(set)
+        self._unsure: dict[str, set[str]] = defaultdict(set)
+
+    @classmethod
+    def of(cls, history: History) -> Self:
+        """All of a run. Of a reply whose fate was never told only the contact is known."""
+        sent = cls()
+        for operation in history.of("message", "webhook", "reply"):
+            if operation.text is None:
+                continue
+            if operation.kind != "reply":
+                sent._messages[operation.key].add(operation.text)
+            elif operation.outcome is Outcome.OK:
+                sent._replies[operation.told["subject"]].add(operation.text)
+            else:
+                sent._unsure[operation.about].add(operation.text)
+        return sent
+
+    def texts(self, way: str, key: str, contact: str) -> set[str]:
+        """What a message may read: `key` is its source key on the way in, its id on the way out. Empty for one that
+        nobody wrote, which is found elsewhere."""
+        if way == "customer":
+            return self._messages.get(key, set())
+        return self._replies.get(key, set()) or self._unsure.get(contact, set())
 
 
 def check(history: History, outputs: Outputs, *, every: int = 1) -> list[str]:

@@ -19,6 +19,7 @@ TEXTS: Final = {
     "en": "Where is my money? I sent it yesterday and it has not arrived.",
     "id": "Di mana uang saya? Saya mengirimnya kemarin dan belum sampai.",
 }
+"""What each message begins with; what follows is its own, so that each can be looked for in a transcript."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def _message(
         "channel": channel,
         "account": account,
         "sender": sender,
-        "text": TEXTS[language],
+        "text": f"{TEXTS[language]} ({number}-{person}-{said})",
         "language": language,
         "priority": 5 if dice.random() < 0.1 else 0,
     }
@@ -94,13 +95,15 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
             await pace.wait(dice)
             said += 1
             chat = number * 1_000_000 + said
+            # What is repeated is the same to the letter.
+            update = _update(chat, said, dice)
             start, attempts, slowest, status, outcome = history.now, 0, 0.0, 0, Outcome.UNKNOWN
             while outcome is Outcome.UNKNOWN and not stop.now.is_set():
                 attempts += 1
                 asked = history.now
                 try:
                     path = f"{hooks.bases[at]}/webhooks/telegram/{hooks.account}"
-                    response = await http.post(path, json=_update(chat, said, dice))
+                    response = await http.post(path, json=update)
                 except httpx.TransportError:
                     status = 0
                 else:
@@ -125,6 +128,7 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
                     end=history.now,
                     outcome=outcome,
                     status=status,
+                    text=update["message"]["text"],
                     attempts=attempts,
                     slowest=slowest,
                 )
@@ -139,6 +143,6 @@ def _update(chat: int, said: int, dice: random.Random) -> dict[str, Any]:
             "date": 1_700_000_000,
             "chat": {"id": chat, "type": "private"},
             "from": {"id": chat, "is_bot": False, "first_name": "C", "language_code": "en"},
-            "text": TEXTS[dice.choice(LANGUAGES)],
+            "text": f"{TEXTS[dice.choice(LANGUAGES)]} ({chat}-{said})",
         },
     }

@@ -8,6 +8,8 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
+import httpx
+
 from services.router.membership import COPIES
 from tests.eventually import eventually
 from tests.faults.caller import Caller, Stop
@@ -79,10 +81,14 @@ async def agree(access: Access, history: History, *, within_s: float = AGREE_S) 
     """Have entries made until enough replicas hashed the state after the same new one. The checker tells if they did
     not: here it is only waited for."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(within_s), _auditor(access, history) as auditor:
+        async with (
+            asyncio.timeout(within_s),
+            _auditor(access, history) as auditor,
+            httpx.AsyncClient(base_url=access.base, timeout=30) as http,
+        ):
             while not met(history):
-                with contextlib.suppress(AssertionError):
-                    await mark(auditor.http, access)
+                with contextlib.suppress(AssertionError, httpx.TransportError):
+                    await mark(http, access)
                 await note_replicas(auditor)
 
 

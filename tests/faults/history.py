@@ -44,6 +44,8 @@ class Operation:
     status: int
     told: Mapping[str, Any] = field(default_factory=dict)
     """Of the answer: `subject` (the contact, or a reply's message), `seq`, `state`, `reason`, `command`."""
+    text: str | None = None
+    """What was written to be read by somebody, of a message or a reply."""
     attempts: int = 1
     slowest: float = 0.0
     """The longest that a single attempt waited for an answer that came."""

@@ -30,11 +30,13 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """What everybody may see. `events` are the feed's, in the order it gave them; `histories` are of some contacts."""
+    """What everybody may see. `events` are the feed's, in the order it gave them; `histories` and `transcripts` are of
+    some contacts."""
 
     events: Sequence[Mapping[str, Any]]
     contacts: Sequence[Mapping[str, Any]]
     histories: Mapping[str, Sequence[Mapping[str, Any]]]
+    transcripts: Mapping[str, Sequence[Mapping[str, Any]]]
     replicas: Sequence[ReplicaSeen] = ()
 
 
@@ -67,7 +69,8 @@ async def read_outputs(access: Access, *, after: str, sample: int, seed: int) ->
         ids = sorted(contact["id"] for contact in contacts)
         chosen = random.Random(seed).sample(ids, min(sample, len(ids)))
         histories = {id: await _history(http, access, id) for id in chosen}
-    return Outputs(events=events, contacts=contacts, histories=histories)
+        transcripts = {id: await _transcript(http, access, id) for id in chosen}
+    return Outputs(events=events, contacts=contacts, histories=histories, transcripts=transcripts)
 
 
 async def mark(http: httpx.AsyncClient, access: Access) -> int:
@@ -117,3 +120,16 @@ async def _history(http: httpx.AsyncClient, access: Access, contact: str) -> lis
     assert answer.status_code == 200, f"{answer.status_code}: {answer.text}"
     items: list[Mapping[str, Any]] = answer.json()["items"]
     return items
+
+
+async def _transcript(http: httpx.AsyncClient, access: Access, contact: str) -> list[Mapping[str, Any]]:
+    headers = {"Authorization": f"Bearer {access.supervisor_key}"}
+    lines: list[Mapping[str, Any]] = []
+    cursor: str | None = "0"
+    while cursor is not None:
+        answer = await http.get(f"/v1/contacts/{contact}/messages", params={"cursor": cursor}, headers=headers)
+        assert answer.status_code == 200, f"{answer.status_code}: {answer.text}"
+        page = answer.json()
+        lines += page["items"]
+        cursor = page["next_cursor"]
+    return lines

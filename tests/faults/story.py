@@ -68,6 +68,8 @@ class Story:
     """None: the follower got exactly the feed."""
     histories: dict[str, list[Fields]] | None = None
     """None: every contact's history is what the feed says of it."""
+    transcripts: dict[str, list[Fields]] | None = None
+    """None: every contact's transcript is what was written, in the order of the feed."""
     entry: int = 1
 
     def told(self) -> tuple[History, Outputs]:
@@ -81,7 +83,10 @@ class Story:
         for record in records:
             history.add(record)
         histories = self.histories if self.histories is not None else self.true_histories()
-        return history, Outputs(events=self.events, contacts=self.contacts, histories=histories)
+        transcripts = self.transcripts if self.transcripts is not None else self.true_transcripts()
+        return history, Outputs(
+            events=self.events, contacts=self.contacts, histories=histories, transcripts=transcripts
+        )
 
     def true_histories(self) -> dict[str, list[Fields]]:
         """Each contact's history by the feed."""
@@ -93,6 +98,19 @@ class Story:
             ]
             for contact in self.contacts
         }
+
+    def true_transcripts(self) -> dict[str, list[Fields]]:
+        """What was written on each contact, by the feed and by those who wrote it."""
+        written = {o.key: o.text for o in self.operations if o.kind == "message"}
+        written |= {o.told["subject"]: o.text for o in self.operations if o.kind == "reply"}
+        lines: dict[str, list[Fields]] = {contact["id"]: [] for contact in self.contacts}
+        for event in self.events:
+            data = event["data"]
+            if event["type"] in ("switchdesk.MessageReceived", "switchdesk.ReplyQueued"):
+                way, key = ("customer", data["source_key"]) if "source_key" in data else ("agent", data["message"])
+                line = {"id": data["message"], "direction": way, "text": written.get(key)}
+                lines.setdefault(data["contact"], []).append(line)
+        return lines
 
     # Telling it
 
@@ -130,6 +148,7 @@ class Story:
                 outcome=outcome,
                 status=200 if outcome is Outcome.OK else 409,
                 told=told,
+                text=f"{kind} about {about}" if kind in ("message", "reply") else None,
             )
         )
 

@@ -319,6 +319,66 @@ def an_event_of_a_type_that_nobody_knows(story: Story) -> None:
     story.events[-1]["type"] = "switchdesk.ContactCloned"
 
 
+# Texts
+
+
+@lie("text")
+def a_text_is_another_one(story: Story) -> None:
+    story.transcripts = story.true_transcripts()
+    story.transcripts["c1"][0]["text"] = story.transcripts["c2"][0]["text"]
+
+
+@lie("text")
+def a_text_is_lost(story: Story) -> None:
+    story.transcripts = story.true_transcripts()
+    story.transcripts["c1"][0]["text"] = None
+
+
+@lie("text")
+def a_replys_text_is_another_one(story: Story) -> None:
+    story.transcripts = story.true_transcripts()
+    story.transcripts["c1"][1]["text"] += "!"
+
+
+@lie("text")
+def a_text_that_was_acknowledged_to_nobody_is_another_one(story: Story) -> None:
+    reply = story.change_operation("reply", outcome=Outcome.UNKNOWN, told={})
+    story.transcripts = {
+        "c1": [{"id": "m-c1", "direction": "customer", "text": "message about telegram:bot:message:c1"}]
+    }
+    story.transcripts["c1"].append({"id": "r1", "direction": "agent", "text": f"not {reply.text}"})
+
+
+@lie("text")
+def a_line_is_missing_from_a_transcript(story: Story) -> None:
+    story.transcripts = story.true_transcripts()
+    story.transcripts["c1"].pop(0)
+
+
+@lie("text")
+def a_line_is_twice_in_a_transcript(story: Story) -> None:
+    story.transcripts = story.true_transcripts()
+    story.transcripts["c1"].insert(1, story.transcripts["c1"][0])
+
+
+@lie("text")
+def a_transcript_is_not_in_order(story: Story) -> None:
+    story.transcripts = story.true_transcripts()
+    story.transcripts["c1"].reverse()
+
+
+@lie("text")
+def a_transcript_has_a_line_of_another_contact(story: Story) -> None:
+    story.transcripts = story.true_transcripts()
+    story.transcripts["c2"].append(story.transcripts["c1"][1])
+
+
+@lie("text")
+def a_reply_is_shown_as_the_customers_word(story: Story) -> None:
+    story.transcripts = story.true_transcripts()
+    story.transcripts["c1"][1]["direction"] = "customer"
+
+
 # Replicas, views, the end
 
 
