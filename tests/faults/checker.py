@@ -13,8 +13,10 @@ from typing import Any, Final, Self
 
 from tests.faults.booked import Booked
 from tests.faults.ending import READY_S, met
+from tests.faults.gaps import BOUNDS_S, SILENCE_S, gaps, silences
 from tests.faults.history import History, Operation, Outcome, Standing
 from tests.faults.outputs import Outputs
+from tests.faults.patience import HANG_S
 from tests.faults.watchers import digest_of
 from tests.simulation.ledger import WorkspaceBook
 
@@ -58,6 +60,7 @@ class Checker:
         self._check_contacts(book)
         self._check_histories()
         self._check_transcripts()
+        self._check_times()
         self._check_standings()
         self._check_agreement()
         return self.findings
@@ -304,6 +307,31 @@ class Checker:
                     self._find("text", f"message {message} of {contact} is the {line['direction']}'s, not the {way}'s")
                 if texts and line["text"] not in texts:
                     self._find("text", f"message {message} of {contact} reads {line['text']!r}, not {min(texts)!r}")
+
+    # Time
+
+    def _check_times(self) -> None:
+        """No request hangs, and offers come again after whatever was done. The bounds are such that only a hang breaks
+        them; what was measured is in the report."""
+        for late in self.history.lates:
+            # The process itself may have been stood still meanwhile, which is not its fault.
+            began = late.at - late.seconds
+            still = sum(
+                max(0.0, min(fault.until, late.at) - max(fault.at, began))
+                for fault in self.history.faults
+                if fault.kind == "api-pause"
+            )
+            if late.seconds - still > HANG_S - 1.0:
+                told = f"answered {late.status}" if late.status else "not answered"
+                self._find("time", f"{late.who}: {late.what} was {told} after {late.seconds:.0f} s, at {late.at:.1f} s")
+        for gap in gaps(self.history, BOUNDS_S):
+            if not gap.shadowed and gap.seconds > BOUNDS_S[gap.kind]:
+                words = f"{gap.kind} of {gap.target} at {gap.at:.1f} s"
+                self._find("time", f"no offer for {gap.seconds:.1f} s around {words}")
+        mended = self.history.mended
+        for begin, end in silences(self.history, mended.at) if mended is not None else ():
+            if end - begin > SILENCE_S:
+                self._find("time", f"no offer from {begin:.1f} s to {end:.1f} s, and nothing was broken")
 
     # The end
 

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
-
 from tests.faults.caller import Caller, Stop
 from tests.faults.history import History, Operation, Outcome
+from tests.faults.patience import PatientClient
 
 LANGUAGES: Final = ("en", "id")
 CHANNELS: Final = (("telegram", "bot"), ("messenger", "page"), ("email", "support@shop.example"))
@@ -90,7 +89,7 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
     """A provider that delivers updates and repeats each until it gets its 200, as Telegram does."""
     headers = {"X-Telegram-Bot-Api-Secret-Token": hooks.secret}
     said, at = 0, dice.randrange(len(hooks.bases))
-    async with httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(9.0, connect=2.0)) as http:
+    async with PatientClient(f"telegram-{number}", history, headers) as http:
         while not stop.soon.is_set():
             await pace.wait(dice)
             said += 1
@@ -101,10 +100,9 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
             while outcome is Outcome.UNKNOWN and not stop.now.is_set():
                 attempts += 1
                 asked = history.now
-                try:
-                    path = f"{hooks.bases[at]}/webhooks/telegram/{hooks.account}"
-                    response = await http.post(path, json=update)
-                except httpx.TransportError:
+                path = f"{hooks.bases[at]}/webhooks/telegram/{hooks.account}"
+                response = await http.send("POST", path, json=update)
+                if response is None:
                     status = 0
                 else:
                     status = response.status_code

@@ -86,7 +86,7 @@ class Desk:
         path = f"/v1/agents/{self.agent}/work"
         while not caller.stop.now.is_set():
             params = {} if self._seq is None else {"wait": POLL_S, "after": self._seq}
-            response = await caller.ask("GET", path, params=params, timeout=httpx.Timeout(POLL_S + 5.0, connect=2.0))
+            response = await caller.ask("GET", path, params=params, wait_s=POLL_S)
             if response is None or response.status_code != 200:
                 self._seq = None
                 await asyncio.sleep(caller.dice.uniform(0.05, 0.3))

@@ -118,6 +118,18 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """A request that its client had given up when it ended: answered after all, or with `status` 0 never."""
+
+    who: str
+    what: str
+    status: int
+    seconds: float
+    """How long the client was kept waiting, without the time that it had asked to wait."""
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What a process said of its own readiness from now on: `reason` is None while it is ready."""
 
@@ -138,7 +150,7 @@ class Mended:
     at: float
 
 
-Record = Operation | Sighting | Reading | ReplicaSeen | Followed | Fault | Trouble | Standing | Mended
+Record = Operation | Sighting | Reading | ReplicaSeen | Followed | Fault | Trouble | Late | Standing | Mended
 _KINDS = {
     "operation": Operation,
     "sighting": Sighting,
@@ -147,6 +159,7 @@ _KINDS = {
     "followed": Followed,
     "fault": Fault,
     "trouble": Trouble,
+    "late": Late,
     "standing": Standing,
     "mended": Mended,
 }
@@ -164,6 +177,7 @@ class History:
         self.followed: list[Followed] = []
         self.faults: list[Fault] = []
         self.troubles: list[Trouble] = []
+        self.lates: list[Late] = []
         self.standings: list[Standing] = []
         self.mended: Mended | None = None
         self.attempts_failed = 0
@@ -199,6 +213,8 @@ class History:
                 self.faults.append(record)
             case Trouble():
                 self.troubles.append(record)
+            case Late():
+                self.lates.append(record)
             case Standing():
                 self.standings.append(record)
             case Mended():

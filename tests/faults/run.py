@@ -22,6 +22,7 @@ from tests.faults.gaps import Gap, gaps
 from tests.faults.history import History, Outcome
 from tests.faults.nemesis import Nemesis, Rhythm, supervise
 from tests.faults.outputs import Outputs, feed_start, read_outputs
+from tests.faults.patience import ANSWER_S
 from tests.faults.staff import Staff, hire
 from tests.faults.watchers import flap, follow_feed, watch_replicas
 
@@ -62,7 +63,10 @@ class Report:
     failed_attempts: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
-    worst_answer_s: float = 0.0
+    answers_s: dict[str, float] = field(default_factory=dict)
+    """The slowest answer of each operation: half of them, ninety-nine of a hundred, all of them. An attempt that was
+    given up has none: these are `late`."""
+    late: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     played: dict[str, int] = field(default_factory=dict)
     """By type of event, how many the feed told."""
@@ -75,8 +79,12 @@ class Report:
             f"seed {self.seed}: {self.seconds:.0f} s, {self.operations} operations, {self.acknowledged} messages "
             f"acknowledged in {self.contacts} contacts, {self.failed_attempts} attempts without an answer; "
             f"faults: {faults or 'none'}; gaps in offers: {self.gap_words()}; "
-            f"worst answer {self.worst_answer_s:.1f} s; {len(self.findings)} violations"
+            f"answers {self.answer_words()}; {len(self.findings)} violations"
         )
+
+    def answer_words(self) -> str:
+        times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.answers_s.items())
+        return f"{times or 'none'}, {self.late} later than {ANSWER_S:g} s"
 
     def gap_words(self) -> str:
         """By kind: every gap that had its time for itself, and how many had not."""
@@ -233,8 +241,16 @@ def judge(history: History, outputs: Outputs, plan: Plan) -> Report:
         failed_attempts=history.attempts_failed,
         faults=dict(Counter(fault.kind for fault in history.faults)),
         gaps=gaps(history, GAPS),
-        worst_answer_s=max((operation.slowest for operation in history.operations), default=0.0),
+        answers_s=_answers(history),
+        late=sum(1 for late in history.lates if late.seconds > ANSWER_S),
         outcomes=dict(sorted(history.count().items())),
         played=dict(Counter(event["type"].removeprefix("switchdesk.") for event in outputs.events)),
         findings=check(history, outputs, every=plan.every),
     )
+
+
+def _answers(history: History) -> dict[str, float]:
+    times = sorted(operation.slowest for operation in history.operations if operation.slowest)
+    if not times:
+        return {}
+    return {"p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100], "worst": times[-1]}

@@ -27,8 +27,10 @@ from shared.vocabulary import (
     ThreadKey,
 )
 from tests.faults.history import (
+    Fault,
     Followed,
     History,
+    Late,
     Mended,
     Operation,
     Outcome,
@@ -62,6 +64,8 @@ class Story:
     replicas: list[ReplicaSeen] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    lates: list[Late] = field(default_factory=list)
     standings: list[Standing] = field(default_factory=list)
     mended: Mended | None = None
     followed: list[Followed] | None = None
@@ -79,7 +83,7 @@ class Story:
         if followed is None:
             followed = [Followed(follower="f", id=e["id"], digest=digest_of(e), at=0.0) for e in self.events]
         records: list[Record] = [*self.operations, *self.readings, *self.sightings, *self.replicas, *followed]
-        records += [*self.standings, *([self.mended] if self.mended is not None else [])]
+        records += [*self.faults, *self.lates, *self.standings, *([self.mended] if self.mended is not None else [])]
         for record in records:
             history.add(record)
         histories = self.histories if self.histories is not None else self.true_histories()
@@ -153,6 +157,14 @@ class Story:
         )
 
     # Changing it
+
+    def see_at(self, *moments: float) -> None:
+        """Desks see new offers at these times, the last of them when the run ends."""
+        self.sightings = [dataclasses.replace(seen, at=at) for seen, at in zip(self.sightings, moments, strict=True)]
+        assert self.mended is not None
+        later = max(moments) - self.mended.at
+        self.mended = dataclasses.replace(self.mended, at=max(moments))
+        self.standings = [dataclasses.replace(seen, at=seen.at + later) for seen in self.standings]
 
     def find(self, name: str, number: int = 0) -> Raw:
         """The `number`-th event of a type."""

@@ -12,7 +12,9 @@ from shared.contracts import events as ev
 from shared.vocabulary import AddressKey, ChannelHealth, ContactId, ThreadKey
 from tests.faults.checker import MARGIN_S, check
 from tests.faults.ending import READY_S
-from tests.faults.history import Outcome, Trouble
+from tests.faults.gaps import BOUNDS_S, SILENCE_S
+from tests.faults.history import Fault, Late, Outcome, Trouble
+from tests.faults.patience import HANG_S
 from tests.faults.story import ANA, BEN, Raw, Story, sound
 
 Lie = Callable[[Story], None]
@@ -379,6 +381,63 @@ def a_reply_is_shown_as_the_customers_word(story: Story) -> None:
     story.transcripts["c1"][1]["direction"] = "customer"
 
 
+# Time
+
+
+def _fault(kind: str, at: float, until: float, *, led: bool = False) -> Fault:
+    return Fault(kind=kind, target="it", at=at, until=until, led=led)
+
+
+def _hangs(seconds: float, status: int) -> Late:
+    return Late(who=ANA, what="POST /v1/messages", status=status, seconds=seconds, at=100.0)
+
+
+@lie("time")
+def a_request_is_never_answered(story: Story) -> None:
+    story.lates.append(_hangs(HANG_S, 0))
+
+
+@lie("time")
+def an_answer_comes_when_nobody_believes_in_it_any_more(story: Story) -> None:
+    story.lates.append(_hangs(HANG_S, 503))
+
+
+@lie("time")
+def offers_stop_for_no_reason(story: Story) -> None:
+    story.see_at(10.0, 10.0 + SILENCE_S + 1.0)
+
+
+@lie("time")
+def offers_never_come_again(story: Story) -> None:
+    story.see_at(10.0, 60.0)
+    story.sightings.pop()
+
+
+@lie("time")
+def nobody_takes_over_from_a_router_that_was_killed(story: Story) -> None:
+    story.faults = [_fault("router-kill", 11.0, 40.0, led=True)]
+    story.see_at(10.0, 41.0)
+
+
+@lie("time")
+def nobody_takes_over_from_a_router_that_stands_still(story: Story) -> None:
+    # Another fault keeps the gap from being measured; that nothing was broken for so long is known all the same.
+    story.faults = [_fault("router-pause", 15.0, 37.0, led=True), _fault("net-cut", 10.0, 16.0)]
+    story.see_at(10.0, 37.0)
+
+
+@lie("time")
+def a_router_that_says_goodbye_is_missed_for_long(story: Story) -> None:
+    story.faults = [_fault("router-term", 11.0, 12.0, led=True)]
+    story.see_at(10.9, 11.0 + BOUNDS_S["router-term"] + 0.1)
+
+
+@lie("time")
+def offers_do_not_come_again_when_the_brokers_are_back(story: Story) -> None:
+    story.faults = [_fault("majority-lost", 11.0, 40.0)]
+    story.see_at(10.0, 40.0 + SILENCE_S + 1.0)
+
+
 # Replicas, views, the end
 
 
@@ -458,6 +517,30 @@ def a_contact_is_left_over(story: Story) -> None:
 
 def test_a_sound_run_has_no_findings() -> None:
     assert check(*sound().told()) == []
+
+
+def _the_majority_is_away(story: Story) -> None:
+    story.faults = [_fault("majority-lost", 11.0, 60.0)]
+    story.see_at(10.0, 60.0 + SILENCE_S / 2)
+
+
+def _an_api_stands_still(story: Story) -> None:
+    story.faults = [_fault("api-pause", 60.0, 90.0)]
+    story.lates.append(_hangs(HANG_S, 0))
+
+
+def _a_router_is_killed_and_its_standby_takes_over(story: Story) -> None:
+    story.faults = [_fault("router-kill", 11.0, 40.0, led=True)]
+    story.see_at(10.0, 12.9)
+
+
+@pytest.mark.parametrize(
+    "change", [_the_majority_is_away, _an_api_stands_still, _a_router_is_killed_and_its_standby_takes_over]
+)
+def test_what_a_fault_explains_is_no_finding(change: Lie) -> None:
+    story = sound()
+    change(story)
+    assert check(*story.told()) == []
 
 
 @pytest.mark.parametrize(("invariant", "change"), LIES, ids=[change.__name__ for _, change in LIES])
