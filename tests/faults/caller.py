@@ -93,10 +93,12 @@ class Caller:
         headers = {"Idempotency-Key": key}
         start, attempts, slowest = self.history.now, 0, 0.0
         outcome, status, told = Outcome.UNKNOWN, 0, dict[str, Any]()
+        statuses: list[int] = []
         while outcome is Outcome.UNKNOWN and not self.stop.now.is_set():
             attempts += 1
             asked = self.history.now
             response = await self.ask(method, path, headers=headers, json=json)
+            statuses.append(response.status_code if response is not None else 0)
             if response is None:
                 self.history.attempts_failed += 1
                 await self._pause()
@@ -123,6 +125,7 @@ class Caller:
             told=told,
             text=json.get("text") if json else None,
             attempts=attempts,
+            before=tuple(statuses[:-1]),
             slowest=slowest,
         )
         self.history.add(operation)

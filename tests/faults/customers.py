@@ -97,6 +97,7 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
             # What is repeated is the same to the letter.
             update = _update(chat, said, dice)
             start, attempts, slowest, status, outcome = history.now, 0, 0.0, 0, Outcome.UNKNOWN
+            statuses: list[int] = []
             while outcome is Outcome.UNKNOWN and not stop.now.is_set():
                 attempts += 1
                 asked = history.now
@@ -111,6 +112,7 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
                         outcome = Outcome.OK
                     elif status < 500 and status != 429:
                         outcome = Outcome.REFUSED
+                statuses.append(status)
                 if outcome is Outcome.UNKNOWN:
                     history.attempts_failed += 1
                     at = (at + 1) % len(hooks.bases)
@@ -128,6 +130,7 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
                     status=status,
                     text=update["message"]["text"],
                     attempts=attempts,
+                    before=tuple(statuses[:-1]),
                     slowest=slowest,
                 )
             )

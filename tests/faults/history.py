@@ -47,6 +47,8 @@ class Operation:
     text: str | None = None
     """What was written to be read by somebody, of a message or a reply."""
     attempts: int = 1
+    before: tuple[int, ...] = ()
+    """What the attempts before the last one were told; 0 if nothing."""
     slowest: float = 0.0
     """The longest that a single attempt waited for an answer that came."""
 

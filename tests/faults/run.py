@@ -36,14 +36,15 @@ GAPS: Final = ("router-kill", "router-term", "router-pause", "broker-kill")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run is made of. `steps` in order instead of dice, if there are any. `folder`: where the public outputs
-    that were judged are kept, for whoever looks for the cause of a finding."""
+    """What a run is made of. `first` are done in order, then dice decide for `seconds`; or `steps` in order instead.
+    `folder`: where the public outputs that were judged are kept, for whoever looks for the cause of a finding."""
 
     seed: int
     seconds: float
     rhythm: Rhythm
     per_s: float = 30.0
     customers: int = 12
+    first: Sequence[str] = ()
     steps: Sequence[str] = ()
     sample: int = 200
     every: int = 10
@@ -213,6 +214,7 @@ async def run_on_cluster(cluster: Cluster, history: History, plan: Plan) -> Repo
     try:
         crowd = Crowd(cluster.bases, cluster.hooks, staff, history, plan, after)
         async with crowd.at_work():
+            await nemesis.play(plan.first)
             await nemesis.run(history.now + plan.seconds, steps=plan.steps)
             await mended(cluster, staff.access, history, partition)
             await crowd.settle()
