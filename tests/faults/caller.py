@@ -13,9 +13,7 @@ from typing import Any, Final, Self
 import httpx
 
 from tests.faults.history import History, Operation, Outcome, Trouble
-
-ANSWER_S: Final = 9.0
-"""The API promises an answer within 5 s; this is when a client stops waiting for one from a process that hangs."""
+from tests.faults.patience import PatientClient
 
 ASK_AFTER: Final = 0.5
 """How often a client that was told 202 asks what became of the command, instead of repeating it."""
@@ -44,7 +42,8 @@ class Caller:
         self._bases = list(bases)
         self._at = dice.randrange(len(self._bases))
         headers = {"Authorization": f"Bearer {token}"}
-        self.http = httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(ANSWER_S, connect=2.0))
+        self._client = PatientClient(who, history, headers)
+        self.http = self._client.http
 
     async def __aenter__(self) -> Self:
         return self
@@ -52,7 +51,7 @@ class Caller:
     async def __aexit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
-        await self.http.aclose()
+        await self._client.__aexit__(None, None, None)
 
     @property
     def base(self) -> str:
@@ -63,11 +62,11 @@ class Caller:
         """Use the next address from now on."""
         self._at = (self._at + 1) % len(self._bases)
 
-    async def ask(self, method: str, path: str, **request: Any) -> httpx.Response | None:
-        """One attempt; None if no answer came. After a failure the next attempt goes to the next address."""
-        try:
-            response = await self.http.request(method, self.base + path, **request)
-        except httpx.TransportError:
+    async def ask(self, method: str, path: str, *, wait_s: float = 0.0, **request: Any) -> httpx.Response | None:
+        """One attempt, of a request that itself asks to wait `wait_s`; None if no answer came in time. After a failure
+        the next attempt goes to the next address."""
+        response = await self._client.send(method, self.base + path, wait_s=wait_s, **request)
+        if response is None:
             self.turn_away()
             return None
         if response.status_code >= 500:
@@ -94,10 +93,12 @@ class Caller:
         headers = {"Idempotency-Key": key}
         start, attempts, slowest = self.history.now, 0, 0.0
         outcome, status, told = Outcome.UNKNOWN, 0, dict[str, Any]()
+        statuses: list[int] = []
         while outcome is Outcome.UNKNOWN and not self.stop.now.is_set():
             attempts += 1
             asked = self.history.now
             response = await self.ask(method, path, headers=headers, json=json)
+            statuses.append(response.status_code if response is not None else 0)
             if response is None:
                 self.history.attempts_failed += 1
                 await self._pause()
@@ -122,7 +123,9 @@ class Caller:
             outcome=outcome,
             status=status,
             told=told,
+            text=json.get("text") if json else None,
             attempts=attempts,
+            before=tuple(statuses[:-1]),
             slowest=slowest,
         )
         self.history.add(operation)

@@ -2,23 +2,28 @@
 
 The feed is booked into the simulation's ledger, which shares no code with the engine and knows the invariants of
 `docs/architecture.md`; this module adds what only the outside can know. Every finding is a sentence that begins with
-the invariant's number (or `feed`, `view`).
+the invariant's number (or `feed`, `view`, `text`, `end`, `trouble`).
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tests.faults.booked import Booked
-from tests.faults.history import History, Operation, Outcome
+from tests.faults.ending import READY_S, met
+from tests.faults.gaps import BOUNDS_S, SILENCE_S, gaps, silences
+from tests.faults.history import History, Operation, Outcome, Standing
 from tests.faults.outputs import Outputs
+from tests.faults.patience import HANG_S
 from tests.faults.watchers import digest_of
 from tests.simulation.ledger import WorkspaceBook
 
 MOST: Final = 200
 """So many findings of one kind are enough."""
+MARGIN_S: Final = 10.0
+"""Between the wait for a process and what is noted of it."""
 
 Event = Mapping[str, Any]
 
@@ -54,6 +59,10 @@ class Checker:
         self._check_replicas()
         self._check_contacts(book)
         self._check_histories()
+        self._check_transcripts()
+        self._check_times()
+        self._check_standings()
+        self._check_agreement()
         return self.findings
 
     def _find(self, invariant: str, text: str) -> None:
@@ -273,14 +282,132 @@ class Checker:
                 if any(item.get(name) != value for name, value in data.items()):
                     self._find("9", f"event {item['id']} is another one in the history of {contact}")
 
+    def _check_transcripts(self) -> None:
+        """Whoever reads a contact's transcript reads what was written, all of it, once and in order."""
+        spoken: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        for event in self._of("MessageReceived", "ReplyQueued"):
+            data = event["data"]
+            way, key = ("customer", data["source_key"]) if "source_key" in data else ("agent", data["message"])
+            spoken[data["contact"]].append((data["message"], way, key))
+        sent = _Sent.of(self.history)
+        for contact, lines in self.outputs.transcripts.items():
+            for message, times in Counter(line["id"] for line in lines).items():
+                if times > 1:
+                    self._find("text", f"message {message} is {times} times in the transcript of {contact}")
+            read = {line["id"]: line for line in lines}
+            order = [message for message, _, _ in spoken[contact]]
+            if list(read) != order:
+                self._find("text", f"the transcript of {contact} has the messages {list(read)}, by the feed {order}")
+            for message, way, key in spoken[contact]:
+                line = read.get(message)
+                if line is None:
+                    continue  # Missing, as was just said.
+                texts = sent.texts(way, key, contact)
+                if line["direction"] != way:
+                    self._find("text", f"message {message} of {contact} is the {line['direction']}'s, not the {way}'s")
+                if texts and line["text"] not in texts:
+                    self._find("text", f"message {message} of {contact} reads {line['text']!r}, not {min(texts)!r}")
+
+    # Time
+
+    def _check_times(self) -> None:
+        """No request hangs, and offers come again after whatever was done. The bounds are such that only a hang breaks
+        them; what was measured is in the report."""
+        for late in self.history.lates:
+            # The process itself may have been stood still meanwhile, which is not its fault.
+            began = late.at - late.seconds
+            still = sum(
+                max(0.0, min(fault.until, late.at) - max(fault.at, began))
+                for fault in self.history.faults
+                if fault.kind == "api-pause"
+            )
+            if late.seconds - still > HANG_S - 1.0:
+                told = f"answered {late.status}" if late.status else "not answered"
+                self._find("time", f"{late.who}: {late.what} was {told} after {late.seconds:.0f} s, at {late.at:.1f} s")
+        for gap in gaps(self.history, BOUNDS_S):
+            if not gap.shadowed and gap.seconds > BOUNDS_S[gap.kind]:
+                words = f"{gap.kind} of {gap.target} at {gap.at:.1f} s"
+                self._find("time", f"no offer for {gap.seconds:.1f} s around {words}")
+        mended = self.history.mended
+        for begin, end in silences(self.history, mended.at) if mended is not None else ():
+            if end - begin > SILENCE_S:
+                self._find("time", f"no offer from {begin:.1f} s to {end:.1f} s, and nothing was broken")
+
+    # The end
+
+    def _check_standings(self) -> None:
+        """Nobody ever stops a partition, and whoever was broken is ready in time and stays so."""
+        stopped = {(seen.process, seen.reason): seen for seen in self.history.standings if "is stopped" in _words(seen)}
+        for seen in stopped.values():
+            self._find("end", f"{seen.process} at {seen.at:.1f} s: {seen.reason}")
+        mended = self.history.mended
+        if mended is None:
+            self._find("end", "nobody noted that the faults were over")
+            return
+        for process in mended.processes:
+            after = [seen for seen in self.history.standings if seen.process == process and seen.at >= mended.at]
+            ready = next((seen.at for seen in after if seen.reason is None), None)
+            if not after or after[-1].reason is not None:
+                words = _words(after[-1]) if after else "nobody could ask it"
+                self._find("end", f"{process} is not ready at the end: {words}")
+            elif ready is not None and ready - mended.at > READY_S + MARGIN_S:
+                words = f"{ready - mended.at:.0f} s after the last fault ({_words(after[0])})"
+                self._find("end", f"{process} was not ready until {words}")
+
+    def _check_agreement(self) -> None:
+        """Replicas told of one and the same state that is newer than the last fault; `_check_replicas` compares."""
+        mended = self.history.mended
+        if mended is not None and not met(self.history):
+            told: dict[str, int] = {}
+            for seen in self.history.replicas:
+                if seen.partition == mended.partition and seen.state_seq is not None:
+                    told[seen.replica] = seen.state_seq
+            words = f"{mended.copies} replicas of a state after entry {mended.seq}"
+            self._find("7", f"after the last fault nobody saw {words}; last seen: {told}")
+
     def _of(self, *names: str) -> Iterator[Event]:
         wanted = {f"switchdesk.{name}" for name in names}
         return (event for event in self._events if event["type"] in wanted)
 
 
+class _Sent:
+    """The texts that were sent."""
+
+    def __init__(self) -> None:
+        self._messages: dict[str, set[str]] = defaultdict(set)
+        self._replies: dict[str, set[str]] = defaultdict(set)
+        self._unsure: dict[str, set[str]] = defaultdict(set)
+
+    @classmethod
+    def of(cls, history: History) -> Self:
+        """All of a run. Of a reply whose fate was never told only the contact is known."""
+        sent = cls()
+        for operation in history.of("message", "webhook", "reply"):
+            if operation.text is None:
+                continue
+            if operation.kind != "reply":
+                sent._messages[operation.key].add(operation.text)
+            elif operation.outcome is Outcome.OK:
+                sent._replies[operation.told["subject"]].add(operation.text)
+            else:
+                sent._unsure[operation.about].add(operation.text)
+        return sent
+
+    def texts(self, way: str, key: str, contact: str) -> set[str]:
+        """What a message may read: `key` is its source key on the way in, its id on the way out. Empty for one that
+        nobody wrote, which is found elsewhere."""
+        if way == "customer":
+            return self._messages.get(key, set())
+        return self._replies.get(key, set()) or self._unsure.get(contact, set())
+
+
 def check(history: History, outputs: Outputs, *, every: int = 1) -> list[str]:
     """All findings about a run; an empty list if nothing is wrong."""
     return Checker(history, outputs, every=every).check()
+
+
+def _words(seen: Standing) -> str:
+    return (seen.reason or "ready").strip()
 
 
 def _place(id: str) -> tuple[int, ...]:

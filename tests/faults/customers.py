@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
-
 from tests.faults.caller import Caller, Stop
 from tests.faults.history import History, Operation, Outcome
+from tests.faults.patience import PatientClient
 
 LANGUAGES: Final = ("en", "id")
 CHANNELS: Final = (("telegram", "bot"), ("messenger", "page"), ("email", "support@shop.example"))
@@ -19,6 +18,7 @@ TEXTS: Final = {
     "en": "Where is my money? I sent it yesterday and it has not arrived.",
     "id": "Di mana uang saya? Saya mengirimnya kemarin dan belum sampai.",
 }
+"""What each message begins with; what follows is its own, so that each can be looked for in a transcript."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _message(
         "channel": channel,
         "account": account,
         "sender": sender,
-        "text": TEXTS[language],
+        "text": f"{TEXTS[language]} ({number}-{person}-{said})",
         "language": language,
         "priority": 5 if dice.random() < 0.1 else 0,
     }
@@ -89,19 +89,21 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
     """A provider that delivers updates and repeats each until it gets its 200, as Telegram does."""
     headers = {"X-Telegram-Bot-Api-Secret-Token": hooks.secret}
     said, at = 0, dice.randrange(len(hooks.bases))
-    async with httpx.AsyncClient(headers=headers, timeout=httpx.Timeout(9.0, connect=2.0)) as http:
+    async with PatientClient(f"telegram-{number}", history, headers) as http:
         while not stop.soon.is_set():
             await pace.wait(dice)
             said += 1
             chat = number * 1_000_000 + said
+            # What is repeated is the same to the letter.
+            update = _update(chat, said, dice)
             start, attempts, slowest, status, outcome = history.now, 0, 0.0, 0, Outcome.UNKNOWN
+            statuses: list[int] = []
             while outcome is Outcome.UNKNOWN and not stop.now.is_set():
                 attempts += 1
                 asked = history.now
-                try:
-                    path = f"{hooks.bases[at]}/webhooks/telegram/{hooks.account}"
-                    response = await http.post(path, json=_update(chat, said, dice))
-                except httpx.TransportError:
+                path = f"{hooks.bases[at]}/webhooks/telegram/{hooks.account}"
+                response = await http.send("POST", path, json=update)
+                if response is None:
                     status = 0
                 else:
                     status = response.status_code
@@ -110,6 +112,7 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
                         outcome = Outcome.OK
                     elif status < 500 and status != 429:
                         outcome = Outcome.REFUSED
+                statuses.append(status)
                 if outcome is Outcome.UNKNOWN:
                     history.attempts_failed += 1
                     at = (at + 1) % len(hooks.bases)
@@ -125,7 +128,9 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
                     end=history.now,
                     outcome=outcome,
                     status=status,
+                    text=update["message"]["text"],
                     attempts=attempts,
+                    before=tuple(statuses[:-1]),
                     slowest=slowest,
                 )
             )
@@ -139,6 +144,6 @@ def _update(chat: int, said: int, dice: random.Random) -> dict[str, Any]:
             "date": 1_700_000_000,
             "chat": {"id": chat, "type": "private"},
             "from": {"id": chat, "is_bot": False, "first_name": "C", "language_code": "en"},
-            "text": TEXTS[dice.choice(LANGUAGES)],
+            "text": f"{TEXTS[dice.choice(LANGUAGES)]} ({chat}-{said})",
         },
     }

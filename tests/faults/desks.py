@@ -86,7 +86,7 @@ class Desk:
         path = f"/v1/agents/{self.agent}/work"
         while not caller.stop.now.is_set():
             params = {} if self._seq is None else {"wait": POLL_S, "after": self._seq}
-            response = await caller.ask("GET", path, params=params, timeout=httpx.Timeout(POLL_S + 5.0, connect=2.0))
+            response = await caller.ask("GET", path, params=params, wait_s=POLL_S)
             if response is None or response.status_code != 200:
                 self._seq = None
                 await asyncio.sleep(caller.dice.uniform(0.05, 0.3))
@@ -175,7 +175,7 @@ class Desk:
         path = f"/v1/contacts/{contact}"
         try:
             if dice.random() < self._habits.reply:
-                await self._change("reply", contact, f"{path}/messages", {"text": "It is on its way."})
+                await self._change("reply", contact, f"{path}/messages", {"text": self._words()})
             if dice.random() < self._habits.hand_on:
                 await self._change("transfer", contact, f"{path}/transfer", self._where_to())
             elif dice.random() < self._habits.give_back:
@@ -184,6 +184,10 @@ class Desk:
                 await self._change("complete", contact, f"{path}/complete")
         finally:
             self._finished[contact] = self._caller.history.now
+
+    def _words(self) -> str:
+        """No two replies are the same, so that each can be looked for in a transcript."""
+        return f"It is on its way, number {self._caller.dice.getrandbits(48):x}."
 
     def _where_to(self) -> Mapping[str, Any]:
         """Another queue, or a colleague, who may have no room."""

@@ -44,7 +44,11 @@ class Operation:
     status: int
     told: Mapping[str, Any] = field(default_factory=dict)
     """Of the answer: `subject` (the contact, or a reply's message), `seq`, `state`, `reason`, `command`."""
+    text: str | None = None
+    """What was written to be read by somebody, of a message or a reply."""
     attempts: int = 1
+    before: tuple[int, ...] = ()
+    """What the attempts before the last one were told; 0 if nothing."""
     slowest: float = 0.0
     """The longest that a single attempt waited for an answer that came."""
 
@@ -115,7 +119,40 @@ class Trouble:
     at: float
 
 
-Record = Operation | Sighting | Reading | ReplicaSeen | Followed | Fault | Trouble
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """A request that its client had given up when it ended: answered after all, or with `status` 0 never."""
+
+    who: str
+    what: str
+    status: int
+    seconds: float
+    """How long the client was kept waiting, without the time that it had asked to wait."""
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a process said of its own readiness from now on: `reason` is None while it is ready."""
+
+    process: str
+    reason: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """Nothing is broken any more since `at`: these processes must get ready, and so many replicas must agree on the
+    state after an entry that is newer than `seq`, the newest that anybody had told of by then."""
+
+    processes: tuple[str, ...]
+    partition: int
+    copies: int
+    seq: int
+    at: float
+
+
+Record = Operation | Sighting | Reading | ReplicaSeen | Followed | Fault | Trouble | Late | Standing | Mended
 _KINDS = {
     "operation": Operation,
     "sighting": Sighting,
@@ -124,6 +161,9 @@ _KINDS = {
     "followed": Followed,
     "fault": Fault,
     "trouble": Trouble,
+    "late": Late,
+    "standing": Standing,
+    "mended": Mended,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -139,6 +179,9 @@ class History:
         self.followed: list[Followed] = []
         self.faults: list[Fault] = []
         self.troubles: list[Trouble] = []
+        self.lates: list[Late] = []
+        self.standings: list[Standing] = []
+        self.mended: Mended | None = None
         self.attempts_failed = 0
         self._began = time.monotonic()
         self._file = file.open("ab") if file is not None else None
@@ -172,6 +215,12 @@ class History:
                 self.faults.append(record)
             case Trouble():
                 self.troubles.append(record)
+            case Late():
+                self.lates.append(record)
+            case Standing():
+                self.standings.append(record)
+            case Mended():
+                self.mended = record
         if self._file is not None:
             self._file.write(
                 msgspec.json.encode({"record": _NAMES[type(record)], **msgspec.to_builtins(record)}) + b"\n"

@@ -8,17 +8,24 @@ work at the same time, so faults overlap.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.eventually import eventually
 from tests.faults.cluster import Cluster
 from tests.faults.history import Fault, History, Trouble
 from tests.faults.process import NeverReady, Process
 from tests.support.proxy import Proxy
 
 STOP_S: Final = 12.0
+LOST_S: Final = 8.0
+"""How long the majority of brokers is away in the step that is held: longer than any request waits for an answer."""
+DEPOSED_S: Final = 3.0
+"""How long a router that was deposed while it stood still is left alone afterwards, so that it can be seen."""
+TAKEN_S: Final = 20.0
 
 
 SERVICE_STEPS: Final[Mapping[str, int]] = {
@@ -110,6 +117,8 @@ class Nemesis:
             "broker-term": self._broker_term,
             "broker-pause": self._broker_pause,
             "majority-lost": self._majority_lost,
+            "leader-pause": self._leader_pause,
+            "majority-held": lambda: self._majority_lost(LOST_S),
             "nothing": lambda: self._down(self._services),
         }
 
@@ -119,13 +128,17 @@ class Nemesis:
         With `steps`, one hand does these in order instead, once.
         """
         if steps:
-            for step in steps:
-                await self._steps[step]()
-                await asyncio.sleep(self._services.uniform(*self._rhythm.calm_s))
+            await self.play(steps)
             return
         async with asyncio.TaskGroup() as hands:
             hands.create_task(self._work(self._services, self._rhythm.services, until))
             hands.create_task(self._work(self._brokers, self._rhythm.brokers, until))
+
+    async def play(self, steps: Sequence[str]) -> None:
+        """These in order, with nothing beside them."""
+        for step in steps:
+            await self._steps[step]()
+            await asyncio.sleep(self._services.uniform(*self._rhythm.calm_s))
 
     async def _work(self, dice: random.Random, weights: Mapping[str, int], until: float) -> None:
         while True:
@@ -194,6 +207,20 @@ class Nemesis:
             process.resume()
         self._note(kind, name, at, led=led)
 
+    async def _leader_pause(self) -> None:
+        """The leader stands still until the other one has taken over, and is left alone when it comes back."""
+        name = await eventually(self._leader, within_s=TAKEN_S, every_s=0.2)
+        assert name is not None
+        process, at = self._cluster.processes[name], self._history.now
+        process.pause()
+        try:
+            with contextlib.suppress(AssertionError):
+                await eventually(lambda: self._leader() != name, within_s=TAKEN_S, every_s=0.2)
+        finally:
+            process.resume()
+        self._note("router-pause", name, at, led=True)
+        await asyncio.sleep(DEPOSED_S)
+
     async def _down(self, dice: random.Random) -> None:
         await asyncio.sleep(dice.uniform(*self._rhythm.down_s))
 
@@ -201,7 +228,8 @@ class Nemesis:
         process = self._cluster.processes[name]
         if not process.alive:
             await process.start()
-        # A process that waits for its brokers is not ready and has every right to it; only its end is trouble.
+        # A process that waits for its brokers is not ready and has every right to it; only its end is trouble. That it
+        # gets ready when nothing is broken any more is asked for at the end of the run.
         try:
             await process.until_ready(45)
         except NeverReady as error:
@@ -294,13 +322,16 @@ class Nemesis:
         await self._cluster.kafka.until_in_sync()
         self._note("broker-pause", f"broker {number}", at)
 
-    async def _majority_lost(self) -> None:
+    async def _majority_lost(self, held_s: float | None = None) -> None:
         numbers, at = self._brokers.sample(list(self._cluster.kafka.numbers), 2), self._history.now
         for number in numbers:
             self._cluster.kafka.kill(number)
-        await self._down(self._brokers)
+        if held_s is None:
+            await self._down(self._brokers)
+        else:
+            await asyncio.sleep(held_s)
         await self._mend_brokers(numbers)
-        self._note("majority-lost", f"brokers {numbers[0]} and {numbers[1]}", at)
+        self._note("majority-lost" if held_s is None else "majority-held", f"brokers {numbers[0]} and {numbers[1]}", at)
 
     def _broker(self) -> int:
         return self._brokers.choice(list(self._cluster.kafka.numbers))

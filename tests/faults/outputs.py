@@ -30,11 +30,13 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """What everybody may see. `events` are the feed's, in the order it gave them; `histories` are of some contacts."""
+    """What everybody may see. `events` are the feed's, in the order it gave them; `histories` and `transcripts` are of
+    some contacts."""
 
     events: Sequence[Mapping[str, Any]]
     contacts: Sequence[Mapping[str, Any]]
     histories: Mapping[str, Sequence[Mapping[str, Any]]]
+    transcripts: Mapping[str, Sequence[Mapping[str, Any]]]
     replicas: Sequence[ReplicaSeen] = ()
 
 
@@ -50,7 +52,7 @@ async def feed_start(access: Access) -> str:
         lines = stream.aiter_lines()
         # The first line is a heartbeat: from here on nothing is missed.
         await anext(lines)
-        await _mark(http, access)
+        await mark(http, access)
         async for line in lines:
             if line:
                 partition = str(json.loads(line)["id"]).split(":")[0]
@@ -61,16 +63,17 @@ async def feed_start(access: Access) -> str:
 async def read_outputs(access: Access, *, after: str, sample: int, seed: int) -> Outputs:
     """Everything up to a last event made for this purpose, which the feed must then reach."""
     async with httpx.AsyncClient(base_url=access.base, timeout=30) as http, asyncio.timeout(READ_S):
-        mark = await _mark(http, access)
-        events = await _feed(http, access, after, mark)
-        contacts = await _contacts(http, access, mark)
+        last = await mark(http, access)
+        events = await _feed(http, access, after, last)
+        contacts = await _contacts(http, access, last)
         ids = sorted(contact["id"] for contact in contacts)
         chosen = random.Random(seed).sample(ids, min(sample, len(ids)))
         histories = {id: await _history(http, access, id) for id in chosen}
-    return Outputs(events=events, contacts=contacts, histories=histories)
+        transcripts = {id: await _transcript(http, access, id) for id in chosen}
+    return Outputs(events=events, contacts=contacts, histories=histories, transcripts=transcripts)
 
 
-async def _mark(http: httpx.AsyncClient, access: Access) -> int:
+async def mark(http: httpx.AsyncClient, access: Access) -> int:
     """The number of an entry that holds a public event and comes after everything that was answered before.
 
     The journal's head alone would not do: the entry that it names may hold several events, or none that is public.
@@ -79,11 +82,11 @@ async def _mark(http: httpx.AsyncClient, access: Access) -> int:
     for presence in ("away", "offline"):
         answer = await http.put(f"/v1/agents/{access.agent}/presence", headers=headers, json={"presence": presence})
         assert answer.status_code == 200, f"{answer.status_code}: {answer.text}"
-        mark: int = answer.json()["seq"]
-    return mark
+        seq: int = answer.json()["seq"]
+    return seq
 
 
-async def _feed(http: httpx.AsyncClient, access: Access, after: str, mark: int) -> list[Mapping[str, Any]]:
+async def _feed(http: httpx.AsyncClient, access: Access, after: str, last: int) -> list[Mapping[str, Any]]:
     headers = {"Authorization": f"Bearer {access.operator_key}", "Accept": "application/x-ndjson"}
     events: list[Mapping[str, Any]] = []
     async with http.stream("GET", "/v1/events", params={"after": after}, headers=headers) as stream:
@@ -91,17 +94,17 @@ async def _feed(http: httpx.AsyncClient, access: Access, after: str, mark: int) 
         async for line in stream.aiter_lines():
             if line:
                 events.append(json.loads(line))
-                if int(events[-1]["id"].split(":")[1]) >= mark:
+                if int(events[-1]["id"].split(":")[1]) >= last:
                     return events
-    raise AssertionError(f"the feed ended before entry {mark}")
+    raise AssertionError(f"the feed ended before entry {last}")
 
 
-async def _contacts(http: httpx.AsyncClient, access: Access, mark: int) -> list[Mapping[str, Any]]:
+async def _contacts(http: httpx.AsyncClient, access: Access, last: int) -> list[Mapping[str, Any]]:
     headers = {"Authorization": f"Bearer {access.supervisor_key}"}
     contacts: list[Mapping[str, Any]] = []
     cursor: str | None = None
     while True:
-        params = {"limit": "500", "min_seq": str(mark), **({"cursor": cursor} if cursor else {})}
+        params = {"limit": "500", "min_seq": str(last), **({"cursor": cursor} if cursor else {})}
         answer = await http.get("/v1/contacts", params=params, headers=headers)
         assert answer.status_code == 200, f"{answer.status_code}: {answer.text}"
         page = answer.json()
@@ -117,3 +120,16 @@ async def _history(http: httpx.AsyncClient, access: Access, contact: str) -> lis
     assert answer.status_code == 200, f"{answer.status_code}: {answer.text}"
     items: list[Mapping[str, Any]] = answer.json()["items"]
     return items
+
+
+async def _transcript(http: httpx.AsyncClient, access: Access, contact: str) -> list[Mapping[str, Any]]:
+    headers = {"Authorization": f"Bearer {access.supervisor_key}"}
+    lines: list[Mapping[str, Any]] = []
+    cursor: str | None = "0"
+    while cursor is not None:
+        answer = await http.get(f"/v1/contacts/{contact}/messages", params={"cursor": cursor}, headers=headers)
+        assert answer.status_code == 200, f"{answer.status_code}: {answer.text}"
+        page = answer.json()
+        lines += page["items"]
+        cursor = page["next_cursor"]
+    return lines

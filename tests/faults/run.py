@@ -12,18 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.eventually import eventually
 from tests.faults.caller import Caller, Stop
 from tests.faults.checker import check
 from tests.faults.cluster import Cluster
 from tests.faults.customers import Pace, Webhooks, customer, telegram
 from tests.faults.desks import Desk, Habits, Room
+from tests.faults.ending import agree, leader_of, mended, stand, watch_standing
 from tests.faults.gaps import Gap, gaps
 from tests.faults.history import History, Outcome
 from tests.faults.nemesis import Nemesis, Rhythm, supervise
 from tests.faults.outputs import Outputs, feed_start, read_outputs
+from tests.faults.patience import ANSWER_S
 from tests.faults.staff import Staff, hire
-from tests.faults.watchers import flap, follow_feed, note_replicas, watch_replicas
+from tests.faults.watchers import flap, follow_feed, watch_replicas
 
 DRAIN_S: Final = 60.0
 """After the last fault everything that waits is served, leases and offers that ran out included: this is the longest
@@ -35,14 +36,15 @@ GAPS: Final = ("router-kill", "router-term", "router-pause", "broker-kill")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run is made of. `steps` in order instead of dice, if there are any. `folder`: where the public outputs
-    that were judged are kept, for whoever looks for the cause of a finding."""
+    """What a run is made of. `first` are done in order, then dice decide for `seconds`; or `steps` in order instead.
+    `folder`: where the public outputs that were judged are kept, for whoever looks for the cause of a finding."""
 
     seed: int
     seconds: float
     rhythm: Rhythm
     per_s: float = 30.0
     customers: int = 12
+    first: Sequence[str] = ()
     steps: Sequence[str] = ()
     sample: int = 200
     every: int = 10
@@ -62,7 +64,10 @@ class Report:
     failed_attempts: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
-    worst_answer_s: float = 0.0
+    answers_s: dict[str, float] = field(default_factory=dict)
+    """The slowest answer of each operation: half of them, ninety-nine of a hundred, all of them. An attempt that was
+    given up has none: these are `late`."""
+    late: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     played: dict[str, int] = field(default_factory=dict)
     """By type of event, how many the feed told."""
@@ -75,8 +80,12 @@ class Report:
             f"seed {self.seed}: {self.seconds:.0f} s, {self.operations} operations, {self.acknowledged} messages "
             f"acknowledged in {self.contacts} contacts, {self.failed_attempts} attempts without an answer; "
             f"faults: {faults or 'none'}; gaps in offers: {self.gap_words()}; "
-            f"worst answer {self.worst_answer_s:.1f} s; {len(self.findings)} violations"
+            f"answers {self.answer_words()}; {len(self.findings)} violations"
         )
+
+    def answer_words(self) -> str:
+        times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.answers_s.items())
+        return f"{times or 'none'}, {self.late} later than {ANSWER_S:g} s"
 
     def gap_words(self) -> str:
         """By kind: every gap that had its time for itself, and how many had not."""
@@ -198,48 +207,27 @@ async def run_on_cluster(cluster: Cluster, history: History, plan: Plan) -> Repo
     after = await feed_start(staff.access)
     partition = int(after.split(":")[0])
     nemesis = Nemesis(cluster, history, plan.rhythm, plan.seed, lambda: leader_of(history, partition), partition)
-    supervisor = asyncio.ensure_future(supervise(cluster.processes, history))
+    beside = [
+        asyncio.ensure_future(supervise(cluster.processes, history)),
+        asyncio.ensure_future(watch_standing(cluster.processes, history)),
+    ]
     try:
         crowd = Crowd(cluster.bases, cluster.hooks, staff, history, plan, after)
         async with crowd.at_work():
+            await nemesis.play(plan.first)
             await nemesis.run(history.now + plan.seconds, steps=plan.steps)
+            await mended(cluster, staff.access, history, partition)
             await crowd.settle()
-        await agree(staff, history, partition, replicas=min(2, len(cluster.engine_names)))
+        await agree(staff.access, history)
+        await stand(cluster.processes, history, within_s=0)
     finally:
-        supervisor.cancel()
-        await asyncio.gather(supervisor, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
     outputs = await read_outputs(staff.access, after=after, sample=plan.sample, seed=plan.seed)
     if plan.folder is not None:
         (plan.folder / "feed.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in outputs.events))
     return judge(history, outputs, plan)
-
-
-def leader_of(history: History, partition: int) -> str | None:
-    """The replica that said last that it leads the partition."""
-    for seen in reversed(history.replicas):
-        if seen.partition == partition and seen.leader:
-            return seen.replica
-    return None
-
-
-async def agree(staff: Staff, history: History, partition: int, *, replicas: int) -> None:
-    """Ask until as many replicas hashed their state after the same entry, so that these can be compared.
-
-    Raises AssertionError if they never meet.
-    """
-    stop = Stop(asyncio.Event(), asyncio.Event())
-    dice = random.Random(0)
-    async with Caller("auditor", staff.access.operator_key, [staff.access.base], history, stop, dice) as caller:
-
-        async def met() -> bool:
-            await note_replicas(caller)
-            names: dict[int, set[str]] = {}
-            for seen in history.replicas:
-                if seen.partition == partition and seen.state_seq is not None:
-                    names.setdefault(seen.state_seq, set()).add(seen.replica)
-            return any(len(found) >= replicas for found in names.values())
-
-        await eventually(met, within_s=30, every_s=0.1)
 
 
 def judge(history: History, outputs: Outputs, plan: Plan) -> Report:
@@ -255,8 +243,16 @@ def judge(history: History, outputs: Outputs, plan: Plan) -> Report:
         failed_attempts=history.attempts_failed,
         faults=dict(Counter(fault.kind for fault in history.faults)),
         gaps=gaps(history, GAPS),
-        worst_answer_s=max((operation.slowest for operation in history.operations), default=0.0),
+        answers_s=_answers(history),
+        late=sum(1 for late in history.lates if late.seconds > ANSWER_S),
         outcomes=dict(sorted(history.count().items())),
         played=dict(Counter(event["type"].removeprefix("switchdesk.") for event in outputs.events)),
         findings=check(history, outputs, every=plan.every),
     )
+
+
+def _answers(history: History) -> dict[str, float]:
+    times = sorted(operation.slowest for operation in history.operations if operation.slowest)
+    if not times:
+        return {}
+    return {"p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100], "worst": times[-1]}

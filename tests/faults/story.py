@@ -26,7 +26,20 @@ from shared.vocabulary import (
     QueueName,
     ThreadKey,
 )
-from tests.faults.history import Followed, History, Operation, Outcome, Reading, Record, ReplicaSeen, Sighting
+from tests.faults.history import (
+    Fault,
+    Followed,
+    History,
+    Late,
+    Mended,
+    Operation,
+    Outcome,
+    Reading,
+    Record,
+    ReplicaSeen,
+    Sighting,
+    Standing,
+)
 from tests.faults.outputs import Outputs
 from tests.faults.staff import POLICY
 from tests.faults.watchers import digest_of
@@ -51,10 +64,16 @@ class Story:
     replicas: list[ReplicaSeen] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    lates: list[Late] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
+    mended: Mended | None = None
     followed: list[Followed] | None = None
     """None: the follower got exactly the feed."""
     histories: dict[str, list[Fields]] | None = None
     """None: every contact's history is what the feed says of it."""
+    transcripts: dict[str, list[Fields]] | None = None
+    """None: every contact's transcript is what was written, in the order of the feed."""
     entry: int = 1
 
     def told(self) -> tuple[History, Outputs]:
@@ -64,10 +83,14 @@ class Story:
         if followed is None:
             followed = [Followed(follower="f", id=e["id"], digest=digest_of(e), at=0.0) for e in self.events]
         records: list[Record] = [*self.operations, *self.readings, *self.sightings, *self.replicas, *followed]
+        records += [*self.faults, *self.lates, *self.standings, *([self.mended] if self.mended is not None else [])]
         for record in records:
             history.add(record)
         histories = self.histories if self.histories is not None else self.true_histories()
-        return history, Outputs(events=self.events, contacts=self.contacts, histories=histories)
+        transcripts = self.transcripts if self.transcripts is not None else self.true_transcripts()
+        return history, Outputs(
+            events=self.events, contacts=self.contacts, histories=histories, transcripts=transcripts
+        )
 
     def true_histories(self) -> dict[str, list[Fields]]:
         """Each contact's history by the feed."""
@@ -79,6 +102,19 @@ class Story:
             ]
             for contact in self.contacts
         }
+
+    def true_transcripts(self) -> dict[str, list[Fields]]:
+        """What was written on each contact, by the feed and by those who wrote it."""
+        written = {o.key: o.text for o in self.operations if o.kind == "message"}
+        written |= {o.told["subject"]: o.text for o in self.operations if o.kind == "reply"}
+        lines: dict[str, list[Fields]] = {contact["id"]: [] for contact in self.contacts}
+        for event in self.events:
+            data = event["data"]
+            if event["type"] in ("switchdesk.MessageReceived", "switchdesk.ReplyQueued"):
+                way, key = ("customer", data["source_key"]) if "source_key" in data else ("agent", data["message"])
+                line = {"id": data["message"], "direction": way, "text": written.get(key)}
+                lines.setdefault(data["contact"], []).append(line)
+        return lines
 
     # Telling it
 
@@ -116,10 +152,19 @@ class Story:
                 outcome=outcome,
                 status=200 if outcome is Outcome.OK else 409,
                 told=told,
+                text=f"{kind} about {about}" if kind in ("message", "reply") else None,
             )
         )
 
     # Changing it
+
+    def see_at(self, *moments: float) -> None:
+        """Desks see new offers at these times, the last of them when the run ends."""
+        self.sightings = [dataclasses.replace(seen, at=at) for seen, at in zip(self.sightings, moments, strict=True)]
+        assert self.mended is not None
+        later = max(moments) - self.mended.at
+        self.mended = dataclasses.replace(self.mended, at=max(moments))
+        self.standings = [dataclasses.replace(seen, at=seen.at + later) for seen in self.standings]
 
     def find(self, name: str, number: int = 0) -> Raw:
         """The `number`-th event of a type."""
@@ -339,3 +384,11 @@ def _look(story: Story) -> None:
                 at=float(story.entry),
             )
         )
+    story.mended = Mended(
+        processes=("engine-1", "engine-2"), partition=PARTITION, copies=2, seq=story.entry - 1, at=float(story.entry)
+    )
+    for process in story.mended.processes:
+        story.standings += [
+            Standing(process=process, reason="partition 2 is recovering", at=1.0),
+            Standing(process=process, reason=None, at=story.entry + 1.0),
+        ]

@@ -1,4 +1,6 @@
-"""A short seeded run against the distributed deployment: every kind of fault that fits into a minute."""
+"""A short seeded run against the distributed deployment: three faults that are always there and whose effects must be
+seen, then whatever the dice say.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.cluster import Cluster
+from tests.faults.effects import STEPS, effects
 from tests.faults.history import History
 from tests.faults.nemesis import SHORT
 from tests.faults.run import Plan, run_on_cluster
@@ -20,18 +23,20 @@ pytestmark = [
 ]
 
 SEED = int(os.environ.get("SEED", "12"))
-SECONDS = float(os.environ.get("SECONDS", "25"))
+SECONDS = float(os.environ.get("SECONDS", "16"))
 
 
 async def test_faults_lose_and_double_nothing(tmp_path: Path) -> None:
-    plan = Plan(seed=SEED, seconds=SECONDS, rhythm=SHORT, per_s=20.0, customers=20, sample=50)
+    plan = Plan(seed=SEED, seconds=SECONDS, rhythm=SHORT, per_s=20.0, customers=20, sample=50, first=STEPS)
     with History(tmp_path / "history.jsonl") as history:
         async with Cluster(tmp_path) as cluster:
             await cluster.start()
             report = await run_on_cluster(cluster, history, plan)
     print(report.line())
     assert report.findings == []
-    assert report.faults, "nothing was done to the deployment, so nothing was tested"
+    assert history.mended is not None
+    assert effects(history, history.mended.partition) == []
+    assert len(report.faults) > len(STEPS), "the dice did nothing to the deployment"
     assert report.failed_attempts, "no request was ever caught by a fault, so nothing was tested"
     assert report.acknowledged > SECONDS
     rules = {"ContactMoved", "DelayPassed", "RateWindowMoved", "WrapUpEnded"}
