@@ -118,6 +118,7 @@ class Host:
         partition, stop = self._make(number), asyncio.Event()
         task = asyncio.get_running_loop().create_task(self._keep(number, partition, stop), name=f"partition-{number}")
         running = self._running[number] = _Running(partition, stop, task)
+        self._metrics.set_stopped(number, False)
         return running
 
     async def _keep(self, number: int, partition: PartitionRouter, stop: asyncio.Event) -> None:
@@ -126,6 +127,7 @@ class Host:
         except (LogCorrupt, Diverged) as error:
             # Going on would do harm; the other partitions are not concerned.
             self._broken[number] = str(error)
+            self._metrics.set_stopped(number, True)
             logger.critical("a partition is stopped", extra={"partition": number, "reason": str(error)})
         except Exception as error:
             # A bug: half a router is worse than none, and its partitions go on elsewhere.
