@@ -229,7 +229,10 @@ class MemorySnapshots:
     async def load_newest_valid(self, partition: int, *, format: int, before: int | None = None) -> Snapshot | None:
         await self._faults.before(Call("snapshots.load", partition))
         for stored in self._complete(partition):
-            if stored.manifest is None or stored.manifest.format != format:
+            if stored.manifest is None:
+                continue
+            if stored.manifest.format != format:
+                log.warning("a snapshot of another format is passed over", extra={"seq": stored.seq})
                 continue
             if before is not None and stored.seq >= before:
                 continue
