@@ -14,6 +14,7 @@ from services.router.chain import Diverged, Head, build_proposal, genesis_hash
 from services.router.engine import engine, setup
 from services.router.replica import Performed, Replica, ReplicaSettings
 from services.router.snapshot import state_hash
+from services.router.turns import Pace
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.contracts.commands import Actor, Command, Input
@@ -342,6 +343,22 @@ async def test_stopping_saves_a_snapshot() -> None:
     await asyncio.wait_for(running, 2)
     assert store.snapshots[-1].seq == desk.replica.head.seq
     assert not desk.replica.leading
+
+
+async def test_a_standby_saves_no_snapshot_when_it_stops() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    leader = await Desk(store).start()
+    await leader.work()
+    standby = Desk(store, name="two", settings=replace(SETTINGS, pace=Pace()))
+    await standby.replica.recover()
+    await standby.replica.begin()
+    await standby.replica.turn()
+    assert standby.replica.head == leader.replica.head
+    await standby.replica.stop()
+    assert store.snapshots == []
+    await leader.replica.stop()
+    assert [saved.seq for saved in store.snapshots] == [leader.replica.head.seq]
 
 
 async def test_journal_that_contradicts_itself_stops_the_replica() -> None:
