@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,10 +11,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from services.router import host, partition
+from services.router import host, membership, partition
 from services.router.chain import Head, build_proposal
 from services.router.host import Host
-from services.router.membership import Roster
+from services.router.membership import Roster, replicas_of
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
 from services.router.replica import ReplicaSettings
@@ -117,3 +118,51 @@ async def test_a_partition_that_contradicts_itself_leaves_nothing_of_a_leader_be
     assert len(house.store.journal[0]) == records, "no goodbye on a journal that it does not understand"
     assert not [json.loads(data) for data in house.store.journal[0] if json.loads(data)["bye"]]
     assert {saved.partition for saved in house.store.snapshots} == {1}, "no snapshot of a state that contradicts it"
+
+
+async def test_a_stalled_roster_moves_no_partition_and_one_alone_takes_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(membership, "ALIVE_S", 0.6)
+    monkeypatch.setattr(membership, "DEAF_S", 0.2)
+    store, wire = MemoryStore(), Wire()
+    houses = [House(name, 6, store, wire) for name in ("one", "two", "ana")]
+
+    def taken() -> list[set[int]]:
+        return [{each.replica.partition for each in house.host.partitions} for house in houses]
+
+    def shares(*names: str) -> list[set[int]]:
+        return [{n for n in range(6) if name in replicas_of(n, names)} for name in names]
+
+    async with contextlib.AsyncExitStack() as first:
+        await first.enter_async_context(houses[0].running())
+        await eventually(lambda: taken()[0] == set(range(6)), within_s=3)
+        async with contextlib.AsyncExitStack() as others:
+            for house in houses[1:]:
+                await others.enter_async_context(house.running())
+            monkeypatch.setattr(host, "LINGER_S", 0.2)
+            expected = shares("one", "two", "ana")
+            assert all(len(share) < 6 for share in expected)
+            await eventually(lambda: taken() == expected)
+            wire.away = True
+            await asyncio.sleep(1.0)
+            assert taken() == expected
+            wire.away = False
+            await asyncio.sleep(0.3)
+            assert taken() == expected
+            # They go without a word.
+            wire.away = True
+        wire.away = False
+        await eventually(lambda: taken()[0] == set(range(6)), within_s=3)
+
+
+async def test_one_that_hears_nothing_at_its_start_waits_and_then_takes_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host, "DEAF_LISTEN_S", 0.5)
+    house = House()
+    house.wire.away = True
+    async with house.running():
+        await asyncio.sleep(0.2)
+        assert list(house.host.partitions) == []
+        await eventually(lambda: house.leads() == {0, 1})
