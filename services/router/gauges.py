@@ -65,9 +65,7 @@ class Gauges:
             except Exception:
                 # A gauge must not take the router down; the log says which one.
                 logger.exception("gauges could not be read")
-            asked = self._clock.monotonic()
             await asyncio.sleep(LOOK_S)
-            self._metrics.process.loop_lag.set(max(0.0, self._clock.monotonic() - asked - LOOK_S))
 
     async def look(self) -> None:
         """Every gauge once."""
