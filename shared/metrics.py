@@ -86,5 +86,5 @@ class ProcessMetrics:
             ("partition",),
         )
         self.loop_lag = catalogue.gauge(
-            "switchdesk_loop_lag_seconds", "How late the event loop ran the last time it was asked."
+            "switchdesk_loop_lag_seconds", "How late the event loop ran at worst in the last 15 s."
         )

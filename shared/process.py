@@ -29,6 +29,7 @@ from shared.log.kafka import KafkaLog
 from shared.log.port import Log, LogLocked, LogMisconfigured, LogUnavailable, UnknownWorkspace
 from shared.log.redis_content_table import RedisContentTable
 from shared.log.sqlite import SqliteLog
+from shared.loop_lag import LoopLag
 from shared.metrics import ProcessMetrics
 from shared.service import CannotStart, Part, Stage, run_parts, run_until
 from shared.settings import Settings
@@ -101,7 +102,12 @@ async def run_process(
         admin_socket = sockets.enter_context(listen(settings.host, settings.admin_port, setting="ADMIN_PORT"))
         admin = WebServer(admin_app(metrics.catalogue.registry, state.why), admin_socket)
         service = _Service(settings, name, metrics, build, sockets, state)
-        parts = [Part(name="service", run=service.run), Part(name="admin", run=admin.run, stage=Stage.CORE)]
+        lag = LoopLag(SystemClock(), metrics.loop_lag)
+        parts = [
+            Part(name="service", run=service.run),
+            Part(name="admin", run=admin.run, stage=Stage.CORE),
+            Part(name="loop", run=lag.run, stage=Stage.CORE),
+        ]
         await run_parts(parts, stopping)
 
 
@@ -208,7 +214,7 @@ async def look_at(backends: Backends, metrics: ProcessMetrics, stopping: asyncio
 
 async def _look_at(backends: Backends, metrics: ProcessMetrics) -> None:
     replaced = missed = 0
-    kafka, redis, clock = backends.kafka, backends.redis, backends.clock
+    kafka, redis = backends.kafka, backends.redis
     while True:
         metrics.log_up.set(kafka is None or kafka.healthy() is True)
         metrics.views_up.set(redis is None or redis.healthy() is True)
@@ -220,9 +226,7 @@ async def _look_at(backends: Backends, metrics: ProcessMetrics) -> None:
             missed = redis.hints_missed
             metrics.views_queue.set(redis.queued)
             metrics.views_queue_bytes.set(redis.queued_bytes)
-        asked = clock.monotonic()
         await asyncio.sleep(LOOK_S)
-        metrics.loop_lag.set(max(0.0, clock.monotonic() - asked - LOOK_S))
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from shared.admin import Ready, admin_app
 from shared.clock import Clock
 from shared.leases.port import LeaseBook
 from shared.log.port import Log
+from shared.loop_lag import LoopLag
 from shared.service import Part, Stage
 from shared.views.port import Views
 
@@ -90,6 +91,7 @@ def build_router(
     parts = [
         *front,
         Part(name="gauges", run=gauges.run),
+        Part(name="loop", run=LoopLag(clock, metrics.process.loop_lag).run, stage=Stage.CORE),
         Part(name="hours", run=hours.run),
         Part(name="router", run=partition.run, stage=Stage.CORE),
     ]

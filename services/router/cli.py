@@ -50,7 +50,7 @@ class _FromGenesis:
     async def save(self, saved: Snapshot) -> None:
         raise AssertionError("a look saves nothing")
 
-    async def load_newest_valid(self, partition: int, *, format: int) -> Snapshot | None:
+    async def load_newest_valid(self, partition: int, *, format: int, before: int | None = None) -> Snapshot | None:
         return None
 
 

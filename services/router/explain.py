@@ -22,6 +22,7 @@ from services.router.engine.policy import RoutingPolicy
 from services.router.engine.policy_document import routing_policy
 from services.router.feed import history_in
 from services.router.past import BATCH, Place
+from services.router.recovery import readable
 from services.router.retelling import Story
 from shared.contracts.events import PolicyAdopted
 from shared.log.port import Log
@@ -122,7 +123,8 @@ async def read_whole(log: Log, partition: int, workspace: str, contact: str) -> 
 async def _kept_policy(log: Log, partition: int, workspace: str) -> list[tuple[int, int, RoutingPolicy]]:
     """The policy in the newest snapshot: its adoption may lie before the journal's beginning."""
     saved = await log.snapshots.load_newest_valid(partition, format=snapshot.FORMAT)
-    facts = snapshot.load(saved.data).workspaces.get(workspace) if saved is not None else None
+    state = await readable(saved, snapshot.load) if saved is not None else None
+    facts = state.workspaces.get(workspace) if state is not None else None
     return [(saved.seq, facts.policy_version, facts.policy)] if saved is not None and facts is not None else []
 
 

@@ -65,15 +65,16 @@ class Gauges:
             except Exception:
                 # A gauge must not take the router down; the log says which one.
                 logger.exception("gauges could not be read")
-            asked = self._clock.monotonic()
             await asyncio.sleep(LOOK_S)
-            self._metrics.process.loop_lag.set(max(0.0, self._clock.monotonic() - asked - LOOK_S))
 
     async def look(self) -> None:
         """Every gauge once."""
         partitions = [partition for partition in self._partitions() if partition.ready.is_set()]
         for partition in partitions:
             await self._look_at(partition.replica)
+        # What was found in a partition that does not run here any more is not found any more.
+        for gone in self._audits.keys() - {partition.replica.partition for partition in partitions}:
+            del self._audits[gone]
         self._sum_up([partition.replica for partition in partitions if partition.replica.leading])
         asked = self._clock.monotonic()
         if asked - self._fairness_at >= FAIRNESS_S:

@@ -21,6 +21,9 @@ LINGER_S: Final = 10.0
 """A partition that is no longer this router's is kept for so long: others may still be folding it."""
 LISTEN_S: Final = 1.5
 """How long a new router listens who is there before it takes partitions."""
+DEAF_LISTEN_S: Final = 5.0
+"""The same for one that hears nothing, not even itself. Then it takes what it must take for its own: contacts that two
+fold cost less than contacts that nobody does."""
 
 
 @dataclass(slots=True)
@@ -79,7 +82,7 @@ class Host:
                 if self._failure is not None:
                     raise self._failure
                 await self._roster.speak(self._name, [each.describe() for each in self._ready()])
-                if loop.time() - begun >= LISTEN_S:
+                if loop.time() - begun >= (LISTEN_S if self._roster.hears else DEAF_LISTEN_S):
                     self._settle(loop.time())
                     self._settled = True
                 with contextlib.suppress(TimeoutError):
@@ -118,6 +121,7 @@ class Host:
         partition, stop = self._make(number), asyncio.Event()
         task = asyncio.get_running_loop().create_task(self._keep(number, partition, stop), name=f"partition-{number}")
         running = self._running[number] = _Running(partition, stop, task)
+        self._metrics.set_stopped(number, False)
         return running
 
     async def _keep(self, number: int, partition: PartitionRouter, stop: asyncio.Event) -> None:
@@ -126,6 +130,7 @@ class Host:
         except (LogCorrupt, Diverged) as error:
             # Going on would do harm; the other partitions are not concerned.
             self._broken[number] = str(error)
+            self._metrics.set_stopped(number, True)
             logger.critical("a partition is stopped", extra={"partition": number, "reason": str(error)})
         except Exception as error:
             # A bug: half a router is worse than none, and its partitions go on elsewhere.

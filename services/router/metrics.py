@@ -309,6 +309,11 @@ class RouterMetrics:
 
     def _define_cluster(self) -> None:
         self.leading = self._names.gauge("switchdesk_leading", "1 if this process leads the partition.", ("partition",))
+        self.stopped = self._names.gauge(
+            "switchdesk_partition_stopped",
+            "1 once this process stopped the partition because it contradicts itself. Alarm.",
+            ("partition",),
+        )
         self.leader_changes = self._names.counter(
             "switchdesk_leader_changes_total",
             "How this process came to lead a partition (started, timed_out, bye) or ceased to (deposed, stopped).",
@@ -533,3 +538,6 @@ class RouterMetrics:
 
     def set_leading(self, partition: int, leading: bool) -> None:
         self.leading.labels(str(partition)).set(leading)
+
+    def set_stopped(self, partition: int, stopped: bool) -> None:
+        self.stopped.labels(str(partition)).set(stopped)

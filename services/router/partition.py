@@ -80,28 +80,39 @@ class PartitionRouter:
             self._mark = StateMark(entry.seq, state_hash(replica.engine.state))
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Recover, take turns until told to stop; then say goodbye and save a snapshot."""
-        replica = self.replica
+        """Recover, take turns until told to stop; then say goodbye and save a snapshot.
+
+        Raises what the turns raised, without goodbye and snapshot: a state that contradicts the journal is worth
+        neither. However it ends, nothing of a leader goes on.
+        """
+        try:
+            await self._take_turns(stopping)
+            await self._say_goodbye()
+        finally:
+            self.replica.leading = False
+            self._metrics.set_leading(self.replica.partition, False)
+            await self._end_beside()
+            await self._publisher.close()
+
+    async def _take_turns(self, stopping: asyncio.Event) -> None:
         running = asyncio.get_running_loop().create_task(self._run(stopping))
         told = asyncio.get_running_loop().create_task(stopping.wait())
         try:
             await asyncio.wait({running, told}, return_when=asyncio.FIRST_COMPLETED)
-            if not running.done() and not replica.waiting:
+            if not running.done() and not self.replica.waiting:
                 await asyncio.wait({running}, timeout=LAST_TURN_S)
         finally:
             await ended(running, told)
         if not running.cancelled():
             running.result()
+
+    async def _say_goodbye(self) -> None:
         try:
             if self.ready.is_set():
                 async with asyncio.timeout(STOP_S):
-                    await replica.stop()
+                    await self.replica.stop()
         except (LogUnavailable, TimeoutError) as error:
             logger.warning("no snapshot at the end", extra={"reason": str(error) or "the log takes too long"})
-        finally:
-            self._metrics.set_leading(replica.partition, False)
-            await self._end_beside()
-            await self._publisher.close()
 
     async def _run(self, stopping: asyncio.Event) -> None:
         replica = self.replica

@@ -13,7 +13,7 @@ from services.router import snapshot
 from services.router.chain import Chain, Entry, Head, decode_entry
 from services.router.engine.engine import Engine
 from services.router.engine.evolve import evolve
-from services.router.recovery import beginning_of
+from services.router.recovery import beginning_of, engine_of, readable
 from shared.log.port import Log, LogCorrupt
 
 BATCH = 500
@@ -85,8 +85,10 @@ async def _beginning_before(log: Log, partition: int, seq: int) -> tuple[Engine,
     identity = await log.journal.identity(partition)
     start, end = await log.journal.bounds(partition)
     if saved is not None and saved.seq < seq and start <= saved.offset + 1 <= end:
-        head = Head(saved.seq, saved.hash)
-        return Engine(snapshot.load(saved.data)), Chain(identity, partition, head=head, offset=saved.offset + 1)
+        engine = await readable(saved, engine_of)
+        if engine is not None:
+            head = Head(saved.seq, saved.hash)
+            return engine, Chain(identity, partition, head=head, offset=saved.offset + 1)
     if start > 0:
         raise PastGone(f"the journal begins at offset {start} and no snapshot is kept of a time before entry {seq}")
     if saved is not None and saved.offset >= end:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from services.router import snapshot
 from services.router.chain import Chain, Head
 from services.router.engine.engine import Engine
-from shared.log.port import Log, LogCorrupt
+from shared.log.port import Log, LogCorrupt, Snapshot
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +30,44 @@ class Beginning:
 
 async def beginning_of(log: Log, partition: int) -> Beginning:
     """Raises `LogCorrupt` if the journal's beginning is gone and no snapshot reaches it, or if it ends before its
-    snapshot: then records were lost, or this is another journal, and a second history must not begin here."""
+    snapshot: then records were lost, or this is another journal, and a second history must not begin here.
+
+    A snapshot that arrived whole and cannot be read all the same only costs time: the one before it is taken, or the
+    journal from its start.
+    """
     identity = await log.journal.identity(partition)
     saved = await log.snapshots.load_newest_valid(partition, format=snapshot.FORMAT)
     start, end = await log.journal.bounds(partition)
-    if saved is not None and start <= saved.offset + 1 <= end:
-        chain = Chain(identity, partition, head=Head(saved.seq, saved.hash), offset=saved.offset + 1)
-        return Beginning(Engine(snapshot.load(saved.data)), chain, saved.seq, end)
     if saved is not None and saved.offset >= end:
         raise LogCorrupt(f"the journal ends at offset {end}, its snapshot is of offset {saved.offset}")
+    while saved is not None and start <= saved.offset + 1:
+        engine = await readable(saved, engine_of)
+        if engine is not None:
+            chain = Chain(identity, partition, head=Head(saved.seq, saved.hash), offset=saved.offset + 1)
+            return Beginning(engine, chain, saved.seq, end)
+        saved = await log.snapshots.load_newest_valid(partition, format=snapshot.FORMAT, before=saved.seq)
     if start == 0:
         return Beginning(Engine(), Chain(identity, partition), 0, end)
     raise LogCorrupt(f"the journal begins at offset {start} and no snapshot reaches it")
+
+
+def engine_of(data: bytes) -> Engine:
+    """The engine on the state behind a snapshot's bytes. Raises `LogCorrupt`."""
+    state = snapshot.load(data)
+    try:
+        return Engine(state)
+    except snapshot.UNREADABLE as error:
+        raise LogCorrupt(f"the snapshot contradicts itself: {error!r}") from error
+
+
+async def readable(saved: Snapshot, read: Callable[[bytes], T]) -> T | None:
+    """What `read` makes of a snapshot, in a thread, because nobody else has that state yet; None, loudly, if it cannot
+    be read."""
+    try:
+        return await asyncio.to_thread(read, saved.data)
+    except LogCorrupt as error:
+        logger.error(
+            "a snapshot that cannot be read is passed over",
+            extra={"partition": saved.partition, "seq": saved.seq, "reason": str(error)},
+        )
+        return None

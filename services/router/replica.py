@@ -457,12 +457,17 @@ class Replica:
         )
 
     async def stop(self) -> None:
-        """Lead no longer: say `bye`, so that a standby goes on at once, then save a snapshot for the next start."""
-        if self.leading:
-            if self._turns is not None:
-                await self._say_bye()
-            self.leading = False
-            self.changes[Change.STOPPED] += 1
+        """Lead no longer: say `bye`, so that a standby goes on at once, then save a snapshot for the next start.
+
+        A standby saves none: whoever leads does, now and then and at its own end, and two snapshots of nearly the same
+        entry would push out the older one that is there in case the newest cannot be read.
+        """
+        if not self.leading:
+            return
+        if self._turns is not None:
+            await self._say_bye()
+        self.leading = False
+        self.changes[Change.STOPPED] += 1
         if self._pending is None:
             await self.save_snapshot()
 

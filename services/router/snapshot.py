@@ -1,6 +1,6 @@
 """A state to bytes and back, and its hash.
 
-Facts only: what is derived is derived again. Format 9: zlib over msgspec's JSON of the records as they are.
+Facts only: what is derived is derived again. `FORMAT`: zlib over msgspec's JSON of the records as they are.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ from shared.log.port import LogCorrupt, Snapshot
 from shared.vocabulary import AddressKey, CustomerId, MessageId
 
 FORMAT = 9
+"""Goes up with every change of what the bytes mean. Snapshots of another one are passed over: the journal is folded."""
+
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+"""What bytes that decode into something else than a state raise, wherever it is noticed."""
 
 
 class _WorkspaceWire(msgspec.Struct):
@@ -128,8 +132,11 @@ def load(data: bytes) -> State:
     state.positions = wire.positions
     state.answers = wire.answers
     state.seen = wire.seen
-    for ws in wire.workspaces:
-        state.workspaces[ws.name] = _workspace(ws)
+    try:
+        for ws in wire.workspaces:
+            state.workspaces[ws.name] = _workspace(ws)
+    except UNREADABLE as error:
+        raise LogCorrupt(f"the snapshot contradicts itself: {error!r}") from error
     return state
 
 

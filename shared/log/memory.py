@@ -226,10 +226,15 @@ class MemorySnapshots:
         self._drop_older(snapshot.partition)
         await self._faults.after(Call("snapshots.manifest", snapshot.partition))
 
-    async def load_newest_valid(self, partition: int, *, format: int) -> Snapshot | None:
+    async def load_newest_valid(self, partition: int, *, format: int, before: int | None = None) -> Snapshot | None:
         await self._faults.before(Call("snapshots.load", partition))
         for stored in self._complete(partition):
-            if stored.manifest is None or stored.manifest.format != format:
+            if stored.manifest is None:
+                continue
+            if stored.manifest.format != format:
+                log.warning("a snapshot of another format is passed over", extra={"seq": stored.seq})
+                continue
+            if before is not None and stored.seq >= before:
                 continue
             try:
                 return join(stored.manifest, stored.chunks)

@@ -132,8 +132,9 @@ class Snapshots(Protocol):
         """Store a snapshot and drop all but the newest two of its partition. Torn writes are never visible."""
         ...
 
-    async def load_newest_valid(self, partition: int, *, format: int) -> Snapshot | None:
-        """The newest snapshot of this format whose checks hold; a damaged one is passed over, loudly."""
+    async def load_newest_valid(self, partition: int, *, format: int, before: int | None = None) -> Snapshot | None:
+        """The newest snapshot of this format whose checks hold; a damaged one is passed over, loudly. `before`: of an
+        older entry than this one."""
         ...
 
 

@@ -37,8 +37,10 @@ class SqliteSnapshots:
             await self._write_manifest(id, manifest)
             await self._drop_older(snapshot.partition)
 
-    async def load_newest_valid(self, partition: int, *, format: int) -> Snapshot | None:
+    async def load_newest_valid(self, partition: int, *, format: int, before: int | None = None) -> Snapshot | None:
         for id, manifest in await self._readers.run(lambda connection: _manifests(connection, partition)):
+            if before is not None and manifest.seq >= before:
+                continue
             if manifest.format != format:
                 log.warning("a snapshot of another format is passed over", extra={"seq": manifest.seq})
                 continue

@@ -246,11 +246,15 @@ class FaultySnapshots:
         self._store.save(snapshot)
         await self._weather.passage()
 
-    async def load_newest_valid(self, partition: int, *, format: int) -> Snapshot | None:
+    async def load_newest_valid(self, partition: int, *, format: int, before: int | None = None) -> Snapshot | None:
         await self._weather.passage()
         if self._weather.blind:
             return None
-        readable = [saved for saved in self._store.snapshots if saved.format == format]
+        readable = [
+            saved
+            for saved in self._store.snapshots
+            if saved.format == format and (before is None or saved.seq < before)
+        ]
         return max(readable, key=lambda saved: saved.seq, default=None)
 
 

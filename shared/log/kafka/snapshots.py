@@ -112,13 +112,15 @@ class KafkaSnapshots:
             await self._write(snapshot.partition, snapshot.seq, save, MANIFEST, encode(manifest))
             await self._drop_older(snapshot.partition, index)
 
-    async def load_newest_valid(self, partition: int, *, format: int) -> Snapshot | None:
+    async def load_newest_valid(self, partition: int, *, format: int, before: int | None = None) -> Snapshot | None:
         """Reads the topic's partition once to see what there is, then the chunks of what it returns."""
         index = self._index(partition)
         async with index.lock:
             await index.read_on()
             for _, saved in index.finished():
                 assert saved.manifest is not None
+                if before is not None and saved.seq >= before:
+                    continue
                 if saved.manifest.format != format:
                     log.warning("a snapshot of another format is passed over", extra={"seq": saved.seq})
                     continue

@@ -341,6 +341,16 @@ class SnapshotsSuite:
         assert await log.snapshots.load_newest_valid(0, format=2) == snapshot(9, format=2)
         assert await log.snapshots.load_newest_valid(0, format=3) is None
 
+    async def test_an_older_one_is_loaded_where_the_newest_is_of_no_use(self, log: Log) -> None:
+        for seq in (3, 7, 7):
+            await log.snapshots.save(snapshot(seq))
+        assert await log.snapshots.load_newest_valid(0, format=1, before=8) == snapshot(7)
+        assert await log.snapshots.load_newest_valid(0, format=1, before=7) is None, "the newest two are of one entry"
+        await log.snapshots.save(snapshot(9))
+
+        assert await log.snapshots.load_newest_valid(0, format=1, before=9) == snapshot(7)
+        assert await log.snapshots.load_newest_valid(0, format=1, before=3) is None
+
     async def test_of_two_of_the_same_entry_the_later_is_loaded(self, log: Log) -> None:
         await log.snapshots.save(snapshot(5, data=b"first"))
         await log.snapshots.save(snapshot(5, data=b"second"))

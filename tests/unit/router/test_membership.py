@@ -84,6 +84,45 @@ async def test_a_router_is_alive_as_long_as_it_is_heard_and_leaves_at_once_when_
     await asyncio.wait_for(listening, 2)
 
 
+async def settled() -> None:
+    """Everybody has heard what was said."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_a_topic_that_stalls_is_nobodys_death_and_a_death_is_noticed_while_it_is_heard() -> None:
+    wire, clock, stopping = Wire(), HandClock(), asyncio.Event()
+    rosters = {name: Roster(wire, clock) for name in ("ana", "ben", "cleo")}
+    listening = [asyncio.create_task(roster.listen(stopping)) for roster in rosters.values()]
+    await eventually(lambda: len(wire.ears) == 3)
+
+    async def beat(*names: str, seconds: int) -> None:
+        for _ in range(seconds):
+            for name in names:
+                await rosters[name].speak(name, [])
+            await settled()
+            clock.at += 1
+
+    await beat("ana", "ben", "cleo", seconds=3)
+    wire.away = True
+    for _ in range(60):
+        await beat("ana", "ben", "cleo", seconds=1)
+        assert [roster.alive() for roster in rosters.values()] == [["ana", "ben", "cleo"]] * 3
+    wire.away = False
+    await rosters["ana"].speak("ana", [])
+    await settled()
+    assert rosters["ana"].alive() == ["ana", "ben", "cleo"], "the first word after a silence is no news of the others"
+
+    await beat("ana", "ben", seconds=2)
+    assert rosters["ana"].alive() == ["ana", "ben", "cleo"]
+    await beat("ana", "ben", seconds=4)
+    assert rosters["ana"].alive() == rosters["ben"].alive() == ["ana", "ben"]
+    await beat("ana", seconds=6)
+    assert rosters["ana"].alive() == ["ana"], "the last one takes everything"
+    stopping.set()
+    await asyncio.wait_for(asyncio.gather(*listening), 2)
+
+
 async def test_a_log_that_is_away_does_not_end_a_router() -> None:
     wire = Wire()
     wire.away = True

@@ -264,7 +264,7 @@ async def test_a_log_that_takes_nothing_any_more_does_not_hold_up_the_end(monkey
     assert not router.replica.leading
 
 
-async def _no_snapshot(partition: int, *, format: int) -> None:
+async def _no_snapshot(partition: int, *, format: int, before: int | None = None) -> None:
     return None
 
 

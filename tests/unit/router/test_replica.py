@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -12,6 +14,7 @@ from services.router.chain import Diverged, Head, build_proposal, genesis_hash
 from services.router.engine import engine, setup
 from services.router.replica import Performed, Replica, ReplicaSettings
 from services.router.snapshot import state_hash
+from services.router.turns import Pace
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.contracts.commands import Actor, Command, Input
@@ -253,6 +256,61 @@ async def test_torn_snapshot_is_passed_over() -> None:
     assert other.hash() == desk.hash()
 
 
+def unreadable(good: bytes, how: str) -> bytes:
+    """A snapshot's bytes as they would be if another program had made them: whole, but not of a state."""
+    if how == "not compressed":
+        return b"something else"
+    state = json.loads(zlib.decompress(good))
+    workspace = state["workspaces"][0]
+    match how:
+        case "a field is missing":
+            del state["positions"]
+        case "a policy that is none":
+            workspace["policy"] = {"queues": 3}
+        case "an agent in a queue of nobody":
+            workspace["offers"] = [{"id": "o", "contact": "nobody", "agent": "nobody"}]
+    return zlib.compress(json.dumps(state).encode())
+
+
+HOW = ["not compressed", "a field is missing", "a policy that is none", "an agent in a queue of nobody"]
+
+
+@pytest.mark.parametrize("how", HOW)
+async def test_a_snapshot_that_cannot_be_read_is_passed_over(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    await desk.replica.save_snapshot()
+    older = desk.replica.head.seq
+    put(store, message("c1"), by=ADAPTER)
+    await desk.work()
+    good = desk.replica.snapshot()
+    await desk.replica.log.snapshots.save(replace(good, data=unreadable(good.data, how)))
+
+    other = Desk(store)
+    await other.replica.recover()
+    assert (other.hash(), other.replica.head) == (desk.hash(), desk.replica.head)
+    assert other.replica.snapshot_seq == older
+    passed = [record for record in caplog.records if "cannot be read" in record.message]
+    assert [(record.levelname, record.__dict__["seq"]) for record in passed] == [("ERROR", good.seq)]
+
+
+async def test_the_journal_is_folded_where_no_snapshot_can_be_read() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    good = desk.replica.snapshot()
+    await desk.replica.log.snapshots.save(replace(good, data=b"something else"))
+    other = Desk(store)
+    await other.replica.recover()
+    assert (other.hash(), other.replica.snapshot_seq) == (desk.hash(), 0)
+    store.journal_start[0] = 1
+    with pytest.raises(LogCorrupt, match="no snapshot reaches it"):
+        await Desk(store).replica.recover()
+
+
 async def test_journal_whose_beginning_is_gone_needs_a_snapshot() -> None:
     store = MemoryStore()
     desk = await Desk(store).start()
@@ -285,6 +343,22 @@ async def test_stopping_saves_a_snapshot() -> None:
     await asyncio.wait_for(running, 2)
     assert store.snapshots[-1].seq == desk.replica.head.seq
     assert not desk.replica.leading
+
+
+async def test_a_standby_saves_no_snapshot_when_it_stops() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    leader = await Desk(store).start()
+    await leader.work()
+    standby = Desk(store, name="two", settings=replace(SETTINGS, pace=Pace()))
+    await standby.replica.recover()
+    await standby.replica.begin()
+    await standby.replica.turn()
+    assert standby.replica.head == leader.replica.head
+    await standby.replica.stop()
+    assert store.snapshots == []
+    await leader.replica.stop()
+    assert [saved.seq for saved in store.snapshots] == [leader.replica.head.seq]
 
 
 async def test_journal_that_contradicts_itself_stops_the_replica() -> None:
