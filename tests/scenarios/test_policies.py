@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from services.router.cli import main
-from services.router.scenarios.file import Scenario, UnreadableScenarios, read
+from services.router.scenarios.file import Scenario, read
 from services.router.scenarios.play import play
+from services.router.scenarios.vocabulary import UnreadableScenarios
 
 FOLDER = Path(__file__).parent / "policies"
 FILES = sorted(FOLDER.glob("*.yaml"))

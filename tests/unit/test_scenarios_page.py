@@ -10,16 +10,18 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from services.router.scenarios.file import Action, Scenario, read
+from services.router.scenarios.file import Scenario, read
 from services.router.scenarios.play import play
+from services.router.scenarios.timeline import Action
 
+FORMAT = "services.router.scenarios."
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scenarios.md"
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models of the scenario format inside a type; a policy's own models are explained on its own page."""
     is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    if is_model and annotation.__module__ == Scenario.__module__:
+    if is_model and annotation.__module__.startswith(FORMAT):
         yield annotation
         for field in annotation.model_fields.values():
             yield from models_in(field.annotation)

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from services.router.scenarios import file as words
+from services.router.scenarios.file import Scenario, read
 from services.router.scenarios.play import Failure, Outcome, play
 
 
 def run(paths: Sequence[Path], *, as_json: bool) -> int:
     """Play all scenarios of these files, or of the folders' YAML files, and print what came of each: 0 if all passed,
     1 if not. Raises `UnreadableScenarios` before anything is played if a file cannot be read."""
-    scenarios = [(scenario, path) for path in _files(paths) for scenario in words.read(path)]
+    scenarios = [(scenario, path) for path in _files(paths) for scenario in read(path)]
     failed = 0
     for scenario, path in scenarios:
         outcome = play(scenario, path)
@@ -35,7 +35,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _lines(scenario: words.Scenario, outcome: Outcome) -> Iterator[str]:
+def _lines(scenario: Scenario, outcome: Outcome) -> Iterator[str]:
     yield f"{'pass' if outcome.passed else 'FAIL'}  {outcome.id}"
     if outcome.passed:
         return
