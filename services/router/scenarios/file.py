@@ -1,14 +1,14 @@
-"""The format of scenario files, as `docs/scenarios.md` describes it: a list of scenarios, read and blamed."""
+"""The format of scenario files, as `docs/scenarios.md` describes it: a list of scenarios, read and blamed by line."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from services.router.scenarios.document import Document
 from services.router.scenarios.expectation import Expectation
+from services.router.scenarios.names import unknown_names
 from services.router.scenarios.policy_files import PolicyFiles
 from services.router.scenarios.setup import Setup
 from services.router.scenarios.timeline import Action
@@ -31,24 +31,18 @@ _scenarios = TypeAdapter(list[Scenario])
 
 
 def read(path: Path) -> list[Scenario]:
-    """The scenarios of a file. Raises `UnreadableScenarios`."""
+    """The scenarios of a file. Raises `UnreadableScenarios` with file, line, scenario and key of all that is wrong."""
+    document = Document(path)
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UnreadableScenarios(f"{path}: {error}") from None
-    try:
-        return _scenarios.validate_python(document, context=PolicyFiles(path.parent))
+        scenarios = _scenarios.validate_python(document.value, context=PolicyFiles(path.parent))
     except ValidationError as error:
-        lines = [
-            f"{path}: {_place(document, each['loc'])}: {each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors()
+        faults = [(each["loc"], each["msg"].removeprefix("Value error, ")) for each in error.errors()]
+    else:
+        faults = [
+            ((number, *place), detail)
+            for number, each in enumerate(scenarios)
+            for place, detail in unknown_names(each.setup, each.timeline, each.expect)
         ]
-        raise UnreadableScenarios("\n".join(lines)) from None
-
-
-def _place(document: Any, loc: tuple[int | str, ...]) -> str:
-    """`ID.setup.queues.0.rnak`: the scenario by its id, where it has one."""
-    first, *rest = loc or ("document",)
-    if isinstance(first, int) and isinstance(document, list) and isinstance(document[first], dict):
-        first = document[first].get("id", first)
-    return ".".join(str(part) for part in (first, *rest))
+        if not faults:
+            return scenarios
+    raise UnreadableScenarios("\n".join(document.told(place, detail) for place, detail in faults))

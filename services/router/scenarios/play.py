@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -79,7 +79,7 @@ def _played(scenario: Scenario) -> Iterator[Failure]:
 
 
 def _check(centre: Centre, wanted: Expectation) -> Iterator[Failure]:
-    expected = wanted.model_dump(exclude={"at", "contact", "agent", "message", "op"}, exclude_none=True)
+    expected = wanted.facts
     if wanted.op is not None:
         got: dict[str, Any] = {"refused": centre.refused.get(wanted.op)}
         reasons: list[str] = []
@@ -116,6 +116,7 @@ def _agent_facts(centre: Centre, name: str) -> dict[str, Any]:
     }
 
 
+HELD: Final = (ContactState.ASSIGNED, ContactState.PARKED)
 _STATES = {
     ContactState.CANCELLED: "canceled",
     ContactState.ABANDONED: "canceled",
@@ -133,7 +134,7 @@ def _contact_facts(centre: Centre, contact: Contact) -> dict[str, Any]:
         "queue": contact.queue,
         "channel": contact.channel,
         "offered_to": sorted(offers[offer].agent for offer in contact.offers),
-        "assigned_to": contact.agent if contact.state is ContactState.ASSIGNED else None,
+        "assigned_to": contact.agent if contact.state in HELD else None,
         "consulted": list(contact.consulted),
         "position": _position(centre, contact),
         "exhausted": contact.exhausted,

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from services.router.scenarios.file import Scenario, read
 from services.router.scenarios.play import Failure, Outcome, play
+
+OF_AGENTS: Final = frozenset({"offered_to", "not_offered_to", "assigned_to", "consulted"})
+"""Facts whose absence is nobody's name."""
 
 
 def run(paths: Sequence[Path], *, as_json: bool) -> int:
@@ -47,10 +51,12 @@ def _lines(scenario: Scenario, outcome: Outcome) -> Iterator[str]:
 def _failure(failure: Failure) -> Iterator[str]:
     yield f"      at {failure.at:g} s, {failure.subject}:"
     for name, wanted in failure.expected.items():
-        yield f"        {name}: expected {_word(wanted)}, got {_word(failure.got[name])}"
+        yield f"        {name}: expected {_word(name, wanted)}, got {_word(name, failure.got[name])}"
     for reason in failure.reasons:
         yield f"        {reason}"
 
 
-def _word(value: object) -> str:
-    return "nobody" if value is None or value == [] else ", ".join(value) if isinstance(value, list) else str(value)
+def _word(name: str, value: object) -> str:
+    if value is None or value == []:
+        return "nobody" if name in OF_AGENTS else "none"
+    return ", ".join(value) if isinstance(value, list) else str(value)

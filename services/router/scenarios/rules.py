@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from services.router.scenarios import timeline
 from services.router.scenarios.file import Scenario
+from services.router.scenarios.names import GENERAL
 from services.router.scenarios.setup import FlowSetup, MemberSetup, QueueSetup, Setup
 from services.router.scenarios.vocabulary import UnreadableScenarios
 from shared.contracts.policy import Policy
@@ -28,7 +29,7 @@ def policy_of(scenario: Scenario) -> Policy:
 def _described(scenario: Scenario) -> Policy:
     setup, kinds = scenario.setup, _kinds_of(scenario)
     # A scenario of messages alone has no use for queues, but a policy has.
-    queues = setup.queues or [QueueSetup(name="general")]
+    queues = setup.queues or [QueueSetup(name=GENERAL)]
     document: dict[str, Any] = {
         "channels": [
             {"kind": kind, "account": ACCOUNT, "queue": queues[0].name, **_channel(setup, kind)}
