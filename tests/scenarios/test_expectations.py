@@ -139,10 +139,24 @@ def test_a_name_that_nothing_has_is_refused_with_the_nearest(file: Path, entry: 
          ":4: desk.setup.queues.0.steps.0.move_to: there is no queue 'hepl'"),
         ("{name: ana}", "{name: ana, load: [{queue: hepl}]}", ":5: desk.setup.agents.0.load.0.queue: there is no"),
         ("{name: ana}", "{name: ana, last_assigned_s: {hepl: 4}}", ":5: desk.setup.agents.0.last_assigned_s.hepl: "),
+        ("id: c3, queue: help", "id: c3, queue: help, scheduled_priority: 3", ":9: desk.timeline.2.contact: sched"),
+        ("id: c3, queue: help", "id: c3, thread: t, waited_s: 3", ":9: desk.timeline.2.contact: thread: it comes with"),
+        ("id: c3, queue: help", "id: c3, queue: help, workflow: w", ":9: desk.timeline.2.contact: workflow: it says"),
+        ("do: cancel, contact: c3", "do: transfer, contact: c3, agent: ana", ":10: desk.timeline.3.transfer: to_queue"),
+        ("do: cancel, contact: c3", "do: transfer, contact: c3, agent: ana, to_queue: help, account: a",
+         ":10: desk.timeline.3.transfer: account: goes with to_channel"),
+        ("do: cancel, contact: c3", "do: set_limit, agent: ana, queue: help, max: 1",
+         ":10: desk.timeline.3.set_limit: queue: name an agent or a queue"),
+        ("{name: ana}", "{name: ana, load: [{queue: help, count: 1, ids: [a, b]}]}",
+         ":5: desk.setup.agents.0.load.0: count: there are 2 ids"),
+        ("{name: ana}", "{name: ana, load: [{queue: help, ids: [a]}, {queue: help, ids: [a]}]}",
+         ":5: desk.setup.agents.0.load.1.ids.0: contact 'a' is there twice"),
+        ("queues: [", "clock: {start: '2026-03-02T10:00:00Z'}\n    queues: [", ":4: desk.setup.clock.start: a local"),
+        ("queues: [", "clock: {start: 2026-03-02T10, tz: Jakarta}\n    queues: [", ":4: desk.setup.clock.tz: there"),
         ("{name: ben, ", "{name: ana, ", ":5: desk.setup.agents.1.name: agent 'ana' is there twice"),
     ],
 )  # fmt: skip
-def test_so_is_one_in_the_setup_and_the_timeline(file: Path, right: str, wrong: str, told: str) -> None:
+def test_what_setup_and_timeline_cannot_mean_is_refused(file: Path, right: str, wrong: str, told: str) -> None:
     assert right in CENTRE
     file.write_text(CENTRE.replace(right, wrong) + "    - {at: 5, contact: c1, state: offered}\n")
     with pytest.raises(UnreadableScenarios) as refused:

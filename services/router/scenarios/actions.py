@@ -108,6 +108,7 @@ def _arrive(centre: Centre, action: timeline.Arrive) -> cmd.Command:
     later = action.scheduled_at_s
     return cmd.CreateContact(
         **_asks(action, centre.account(action.channel, action.account)),
+        customer=AddressKey(f"a-{action.customer}") if action.customer is not None else None,
         waited=round(action.waited_s * 1000),
         scheduled_at=centre.start + round(later * 1000) if later is not None else None,
         scheduled_priority=action.scheduled_priority,

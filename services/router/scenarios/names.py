@@ -81,12 +81,18 @@ def _new(action: timeline.Action, kind: str) -> str | None:
 
 
 def _in_setup(setup: Setup, names: Names) -> Iterator[Fault]:
-    seen: set[str] = set()
+    yield from _twice("agent", ((("setup", "agents", n, "name"), agent.name) for n, agent in enumerate(setup.agents)))
+    yield from _twice(
+        "contact",
+        (
+            each
+            for number, agent in enumerate(setup.agents)
+            for index, load in enumerate(agent.load)
+            for each in _each(("setup", "agents", number, "load", index, "ids"), load.ids)
+        ),
+    )
     for number, agent in enumerate(setup.agents):
         at: Place = ("setup", "agents", number)
-        if agent.name in seen:
-            yield (*at, "name"), f"agent {agent.name!r} is there twice"
-        seen.add(agent.name)
         members = [member.queue if isinstance(member, MemberSetup) else member for member in agent.queues]
         yield from names.faults("queue", [((*at, "queues", index), name) for index, name in enumerate(members)])
         yield from names.faults(
@@ -150,6 +156,14 @@ def _in_expectation(number: int, wanted: Expectation, names: Names) -> Iterator[
 
 def _each(at: Place, names: Iterable[Any]) -> Iterator[tuple[Place, str]]:
     return (((*at, index), name) for index, name in enumerate(names))
+
+
+def _twice(what: str, names: Iterable[tuple[Place, str]]) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for place, name in names:
+        if name in seen:
+            yield place, f"{what} {name!r} is there twice"
+        seen.add(name)
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from services.router.scenarios.policy_files import PolicyFiles
 from services.router.scenarios.vocabulary import STRICT, Levels, Seconds
@@ -102,6 +104,12 @@ class LoadSetup(_Strict):
     count: int | None = None
     ids: list[str] = []
 
+    @model_validator(mode="after")
+    def _counts_its_ids(self) -> Self:
+        if self.count is not None and self.count < len(self.ids):
+            raise ValueError(f"count: there are {len(self.ids)} ids")
+        return self
+
 
 class AgentSetup(_Strict):
     name: str
@@ -145,6 +153,22 @@ class FlowSetup(_Strict):
 class ClockSetup(_Strict):
     start: str
     tz: str = "UTC"
+
+    @field_validator("start")
+    @classmethod
+    def _is_local(cls, value: str) -> str:
+        if datetime.fromisoformat(value).tzinfo is not None:
+            raise ValueError("a local time; its zone is `tz`")
+        return value
+
+    @field_validator("tz")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"there is no time zone {value!r}") from None
+        return value
 
 
 class GlobalSetup(_Strict):

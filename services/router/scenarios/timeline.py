@@ -46,9 +46,14 @@ class Arrive(_Action):
     scheduled_priority: int | None = None
 
     @model_validator(mode="after")
-    def _a_message_comes_now(self) -> Self:
-        if self.reach and (self.waited_s or self.scheduled_at_s is not None):
-            raise ValueError("reach: it comes with a message, which has neither waited nor is scheduled")
+    def _no_key_is_idle(self) -> Self:
+        for key in ("thread", "reach"):
+            if getattr(self, key) and (self.waited_s or self.scheduled_at_s is not None):
+                raise ValueError(f"{key}: it comes with a message, which has neither waited nor is scheduled")
+        if self.scheduled_priority is not None and self.scheduled_at_s is None:
+            raise ValueError("scheduled_priority: counts from scheduled_at_s on, which is not there")
+        if self.queue is not None and self.workflow is not None:
+            raise ValueError("workflow: it says which queue; leave one of the two out")
         return self
 
 
@@ -117,6 +122,14 @@ class Transfer(_Action):
     exclude_self: bool = False
     keep_age: bool = False
 
+    @model_validator(mode="after")
+    def _goes_to_one(self) -> Self:
+        if [self.to_queue, self.to_agent, self.to_channel].count(None) != 2:
+            raise ValueError("to_queue: name a queue, an agent or a channel, one of the three")
+        if self.account is not None and self.to_channel is None:
+            raise ValueError("account: goes with to_channel")
+        return self
+
 
 class Consult(_Action):
     do: Literal["consult", "end_consult"]
@@ -147,6 +160,12 @@ class SetLimit(_Action):
     agent: str | None = None
     queue: str | None = None
     max: int | None = None
+
+    @model_validator(mode="after")
+    def _of_one(self) -> Self:
+        if self.agent is not None and self.queue is not None:
+            raise ValueError("queue: name an agent or a queue, not both")
+        return self
 
 
 class FreezeQueue(_Action):
