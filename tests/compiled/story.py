@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from services.router.engine.engine import Decided
+from services.router.scenarios.actions import act
+from services.router.scenarios.beginning import begin
 from services.router.scenarios.centre import Centre
 from services.router.scenarios.file import Scenario, read
 from services.router.snapshot import state_hash
@@ -32,9 +34,10 @@ def main() -> int:
     for path in sorted(SCENARIOS.glob("*.yaml")):
         for scenario in read(path):
             centre = Told(scenario)
+            begin(centre, scenario.setup)
             for action in scenario.timeline:
                 centre.pass_to(action.at)
-                centre.act(action)
+                act(centre, action)
             centre.pass_to(max((each.at for each in (*scenario.timeline, *scenario.expect)), default=0) + 60)
             print(scenario.id, centre.told.hexdigest()[:16], state_hash(centre.engine.state)[:16])
     return 0

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from services.router.cli import main
-from services.router.scenarios.file import Scenario, UnreadableScenarios, read
+from services.router.scenarios.file import Scenario, read
 from services.router.scenarios.play import play
+from services.router.scenarios.vocabulary import UnreadableScenarios
 
 FOLDER = Path(__file__).parent / "policies"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -50,7 +51,7 @@ def test_a_file_that_holds_is_told_in_a_line_and_ends_well(tmp_path: Path, capsy
 
 def test_what_differs_is_shown_with_the_decisions_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "small.yaml"
-    file.write_text(SMALL.replace("offered_to: [ana]", "offered_to: [ben]"))
+    file.write_text(SMALL.replace("offered_to: [ana]", "offered_to: [ben]").replace("ana}]", "ana}, {name: ben}]"))
 
     assert main(["scenarios", str(tmp_path)]) == 1
 
@@ -97,7 +98,7 @@ def test_of_a_message_each_step_is_shown(tmp_path: Path, capsys: pytest.CaptureF
     ("wrong", "right", "place"),
     [
         ("route: [{channel: sms}", "route: [{channel: sms, wait_s: 5}", "timeline.1.send.route.0.wait_s"),
-        ("message: m1", "message: m2", "there is no message 'm2' yet"),
+        ("message: m1", "message: m2", "there is no message 'm2' (the nearest name is 'm1')"),
         ("route: [{channel: sms}", "route: [{channel: chat}", "message 'm1': ('invalid_route'"),
         ("id: c1, reach", "id: c1, waited_s: 5, reach", "reach: it comes with a message"),
     ],

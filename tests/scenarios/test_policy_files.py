@@ -109,7 +109,7 @@ def test_what_the_policy_says_is_not_said_beside_it(
     assert main(["scenarios", str(file)]) == 2
 
     (said,) = capsys.readouterr().err.strip().splitlines()
-    assert said == f"{file}: as-adopted.setup.{key}: the policy's file says it; leave one of the two out"
+    assert said == f"{file}:5: as-adopted.setup.{key}: the policy's file says it; leave one of the two out"
 
 
 def test_a_fault_in_the_policy_is_told_with_its_file_line_and_field(
@@ -122,7 +122,7 @@ def test_a_fault_in_the_policy_is_told_with_its_file_line_and_field(
     assert main(["scenarios", str(file)]) == 2
 
     (said,) = capsys.readouterr().err.strip().splitlines()
-    assert said.startswith(f"{file}: as-adopted.setup.policy: ")
+    assert said.startswith(f"{file}:4: as-adopted.setup.policy: ")
     assert f"{rules}:3: channels.1.prioriti: " in said
     assert f"{rules}:8: queues.0.offer_timeout: " in said
 
@@ -130,15 +130,15 @@ def test_a_fault_in_the_policy_is_told_with_its_file_line_and_field(
 @pytest.mark.parametrize(
     ("right", "wrong", "told"),
     [
-        ("policy: rules/policy.yaml", "policy: rules/none.yaml", "as-adopted.setup.policy: "),
-        ("policy: rules/policy.yaml", "policy: [rules]", "as-adopted.setup.policy: "),
-        ("policy: rules/policy.yaml", "policy: scenario.yaml", "as-adopted.setup.policy: "),
-        ("    policy: rules/policy.yaml\n", "", "as-adopted: setup: agent 'ana': there is no queue 'help'"),
-        ("queues: [help]", "queues: [hlep]", "as-adopted: setup: agent 'ana': there is no queue 'hlep'"),
-        ("presence: lunch", "presence: lnuch", "as-adopted: there is no presence 'lnuch' in the policy"),
-        ("presence: available", "presence: avialable", "as-adopted: there is no presence 'avialable' in the policy"),
-        ("channel: email}", "channel: fax}", "as-adopted: there is no channel 'fax:of any account'"),
-        ("account: shop}", "account: shpo}", "as-adopted: there is no channel 'chat:shpo'"),
+        ("policy: rules/policy.yaml", "policy: rules/none.yaml", ":4: as-adopted.setup.policy: "),
+        ("policy: rules/policy.yaml", "policy: [rules]", ":4: as-adopted.setup.policy: "),
+        ("policy: rules/policy.yaml", "policy: scenario.yaml", ":4: as-adopted.setup.policy: "),
+        ("    policy: rules/policy.yaml\n", "", ":5: as-adopted.setup.agents.0.queues.0: there is no queue 'help'"),
+        ("queues: [help]", "queues: [hlep]", ":6: as-adopted.setup.agents.0.queues.0: there is no queue 'hlep'"),
+        ("presence: lunch", "presence: lnuch", ": as-adopted: there is no presence 'lnuch' in the policy"),
+        ("presence: available", "presence: avialable", ": as-adopted: there is no presence 'avialable' in the policy"),
+        ("channel: email}", "channel: fax}", ": as-adopted: there is no channel 'fax:of any account'"),
+        ("account: shop}", "account: shpo}", ": as-adopted: there is no channel 'chat:shpo'"),
     ],
 )
 def test_what_the_policy_does_not_know_is_named(
@@ -149,4 +149,4 @@ def test_what_the_policy_does_not_know_is_named(
     assert main(["scenarios", str(file)]) == 2
 
     said = capsys.readouterr().err
-    assert f"{file}: {told}" in said
+    assert f"{file}{told}" in said

@@ -1,30 +1,57 @@
-"""The page about policy tests: its example holds, and it names every key that a file may have."""
+"""The page about policy tests: its example holds, it names every key of a file, and scenarios of ours use every key."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from inspect import get_annotations
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
-from services.router.scenarios.file import Action, Scenario, read
+from services.router.scenarios.file import Scenario, read
 from services.router.scenarios.play import play
+from services.router.scenarios.timeline import Action
+from shared.contracts.policy import Policy
+from shared.contracts.queue_policy import OverflowWhen
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scenarios.md"
+FORMAT = ("services.router.scenarios.", "shared.contracts.queue_policy")
+"""Modules whose models make up a scenario file."""
+SCENARIOS = PAGE.parents[1] / "tests" / "scenarios"
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models of the scenario format inside a type; a policy's own models are explained on its own page."""
-    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    if is_model and annotation.__module__ == Scenario.__module__:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation.__module__.startswith(FORMAT):
         yield annotation
         for field in annotation.model_fields.values():
             yield from models_in(field.annotation)
     for inner in get_args(annotation):
         yield from models_in(inner)
+
+
+def keys_in(value: Any) -> Iterator[tuple[type[BaseModel], str]]:
+    """Every key that is written inside a value, with the model that has it."""
+    if isinstance(value, Policy):
+        return
+    if isinstance(value, BaseModel):
+        for name in value.model_fields_set:
+            yield _owner(type(value), name), name
+            yield from keys_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from keys_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from keys_in(inner)
+
+
+def _owner(model: type[BaseModel], name: str) -> type[BaseModel]:
+    """Which of the model and its bases brings the key: `ref` is one key of all actions."""
+    return next(each for each in reversed(model.__mro__) if name in get_annotations(each))
 
 
 def code_on_the_page() -> str:
@@ -51,6 +78,14 @@ def test_every_key_is_explained(model: type[BaseModel]) -> None:
     words = set(re.findall(r"\w+", code_on_the_page()))
     keys = {field.alias or name for name, field in model.model_fields.items()}
     assert keys - words == set()
+
+
+def test_every_key_is_used_by_a_scenario() -> None:
+    files = [*(SCENARIOS / "policies").glob("*.yaml"), SCENARIOS / "example_policy.yaml"]
+    used = {key for file in files for scenario in read(file) for key in keys_in(scenario)}
+    keys = {(_owner(model, name), name) for model in MODELS for name in model.model_fields}
+    # Waits that can be trusted take more contacts than a scenario has: tests/unit/engine/test_expected_wait.py.
+    assert keys - used == {(OverflowWhen, "expected_wait_exceeds_s")}
 
 
 def test_every_action_is_explained() -> None:

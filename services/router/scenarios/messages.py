@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from services.router.engine.outbound_records import Outbound
-from services.router.scenarios import file as words
+from services.router.scenarios import timeline
 from shared.contracts import commands as cmd
 from shared.vocabulary import AddressKey, ContactId, Delivery
 
 
-def sending(action: words.Send, contact: ContactId | None, account_of: Callable[[str], str]) -> cmd.SendOutbound:
+def sending(action: timeline.Send, contact: ContactId | None, account_of: Callable[[str], str]) -> cmd.SendOutbound:
     """To a contact by the addresses that are known of it; to nobody in particular by addresses that are there.
     `account_of`: our account for a kind of channel."""
     address = AddressKey(f"a-{action.id}") if contact is None else None
@@ -33,7 +33,7 @@ def sending(action: words.Send, contact: ContactId | None, account_of: Callable[
     )
 
 
-def report(action: words.Deliver, outbound: Outbound) -> cmd.ReportDelivery | None:
+def report(action: timeline.Deliver, outbound: Outbound) -> cmd.ReportDelivery | None:
     """About the attempt on this channel; None if nothing was sent there."""
     for attempt in outbound.attempts:
         if attempt.channel == action.channel and attempt.id is not None:

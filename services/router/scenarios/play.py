@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from services.router.engine.demand import Order, lane_of, order_of
 from services.router.engine.records import Contact
-from services.router.scenarios import file as words
+from services.router.scenarios.actions import act
+from services.router.scenarios.beginning import begin
 from services.router.scenarios.centre import NAME, OPEN, Centre
+from services.router.scenarios.expectation import Expectation
+from services.router.scenarios.file import Scenario
 from services.router.scenarios.messages import message_facts, trail
+from services.router.scenarios.vocabulary import UnreadableScenarios
 from shared.vocabulary import AgentId, ContactState
 
 
@@ -50,31 +54,32 @@ class Outcome:
         }
 
 
-def play(scenario: words.Scenario, path: Path) -> Outcome:
+def play(scenario: Scenario, path: Path) -> Outcome:
     """Play one scenario. Raises `UnreadableScenarios` if it cannot be played at all."""
     try:
         return Outcome(scenario.id, str(path), list(_played(scenario)))
     except ValidationError as error:
         lines = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise words.UnreadableScenarios(f"{path}: {scenario.id}: setup: {lines}") from None
-    except words.UnreadableScenarios as error:
-        raise words.UnreadableScenarios(f"{path}: {scenario.id}: {error}") from None
+        raise UnreadableScenarios(f"{path}: {scenario.id}: setup: {lines}") from None
+    except UnreadableScenarios as error:
+        raise UnreadableScenarios(f"{path}: {scenario.id}: {error}") from None
 
 
-def _played(scenario: words.Scenario) -> Iterator[Failure]:
+def _played(scenario: Scenario) -> Iterator[Failure]:
     centre = Centre(scenario)
+    begin(centre, scenario.setup)
     for at in sorted({each.at for each in (*scenario.expect, *scenario.timeline)}):
         centre.pass_to(at)
         for action in scenario.timeline:
             if action.at == at:
-                centre.act(action)
+                act(centre, action)
         for expectation in scenario.expect:
             if expectation.at == at:
                 yield from _check(centre, expectation)
 
 
-def _check(centre: Centre, wanted: words.Expectation) -> Iterator[Failure]:
-    expected = wanted.model_dump(exclude={"at", "contact", "agent", "message", "op"}, exclude_none=True)
+def _check(centre: Centre, wanted: Expectation) -> Iterator[Failure]:
+    expected = wanted.facts
     if wanted.op is not None:
         got: dict[str, Any] = {"refused": centre.refused.get(wanted.op)}
         reasons: list[str] = []
@@ -84,7 +89,7 @@ def _check(centre: Centre, wanted: words.Expectation) -> Iterator[Failure]:
         outbound = centre.outbound(wanted.message)
         got, reasons = message_facts(outbound), list(trail(outbound))
     else:
-        contact = centre.workspace.contacts[centre._id(wanted.contact or "")]
+        contact = centre.workspace.contacts[centre.id_of(wanted.contact or "")]
         got, reasons = _contact_facts(centre, contact), list(_reasons(centre, contact))
     differing: dict[str, Any] = {}
     for name, value in expected.items():
@@ -111,6 +116,7 @@ def _agent_facts(centre: Centre, name: str) -> dict[str, Any]:
     }
 
 
+HELD: Final = (ContactState.ASSIGNED, ContactState.PARKED)
 _STATES = {
     ContactState.CANCELLED: "canceled",
     ContactState.ABANDONED: "canceled",
@@ -128,7 +134,7 @@ def _contact_facts(centre: Centre, contact: Contact) -> dict[str, Any]:
         "queue": contact.queue,
         "channel": contact.channel,
         "offered_to": sorted(offers[offer].agent for offer in contact.offers),
-        "assigned_to": contact.agent if contact.state is ContactState.ASSIGNED else None,
+        "assigned_to": contact.agent if contact.state in HELD else None,
         "consulted": list(contact.consulted),
         "position": _position(centre, contact),
         "exhausted": contact.exhausted,

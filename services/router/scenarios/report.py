@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
-from services.router.scenarios import file as words
+from services.router.scenarios.file import Scenario, read
 from services.router.scenarios.play import Failure, Outcome, play
+
+OF_AGENTS: Final = frozenset({"offered_to", "not_offered_to", "assigned_to", "consulted"})
+"""Facts whose absence is nobody's name."""
 
 
 def run(paths: Sequence[Path], *, as_json: bool) -> int:
     """Play all scenarios of these files, or of the folders' YAML files, and print what came of each: 0 if all passed,
     1 if not. Raises `UnreadableScenarios` before anything is played if a file cannot be read."""
-    scenarios = [(scenario, path) for path in _files(paths) for scenario in words.read(path)]
+    scenarios = [(scenario, path) for path in _files(paths) for scenario in read(path)]
     failed = 0
     for scenario, path in scenarios:
         outcome = play(scenario, path)
@@ -35,7 +39,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _lines(scenario: words.Scenario, outcome: Outcome) -> Iterator[str]:
+def _lines(scenario: Scenario, outcome: Outcome) -> Iterator[str]:
     yield f"{'pass' if outcome.passed else 'FAIL'}  {outcome.id}"
     if outcome.passed:
         return
@@ -47,10 +51,12 @@ def _lines(scenario: words.Scenario, outcome: Outcome) -> Iterator[str]:
 def _failure(failure: Failure) -> Iterator[str]:
     yield f"      at {failure.at:g} s, {failure.subject}:"
     for name, wanted in failure.expected.items():
-        yield f"        {name}: expected {_word(wanted)}, got {_word(failure.got[name])}"
+        yield f"        {name}: expected {_word(name, wanted)}, got {_word(name, failure.got[name])}"
     for reason in failure.reasons:
         yield f"        {reason}"
 
 
-def _word(value: object) -> str:
-    return "nobody" if value is None or value == [] else ", ".join(value) if isinstance(value, list) else str(value)
+def _word(name: str, value: object) -> str:
+    if value is None or value == []:
+        return "nobody" if name in OF_AGENTS else "none"
+    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from services.router.scenarios import file as words
+from services.router.scenarios import timeline
+from services.router.scenarios.file import Scenario
+from services.router.scenarios.names import GENERAL
+from services.router.scenarios.setup import FlowSetup, MemberSetup, QueueSetup, Setup
+from services.router.scenarios.vocabulary import UnreadableScenarios
 from shared.contracts.policy import Policy
 from shared.vocabulary import ChannelKind, Presence
 
@@ -12,20 +16,20 @@ ACCOUNT: Final = "main"
 """Of each kind of channel, where the scenario describes its rules itself."""
 
 
-def policy_of(scenario: words.Scenario) -> Policy:
+def policy_of(scenario: Scenario) -> Policy:
     """The policy that is played. Raises pydantic's ValidationError where the setup describes none that can be, and
     `UnreadableScenarios` for a presence that the file's policy does not know."""
     if scenario.setup.policy is None:
         return _described(scenario)
     for name in sorted(_presences_of(scenario) - scenario.setup.policy.presences.keys()):
-        raise words.UnreadableScenarios(f"there is no presence {name!r} in the policy")
+        raise UnreadableScenarios(f"there is no presence {name!r} in the policy")
     return scenario.setup.policy
 
 
-def _described(scenario: words.Scenario) -> Policy:
+def _described(scenario: Scenario) -> Policy:
     setup, kinds = scenario.setup, _kinds_of(scenario)
     # A scenario of messages alone has no use for queues, but a policy has.
-    queues = setup.queues or [words.QueueSetup(name="general")]
+    queues = setup.queues or [QueueSetup(name=GENERAL)]
     document: dict[str, Any] = {
         "channels": [
             {"kind": kind, "account": ACCOUNT, "queue": queues[0].name, **_channel(setup, kind)}
@@ -46,7 +50,7 @@ def _described(scenario: words.Scenario) -> Policy:
     return Policy.model_validate(document)
 
 
-def _channel(setup: words.Setup, kind: str) -> dict[str, Any]:
+def _channel(setup: Setup, kind: str) -> dict[str, Any]:
     return setup.channels[kind].model_dump() if kind in setup.channels else {}
 
 
@@ -55,7 +59,7 @@ def texts(attributes: dict[str, Any]) -> dict[str, str]:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in attributes.items()}
 
 
-def _queue(queue: words.QueueSetup, *, auto_accept: bool) -> dict[str, Any]:
+def _queue(queue: QueueSetup, *, auto_accept: bool) -> dict[str, Any]:
     document = queue.model_dump(mode="json", exclude={"required_skills", "languages"})
     document["default_skills"] = queue.required_skills
     document["default_language"] = queue.languages[0] if queue.languages else None
@@ -65,14 +69,14 @@ def _queue(queue: words.QueueSetup, *, auto_accept: bool) -> dict[str, Any]:
     return document
 
 
-def _flow(flow: words.FlowSetup) -> dict[str, Any]:
+def _flow(flow: FlowSetup) -> dict[str, Any]:
     document = flow.model_dump(mode="json")
     for each, given in zip(document["filters"], flow.filters, strict=True):
         each["match"] = texts(given.match)
     return document
 
 
-def _kinds_of(scenario: words.Scenario) -> set[str]:
+def _kinds_of(scenario: Scenario) -> set[str]:
     """Every kind of channel that the scenario speaks of."""
     kinds = {"chat", *scenario.setup.channels}
     for agent in scenario.setup.agents:
@@ -81,26 +85,26 @@ def _kinds_of(scenario: words.Scenario) -> set[str]:
         if agent.capacity is not None:
             kinds.update(agent.capacity.per_channel, agent.capacity.weights)
         for member in agent.queues:
-            if isinstance(member, words.MemberSetup):
+            if isinstance(member, MemberSetup):
                 kinds.update(member.channels)
     for flow in scenario.setup.workflows:
         skips = [step.skip_if for each in flow.filters for step in each.steps]
         kinds.update(skip.channel_down for skip in skips if skip is not None and skip.channel_down is not None)
     for action in scenario.timeline:
         kinds.update(kind for name in ("channel", "to_channel") if (kind := getattr(action, name, None)) is not None)
-        if isinstance(action, words.Send):
+        if isinstance(action, timeline.Send):
             kinds.update(step.channel for step in action.route)
-        if isinstance(action, words.Arrive):
+        if isinstance(action, timeline.Arrive):
             kinds.update(way.channel for way in action.reach)
     return kinds
 
 
-def _presences_of(scenario: words.Scenario) -> set[str]:
+def _presences_of(scenario: Scenario) -> set[str]:
     names: set[str] = set()
     for queue in scenario.setup.queues:
         names.update(queue.accepts_presence)
         if queue.on_miss is not None:
             names.add(queue.on_miss.set_presence)
     names.update(agent.presence for agent in scenario.setup.agents)
-    names.update(action.presence for action in scenario.timeline if isinstance(action, words.SetAgentPresence))
+    names.update(action.presence for action in scenario.timeline if isinstance(action, timeline.SetAgentPresence))
     return names - {presence.value for presence in Presence}
