@@ -51,6 +51,8 @@ class TopicFacts:
     leaders: dict[int, int]
     replicas: dict[int, int]
     """Number of replicas per partition."""
+    in_sync: dict[int, int] = field(default_factory=dict)
+    """How many of them are in sync, by partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,21 @@ class Cluster:
         metadata = await self.metadata()
         facts = metadata.topics.get(topic)
         return metadata.brokers.get(facts.leaders.get(partition, -1)) if facts is not None else None
+
+    async def writable(self, topic: str, partition: int, *, min_isr: int) -> None:
+        """Whether a partition could take a record now, as its leader says itself: it leads, and enough are in sync.
+
+        Raises `LogUnavailable` with words if not, or if the leader does not answer.
+        """
+        await self.refresh()
+        broker = await self.leader(topic, partition)
+        if broker is None:
+            raise LogUnavailable(f"{topic}/{partition} has no leader")
+        facts = (await self._ask(broker.host, broker.port)).topics.get(topic)
+        if facts is None or facts.leaders.get(partition) != broker.node:
+            raise LogUnavailable(f"{topic}/{partition} is changing its leader")
+        if facts.in_sync[partition] < min_isr:
+            raise LogUnavailable(f"{topic}/{partition} has {facts.in_sync[partition]} replicas in sync of {min_isr}")
 
     async def connect(self, host: str, port: int) -> AIOKafkaConnection:
         """A new connection. Raises `LogUnavailable`."""
@@ -248,6 +265,7 @@ def _metadata(answer: Any) -> Metadata:
                 id=topic_id.hex(),
                 leaders={partition: leader for _, partition, leader, *_ in partitions},
                 replicas={partition: len(replicas) for _, partition, _, _, replicas, *_ in partitions},
+                in_sync={partition: len(in_sync) for _, partition, _, _, _, in_sync, *_ in partitions},
             )
     return Metadata(
         cluster_id=answer.cluster_id or "",
