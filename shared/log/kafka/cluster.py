@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from aiokafka import errors
 from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.protocol.api import Request
 
+from shared.connection_loss import says_closed
 from shared.ending import ended
 from shared.log.kafka.wire import TopicsRequest
 from shared.log.port import LogUnavailable
@@ -136,9 +137,10 @@ class Cluster:
     async def connect(self, host: str, port: int) -> AIOKafkaConnection:
         """A new connection. Raises `LogUnavailable`."""
         try:
-            connection = await create_conn(
-                host, port, client_id=self._client, request_timeout_ms=REQUEST_TIMEOUT_MS, max_idle_ms=IDLE_MS
-            )
+            with _losses():
+                connection = await create_conn(
+                    host, port, client_id=self._client, request_timeout_ms=REQUEST_TIMEOUT_MS, max_idle_ms=IDLE_MS
+                )
         except TROUBLE as error:
             raise LogUnavailable(f"no connection to the broker {host}:{port}: {error!r}") from error
         if self._closed:
@@ -186,7 +188,8 @@ class Cluster:
     async def _ask(self, host: str, port: int) -> Metadata:
         connection = await self.connect(host, port)
         try:
-            answer = await connection.send(TopicsRequest(self._topics))
+            with _losses():
+                answer = await connection.send(TopicsRequest(self._topics))
         except TROUBLE as error:
             raise LogUnavailable(f"the broker {host}:{port} does not answer: {error!r}") from error
         finally:
@@ -208,7 +211,8 @@ class Lane:
         """The answer of this broker. Raises `LogUnavailable`; whether the request was carried out is then unknown."""
         connection = await self._connected(broker)
         try:
-            answer = await connection.send(request)
+            with _losses():
+                answer = await connection.send(request)
         except TROUBLE as error:
             # A broker answers a connection's requests in order: behind one that it does not answer, none would be.
             await self._drop(connection)
@@ -248,6 +252,17 @@ class Lane:
         if self._connection is connection:
             self._connection = None
         await close_connection(connection)
+
+
+@contextmanager
+def _losses() -> Iterator[None]:
+    """Within it a lost connection is one of `TROUBLE`, on every loop."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not says_closed(error):
+            raise
+        raise errors.KafkaConnectionError(f"connection closed: {error}") from error
 
 
 async def close_connection(connection: AIOKafkaConnection) -> None:

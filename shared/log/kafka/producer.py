@@ -18,6 +18,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer, errors
 from aiokafka.structs import RecordMetadata, TopicPartition
 
+from shared.connection_loss import says_closed
 from shared.log.port import LogUnavailable
 
 log = logging.getLogger(__name__)
@@ -126,8 +127,7 @@ class SafeProducer:
             self._failed(place)
             raise LogUnavailable(f"not known whether a record for {topic}/{partition} is stored: {error!r}") from error
         except RuntimeError as error:
-            # What uvloop says of writing on a connection that the other side has closed.
-            if "closed" not in str(error):
+            if not says_closed(error):
                 raise
             self._failed(place)
             raise LogUnavailable(f"not known whether a record for {topic}/{partition} is stored: {error!r}") from error

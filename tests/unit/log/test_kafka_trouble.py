@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.conn import AIOKafkaConnection
 
 from shared.log.content_table import MemoryContentTable
 from shared.log.kafka import KafkaLog
@@ -324,6 +325,29 @@ async def sent(producer: SafeProducer, topic: str, *, partition: int = 0) -> boo
         await producer.send(topic, partition, None, b"x")
         return True
     return False
+
+
+async def test_a_connection_that_uvloop_calls_closed_is_away_and_comes_back(
+    log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    def fail(*_: object, **__: object) -> None:
+        raise closed
+
+    async with opened(log_url) as log:
+        await works(log)
+        with monkeypatch.context() as patch:
+            patch.setattr(AIOKafkaConnection, "send", fail)
+            with pytest.raises(LogUnavailable):
+                await log._cluster.refresh()
+            with pytest.raises(LogUnavailable):
+                await log.journal.read(0, 5, limit=10, wait_s=0.5)
+        with monkeypatch.context() as patch:
+            patch.setattr(AIOKafkaProducer, "send", fail)
+            await unavailable_within(log, DEADLINE_S)
+        await eventually(lambda: works(log))
+        await log._cluster.refresh()
 
 
 async def test_a_crowd_of_senders_is_served_in_time(log_url: str) -> None:
