@@ -24,6 +24,7 @@ from shared.admin import Ready, admin_app
 from shared.clock import Clock
 from shared.leases.port import LeaseBook
 from shared.log.port import Log
+from shared.metrics import ProcessMetrics
 from shared.service import Part, Stage
 from shared.views.port import Views
 
@@ -40,6 +41,11 @@ class Router:
     ready: asyncio.Event
     partition: PartitionRouter
     metrics: RouterMetrics
+
+    @property
+    def process_metrics(self) -> ProcessMetrics:
+        """For what runs beside the router in this process."""
+        return self.metrics.process
 
 
 def build_router(
