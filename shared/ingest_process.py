@@ -26,8 +26,8 @@ from shared.web_server import WebServer, listen, web_app
 S = TypeVar("S", bound=ProcessSettings)
 Own = TypeVar("Own", bound=Settings)
 Own_contra = TypeVar("Own_contra", bound=Settings, contravariant=True)
-Assemble = Callable[[S, Backends, Intake, ExitStack, asyncio.Event], "tuple[Sequence[Part], Ready]"]
-"""`(settings, backends, intake, sockets, stopping)`: the service's parts and what they say of their readiness."""
+Assemble = Callable[[S, Backends, Intake, ExitStack, ProcessMetrics, asyncio.Event], "tuple[Sequence[Part], Ready]"]
+"""`(settings, backends, intake, sockets, metrics, stopping)`: the service's parts and what they say of being ready."""
 
 
 def run_ingest(
@@ -54,17 +54,21 @@ def run_ingest(
     async def build(
         backends: Backends, sockets: ExitStack, _: ProcessMetrics, stopping: asyncio.Event
     ) -> tuple[Sequence[Part], Ready]:
-        intake = Intake(
-            backends.log.inputs,
-            backends.log.content,
-            backends.clock,
-            backends.partition_of,
-            language_detector(),
-            first_account_of(backends.views),
-        )
-        return assemble(settings, backends, intake, sockets, stopping)
+        return assemble(settings, backends, intake_of(backends), sockets, metrics, stopping)
 
     return run_service(lambda stopping: run_process(settings, process_name(name), metrics, build, stopping))
+
+
+def intake_of(backends: Backends) -> Intake:
+    """The way in, over these."""
+    return Intake(
+        backends.log.inputs,
+        backends.log.content,
+        backends.clock,
+        backends.partition_of,
+        language_detector(),
+        first_account_of(backends.views),
+    )
 
 
 class WebIngest(Protocol):
@@ -72,6 +76,10 @@ class WebIngest(Protocol):
 
     @property
     def routes(self) -> APIRouter: ...
+
+    def observe(self, metrics: ProcessMetrics) -> None:
+        """Told where to count before it runs."""
+        ...
 
     async def run(self, stopping: asyncio.Event) -> None: ...
 
@@ -97,7 +105,12 @@ def run_web_ingest(name: str, own: type[Own], build: BuildWeb[Own], arguments: l
     """`run_ingest` for a service whose routes are served on the public port. The exit code."""
 
     def assemble(
-        settings: ProcessSettings, backends: Backends, intake: Intake, sockets: ExitStack, stopping: asyncio.Event
+        settings: ProcessSettings,
+        backends: Backends,
+        intake: Intake,
+        sockets: ExitStack,
+        metrics: ProcessMetrics,
+        stopping: asyncio.Event,
     ) -> tuple[Sequence[Part], Ready]:
         service = build(
             own.read(),
@@ -108,6 +121,7 @@ def run_web_ingest(name: str, own: type[Own], build: BuildWeb[Own], arguments: l
             clock=backends.clock,
             partition_of=backends.partition_of,
         )
+        service.observe(metrics)
         web = WebServer(
             web_app([service.routes]), sockets.enter_context(listen(settings.host, settings.port, setting="PORT"))
         )

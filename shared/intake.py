@@ -6,6 +6,7 @@ the `inbound` topic as a `ReceiveMessage`. Content is written first: a record on
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +20,7 @@ from shared.contracts.message import Address, InboundMessage
 from shared.ids import address_key, address_ref, content_ref, message_command_id, thread_key
 from shared.language import LanguageDetector, fold_language
 from shared.log.codec import encode, encode_input
-from shared.log.port import Content, Inputs, Text
+from shared.log.port import Content, Inputs, LogUnavailable, Text
 from shared.views.port import Views
 from shared.vocabulary import ChannelKind, CommandId, ThreadKey, Topic
 
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 
 TRUSTED_THREAD: Final = "key:"
 """How a trusted adapter hands over a thread key that it once gave out itself: `key:` and the key."""
+
+DEADLINE_S: Final = 5.0
+"""For everything that `Intake.accept` waits for together. Each write has a deadline of its own, and three in a row
+would keep a customer or a provider waiting for three of them."""
 
 AccountOf = Callable[[str, ChannelKind], str | Awaitable[str | None] | None]
 """The workspace's first account of a kind, if there is one. May be a coroutine function."""
@@ -107,9 +112,21 @@ class Intake:
 
         `trusted_thread` lets a `thread` of the form `key:…` name a thread key that we signed ourselves; from anybody
         else it is a native id like any other. `extra` goes into the stored body beside the text (a mail's untrimmed
-        text). Raises `LogUnavailable` (nothing is known: answer 503 or 451, and let them try again) and
-        `UnknownChannel`.
+        text). Raises `UnknownChannel`, and `LogUnavailable` within `DEADLINE_S`: nothing is known, the message may be
+        stored now or later. Answer 503 or 451 and let them try again, which is harmless: its id is the same.
         """
+        within = asyncio.timeout(DEADLINE_S)
+        try:
+            async with within:
+                return await self._accept(workspace, message, actor, trusted_thread, extra or {})
+        except TimeoutError as error:
+            if not within.expired():
+                raise
+            raise LogUnavailable(f"not known after {DEADLINE_S:.0f} s whether a message is stored") from error
+
+    async def _accept(
+        self, workspace: str, message: InboundMessage, actor: Actor, trusted_thread: bool, extra: Mapping[str, str]
+    ) -> Receipt:
         account = message.account or await self._first_account(workspace, message.channel)
         if account is None:
             raise UnknownChannel(workspace, message.channel)
@@ -125,7 +142,7 @@ class Intake:
         # must not replace what we know of its real owner: those count only if they are the first. The address that
         # the message came from is the newest that is known of it.
         texts = [
-            Text(body_ref, _body(message, received_at, extra or {}), sender, first=True),
+            Text(body_ref, _body(message, received_at, extra), sender, first=True),
             Text(
                 address_ref(sender),
                 _address(channel, account, sender_id, message.sender.name, message.native),

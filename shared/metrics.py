@@ -85,6 +85,14 @@ class ProcessMetrics:
             "Records of the content topic that are not in the content table yet.",
             ("partition",),
         )
+        self.webhook_dead_letters = catalogue.counter(
+            "switchdesk_webhook_dead_letters_total",
+            "Requests of webhooks that were put aside, by reason (unreadable, unknown_channel). Alarm.",
+            ("reason",),
+        )
+        self.webhook_dead_letter_bytes = catalogue.gauge(
+            "switchdesk_webhook_dead_letter_bytes", "Size of what webhooks put aside and nobody replayed. Alarm."
+        )
         self.loop_lag = catalogue.gauge(
             "switchdesk_loop_lag_seconds", "How late the event loop ran at worst in the last 15 s."
         )

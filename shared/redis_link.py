@@ -22,6 +22,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
+from shared.connection_loss import says_closed
+
 SOCKET_S: Final = 1.0
 DEADLINE_S: Final = 1.2
 """For a whole call, with its wait for a free connection, the connecting and one more try on a new connection."""
@@ -188,9 +190,7 @@ class RedisLink:
         except (RedisError, OSError, TimeoutError) as error:
             raise self._away(f"Redis: {type(error).__name__}") from error
         except RuntimeError as error:
-            # What uvloop says of writing on a connection that the other side has reset; asyncio's own loop waits for
-            # the next read to tell, and Redis's client knows only that.
-            if "closed" not in str(error):
+            if not says_closed(error):
                 raise
             raise self._away("Redis: connection closed") from error
 

@@ -31,6 +31,7 @@ from shared.intake import Intake, first_account_of
 from shared.language import language_detector
 from shared.log.port import Log, LogLocked
 from shared.log.sqlite import SqliteLog
+from shared.metrics import ProcessMetrics
 from shared.service import CannotStart, Part, Stage, run_parts
 from shared.views.memory import MemoryViews
 from shared.views.port import Views
@@ -51,6 +52,11 @@ class RunningRouter(Protocol):
     @property
     def admin(self) -> Any:
         """Metrics and probes."""
+        ...
+
+    @property
+    def process_metrics(self) -> ProcessMetrics:
+        """What is told of this process on the admin port, also for what runs beside the router."""
         ...
 
     @property
@@ -174,6 +180,7 @@ async def build(
         take_snapshot=worker_on(settings.data_dir),
         bystanders=AgentsWorker(str(settings.data_dir.resolve())),
     )
+    social.observe(router.process_metrics)
     web, admin = WebServer(router.api, ports.http), WebServer(router.admin, ports.admin)
     addresses = Addresses(
         base_url=settings.public_url or url_of(ports.http),

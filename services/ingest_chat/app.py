@@ -19,6 +19,7 @@ from services.ingest_chat.websocket import Sockets
 from shared.clock import Clock
 from shared.intake import Intake
 from shared.log.port import Content, Inputs
+from shared.metrics import ProcessMetrics
 from shared.views.port import Views
 
 
@@ -30,6 +31,9 @@ class Chat:
     _receipts: Receipts
     _departures: Departures
     _closing: asyncio.Event
+
+    def observe(self, metrics: ProcessMetrics) -> None:
+        """Nothing is counted of chat itself: what it takes in is counted where it is routed."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Reports deliveries and departures until `stopping`; then closes the open sockets."""

@@ -14,6 +14,7 @@ from services.ingest_email.settings import EmailSettings
 from shared.admin import Ready
 from shared.ingest_process import run_ingest
 from shared.intake import Intake
+from shared.metrics import ProcessMetrics
 from shared.process import Backends, Port, ProcessSettings
 from shared.service import Part
 from shared.web_server import cannot_listen
@@ -26,7 +27,12 @@ class EmailProcessSettings(ProcessSettings):
 
 
 def assemble(
-    settings: EmailProcessSettings, backends: Backends, intake: Intake, sockets: ExitStack, stopping: asyncio.Event
+    settings: EmailProcessSettings,
+    backends: Backends,
+    intake: Intake,
+    sockets: ExitStack,
+    metrics: ProcessMetrics,
+    stopping: asyncio.Event,
 ) -> tuple[Sequence[Part], Ready]:
     """The SMTP listener, and the way out for replies."""
     email = build_email(

@@ -21,6 +21,7 @@ from shared.clock import Clock
 from shared.delivery import DeliveryDesk
 from shared.intake import Intake
 from shared.log.port import Content, Inputs
+from shared.metrics import ProcessMetrics
 from shared.views.port import Views
 
 # httpx writes whole addresses at INFO, and Telegram's carry the bot's token.
@@ -34,6 +35,11 @@ class Social:
     routes: APIRouter
     _desk: DeliveryDesk
     _client: httpx.AsyncClient
+    _dead_letters: DeadLetters
+
+    def observe(self, metrics: ProcessMetrics) -> None:
+        """Count dead letters there."""
+        self._dead_letters.observe(metrics)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Sends replies until `stopping`."""
@@ -55,10 +61,7 @@ def build_social(
 ) -> Social:
     """The social channels over these ports."""
     client = httpx.AsyncClient(timeout=settings.send_timeout_s, follow_redirects=False)
-    platforms: dict[str, Platform] = {
-        "telegram": Telegram(settings.telegram, settings.telegram_api, client),
-        "messenger": Messenger(settings.messenger, settings.messenger_api, client),
-    }
+    platforms = platforms_of(settings, client)
     accounts = {
         (account.workspace, kind, name)
         for kind, known in (("telegram", settings.telegram), ("messenger", settings.messenger))
@@ -81,4 +84,12 @@ def build_social(
     dead_letters = DeadLetters(settings.data_dir, "ingest_social", clock)
     routes = APIRouter()
     Webhooks(platforms, intake, dead_letters, settings.largest_body).add_to(routes)
-    return Social(routes, desk, client)
+    return Social(routes, desk, client, dead_letters)
+
+
+def platforms_of(settings: SocialSettings, client: httpx.AsyncClient) -> dict[str, Platform]:
+    """Providers by name."""
+    return {
+        "telegram": Telegram(settings.telegram, settings.telegram_api, client),
+        "messenger": Messenger(settings.messenger, settings.messenger_api, client),
+    }

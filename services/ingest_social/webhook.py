@@ -10,7 +10,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from services.ingest_social.dead_letters import DeadLetters
+from services.ingest_social.dead_letters import DeadLetters, Letter, Reason
 from services.ingest_social.platforms.port import BadSignature, Platform, Unreadable
 from shared.contracts.commands import Actor
 from shared.http_body import BodyTooLarge, read_capped
@@ -65,28 +65,46 @@ class Webhooks:
         except (LogUnavailable, OSError):
             return _problem(503, "not stored for certain; please send it again", {"Retry-After": "5"})
 
+    async def read_again(self, letter: Letter) -> list[str]:
+        """A dead letter by the same road as a request; what is still wrong with it. Raises `LogUnavailable`."""
+        platform = self._platforms.get(letter.provider)
+        if platform is None or platform.workspace_of(letter.account) != letter.workspace:
+            return [f"there is no account {letter.provider}/{letter.account} of workspace {letter.workspace}"]
+        _, faults = await self._read(platform, letter.account, letter.workspace, letter.raw)
+        return [words for _, words in faults]
+
     async def _accept(self, platform: Platform, provider: str, account: str, workspace: str, body: bytes) -> Response:
         """In order, one after the other: messages of one thread must not overtake each other."""
-        reasons: list[str] = []
+        accepted, faults = await self._read(platform, account, workspace, body)
+        if faults:
+            letter = await self._dead_letters.put(
+                provider=provider,
+                account=account,
+                workspace=workspace,
+                kinds={kind for kind, _ in faults},
+                reason="; ".join(words for _, words in faults)[:1000],
+                raw=body,
+            )
+            log.warning("a webhook's request could not be read", extra={"dead_letter": letter, "provider": provider})
+        return JSONResponse({"accepted": accepted, "dead_letters": len(faults)})
+
+    async def _read(
+        self, platform: Platform, account: str, workspace: str, body: bytes
+    ) -> tuple[int, list[tuple[Reason, str]]]:
+        """How many messages were made durable, and what could not be understood or placed, in words."""
         accepted = 0
         try:
             batch = platform.parse(account, body)
         except Unreadable as error:
-            reasons.append(str(error))
-        else:
-            reasons.extend(batch.unreadable)
-            for message in batch.messages:
-                try:
-                    await self._intake.accept(workspace, message, actor=ACTOR)
-                    accepted += 1
-                except UnknownChannel as error:
-                    reasons.append(str(error))
-        if reasons:
-            letter = await self._dead_letters.put(
-                provider=provider, account=account, workspace=workspace, reason="; ".join(reasons)[:1000], raw=body
-            )
-            log.warning("a webhook's request could not be read", extra={"dead_letter": letter, "provider": provider})
-        return JSONResponse({"accepted": accepted, "dead_letters": len(reasons)})
+            return 0, [(Reason.UNREADABLE, str(error))]
+        faults = [(Reason.UNREADABLE, words) for words in batch.unreadable]
+        for message in batch.messages:
+            try:
+                await self._intake.accept(workspace, message, actor=ACTOR)
+                accepted += 1
+            except UnknownChannel as error:
+                faults.append((Reason.UNKNOWN_CHANNEL, str(error)))
+        return accepted, faults
 
 
 def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:

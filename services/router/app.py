@@ -25,6 +25,7 @@ from shared.clock import Clock
 from shared.leases.port import LeaseBook
 from shared.log.port import Log
 from shared.loop_lag import LoopLag
+from shared.metrics import ProcessMetrics
 from shared.service import Part, Stage
 from shared.views.port import Views
 
@@ -41,6 +42,11 @@ class Router:
     ready: asyncio.Event
     partition: PartitionRouter
     metrics: RouterMetrics
+
+    @property
+    def process_metrics(self) -> ProcessMetrics:
+        """For what runs beside the router in this process."""
+        return self.metrics.process
 
 
 def build_router(

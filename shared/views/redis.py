@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from shared.ending import ended
 from shared.log.codec import decode
 from shared.redis_link import Call, RedisLink, RedisUrl, member
+from shared.restarting import Restarting
 from shared.views.port import Change, ViewsUnavailable
 from shared.views.redis_hints import RedisHints
 from shared.views.redis_keys import Keys
@@ -57,12 +58,13 @@ class RedisViews:
         self._writers: dict[int, PartitionWriter] = {}
         self._max_queued = max_queued
         self._max_queued_bytes = max_queued_bytes
+        self._parts: list[Restarting] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._reread_at: dict[int, float] = {}
 
     async def open(self) -> None:
         """Start listening. Redis may be away: then whoever reads is told, and it is tried again."""
-        self._start(self._hints.run(), "hints of the views")
+        self._start(Restarting("hints of the views", self._hints.run))
         await self._hints.tried.wait()
         try:
             memory = await self._reading.call("INFO", "memory")
@@ -76,15 +78,16 @@ class RedisViews:
         """End at once; what is still queued, another publisher writes. Idempotent."""
         tasks, self._tasks = self._tasks, []
         await ended(*tasks)
+        self._parts = []
         await self._reads.close()
         for link in (self._reading, self._writing, self._listening):
             await link.close()
 
     def healthy(self) -> bool | str:
         """True, or what is wrong in words."""
-        ended = [task.get_name() for task in self._tasks if task.done()]
-        if ended:
-            return f"ended: {', '.join(ended)}"
+        down = [part.name for part in self._parts if part.down]
+        if down:
+            return f"died and will begin again: {', '.join(down)}"
         return self._hints.healthy()
 
     @property
@@ -121,7 +124,7 @@ class RedisViews:
             queue = PartitionQueue(max_entries=self._max_queued, max_bytes=self._max_queued_bytes)
             writer = PartitionWriter(self._writing, self.keys, partition, wrote=self._hints.wrote, queue=queue)
             self._writers[partition] = writer
-            self._start(writer.run(), f"writing of partition {partition}")
+            self._start(Restarting(f"writing of partition {partition}", writer.run, died=writer.died))
         return await writer.begin(epoch)
 
     async def publish(self, partition: int, seq: int | None, changes: Sequence[Change]) -> None:
@@ -211,10 +214,9 @@ class RedisViews:
         self._reread_at[partition] = asyncio.get_running_loop().time()
         return await self.seq(partition)
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(_say_why)
-        self._tasks.append(task)
+    def _start(self, part: Restarting) -> None:
+        self._parts.append(part)
+        self._tasks.append(asyncio.create_task(part.run(), name=part.name))
 
 
 def _document(stored: bytes | None) -> Document | None:
@@ -223,8 +225,3 @@ def _document(stored: bytes | None) -> Document | None:
         return None
     document: Document = decode(stored[stored.index(b" ") + 1 :])
     return document
-
-
-def _say_why(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("a part of the views has ended", extra={"part": task.get_name()}, exc_info=task.exception())

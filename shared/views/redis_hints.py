@@ -18,6 +18,7 @@ from typing import Final
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from shared.connection_loss import says_closed
 from shared.log.bell import Bell
 from shared.log.codec import decode, encode
 from shared.redis_link import DEADLINE_S, RedisLink, escaped
@@ -88,10 +89,15 @@ class RedisHints:
         self._pass_on(partition, seq, changed)
 
     async def run(self) -> None:
-        """Listen and beat until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._beat(), name="beats")
-            group.create_task(self._stay_subscribed(), name="hints")
+        """Listen and beat until cancelled. May be run again after it died."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._beat(), name="beats")
+                group.create_task(self._stay_subscribed(), name="hints")
+        finally:
+            self._listening = False
+            # Whoever waits for the first attempt has had it.
+            self.tried.set()
 
     async def _beat(self) -> None:
         while True:
@@ -124,7 +130,9 @@ class RedisHints:
                     await self._subscribe(subscriber)
                     while True:
                         await self._listen(subscriber)
-            except (RedisError, OSError, TimeoutError) as error:
+            except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and not says_closed(error):
+                    raise
                 if self._listening:
                     log.warning("hints stay away, subscribing anew", extra={"why": f"{type(error).__name__}: {error}"})
             self._listening = False

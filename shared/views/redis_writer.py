@@ -124,6 +124,11 @@ class PartitionWriter:
             pause_s = FIRST_PAUSE_S
             idle = not self.queue and not await self.queue.news.wait(seen, IDLE_S)
 
+    def died(self) -> None:
+        """`run` ended in the middle of something: what was written is not known, and what is queued may be at fault."""
+        if self._epoch is not None:
+            self._lose("the writing died")
+
     async def _step(self, *, idle: bool) -> None:
         todo = self.queue.next()
         if isinstance(todo, Batch):

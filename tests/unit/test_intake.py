@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
 import pytest
 
+from shared import intake
 from shared.contracts.commands import Actor, LanguageCandidate
 from shared.contracts.message import Address, InboundMessage, Sender
 from shared.ids import address_key, address_ref, content_ref, message_command_id, thread_key
 from shared.intake import Intake, UnknownChannel
+from shared.log.memory import Call
 from shared.log.port import LogUnavailable
 from shared.vocabulary import ChannelKind, Role, Topic
 from tests.unit.ingest_support.world import WORKSPACE, World
@@ -133,3 +136,49 @@ async def test_an_absent_log_is_told_and_nothing_is_doubled(world: World) -> Non
     await world.intake.accept(WORKSPACE, mail(), actor=ADAPTER)
     assert len(world.messages()) == 2, "the unacknowledged one and its repeat"
     assert len(world.distinct()) == 1
+
+
+async def test_three_slow_writes_have_one_deadline_and_a_repeat_is_harmless(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write stays below the deadline and all together do not, as on a log that is slow and not away."""
+    monkeypatch.setattr(intake, "DEADLINE_S", 0.3)
+    before = world.switch.before
+
+    async def slow(call: Call) -> None:
+        await asyncio.sleep(0.2)
+        await before(call)
+
+    monkeypatch.setattr(world.switch, "before", slow)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(LogUnavailable, match="not known"):
+        await world.intake.accept(WORKSPACE, mail(), actor=ADAPTER)
+    assert asyncio.get_running_loop().time() - began < 0.39
+
+    monkeypatch.setattr(world.switch, "before", before)
+    receipts = [await world.intake.accept(WORKSPACE, mail(text="said again"), actor=ADAPTER) for _ in range(2)]
+    assert receipts[0] == receipts[1]
+    assert world.distinct() == {receipts[0].command_id}
+
+
+async def test_an_account_that_nobody_tells_counts_against_the_deadline(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "DEADLINE_S", 0.05)
+
+    async def never(workspace: str, kind: ChannelKind) -> str | None:
+        await asyncio.sleep(60)
+        return None
+
+    monkeypatch.setattr(world.intake, "_policy_accounts", never)
+    with pytest.raises(LogUnavailable):
+        await world.intake.accept(WORKSPACE, mail(account=None), actor=ADAPTER)
+
+
+async def test_a_time_out_of_somebody_else_stays_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(workspace: str, kind: ChannelKind) -> str | None:
+        raise TimeoutError("not ours")
+
+    monkeypatch.setattr(world.intake, "_policy_accounts", fails)
+    with pytest.raises(TimeoutError, match="not ours"):
+        await world.intake.accept(WORKSPACE, mail(account=None), actor=ADAPTER)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from aiokafka import errors
 from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.protocol.api import Request
 
+from shared.connection_loss import says_closed
 from shared.ending import ended
 from shared.log.kafka.wire import TopicsRequest
 from shared.log.port import LogUnavailable
@@ -51,6 +52,8 @@ class TopicFacts:
     leaders: dict[int, int]
     replicas: dict[int, int]
     """Number of replicas per partition."""
+    in_sync: dict[int, int] = field(default_factory=dict)
+    """How many of them are in sync, by partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +119,28 @@ class Cluster:
         facts = metadata.topics.get(topic)
         return metadata.brokers.get(facts.leaders.get(partition, -1)) if facts is not None else None
 
+    async def writable(self, topic: str, partition: int, *, min_isr: int) -> None:
+        """Whether a partition could take a record now, as its leader says itself: it leads, and enough are in sync.
+
+        Raises `LogUnavailable` with words if not, or if the leader does not answer.
+        """
+        await self.refresh()
+        broker = await self.leader(topic, partition)
+        if broker is None:
+            raise LogUnavailable(f"{topic}/{partition} has no leader")
+        facts = (await self._ask(broker.host, broker.port)).topics.get(topic)
+        if facts is None or facts.leaders.get(partition) != broker.node:
+            raise LogUnavailable(f"{topic}/{partition} is changing its leader")
+        if facts.in_sync[partition] < min_isr:
+            raise LogUnavailable(f"{topic}/{partition} has {facts.in_sync[partition]} replicas in sync of {min_isr}")
+
     async def connect(self, host: str, port: int) -> AIOKafkaConnection:
         """A new connection. Raises `LogUnavailable`."""
         try:
-            connection = await create_conn(
-                host, port, client_id=self._client, request_timeout_ms=REQUEST_TIMEOUT_MS, max_idle_ms=IDLE_MS
-            )
+            with _losses():
+                connection = await create_conn(
+                    host, port, client_id=self._client, request_timeout_ms=REQUEST_TIMEOUT_MS, max_idle_ms=IDLE_MS
+                )
         except TROUBLE as error:
             raise LogUnavailable(f"no connection to the broker {host}:{port}: {error!r}") from error
         if self._closed:
@@ -169,7 +188,8 @@ class Cluster:
     async def _ask(self, host: str, port: int) -> Metadata:
         connection = await self.connect(host, port)
         try:
-            answer = await connection.send(TopicsRequest(self._topics))
+            with _losses():
+                answer = await connection.send(TopicsRequest(self._topics))
         except TROUBLE as error:
             raise LogUnavailable(f"the broker {host}:{port} does not answer: {error!r}") from error
         finally:
@@ -191,7 +211,8 @@ class Lane:
         """The answer of this broker. Raises `LogUnavailable`; whether the request was carried out is then unknown."""
         connection = await self._connected(broker)
         try:
-            answer = await connection.send(request)
+            with _losses():
+                answer = await connection.send(request)
         except TROUBLE as error:
             # A broker answers a connection's requests in order: behind one that it does not answer, none would be.
             await self._drop(connection)
@@ -233,6 +254,17 @@ class Lane:
         await close_connection(connection)
 
 
+@contextmanager
+def _losses() -> Iterator[None]:
+    """Within it a lost connection is one of `TROUBLE`, on every loop."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not says_closed(error):
+            raise
+        raise errors.KafkaConnectionError(f"connection closed: {error}") from error
+
+
 async def close_connection(connection: AIOKafkaConnection) -> None:
     """Close, and wait until the socket is closed too."""
     closing = connection.close()
@@ -248,6 +280,7 @@ def _metadata(answer: Any) -> Metadata:
                 id=topic_id.hex(),
                 leaders={partition: leader for _, partition, leader, *_ in partitions},
                 replicas={partition: len(replicas) for _, partition, _, _, replicas, *_ in partitions},
+                in_sync={partition: len(in_sync) for _, partition, _, _, _, in_sync, *_ in partitions},
             )
     return Metadata(
         cluster_id=answer.cluster_id or "",

@@ -32,6 +32,10 @@ RETRY_S: Final = 0.5
 # Metadata is refreshed every ten seconds, and takes a few if brokers hang.
 UNHEARD_S: Final = 20.0
 UNACKNOWLEDGED_S: Final = 5.0
+# So often it is looked whether partitions can be written again to which nobody dares to send.
+PROVE_S: Final = 2.0
+PROOF: Final = "proof"
+"""Key of a record without a value: nobody who follows announcements is told of it."""
 
 
 class KafkaLog:
@@ -54,8 +58,10 @@ class KafkaLog:
         self._proposals = SafeProducer(self.url.bootstrap, client=f"{client}-journal")
         self._appends = SafeProducer(self.url.bootstrap, client=f"{client}-inputs")
         self._bulk = SafeProducer(self.url.bootstrap, client=f"{client}-snapshots")
+        self._producers = (self._proposals, self._appends, self._bulk)
         self._own_table = table is None
         self._materialising: list[asyncio.Task[None]] = []
+        self._proving: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._bulletins = {
             short: Bulletin(self._cluster, self._appends, name(short)) for short in (topics.ROUTERS, topics.WORKSPACES)
@@ -109,6 +115,9 @@ class KafkaLog:
         self._stopping.set()
         await ended(*self._materialising)
         self._materialising = []
+        if self._proving is not None:
+            await ended(self._proving)
+            self._proving = None
         await self.placement.close()
         await asyncio.gather(self._proposals.close(), self._appends.close(), self._bulk.close())
         await self._cluster.close()
@@ -139,9 +148,9 @@ class KafkaLog:
         silent_s = asyncio.get_running_loop().time() - heard_at
         if silent_s > UNHEARD_S:
             return f"no broker has answered for {silent_s:.0f} s"
-        silent_s = max(producer.silent_s() for producer in (self._proposals, self._appends, self._bulk))
+        silent_s, place = max(producer.silence() for producer in self._producers)
         if silent_s > UNACKNOWLEDGED_S:
-            return f"nothing has been acknowledged for {silent_s:.0f} s"
+            return f"nothing has been acknowledged for {silent_s:.0f} s by {place}"
         return self.placement.trouble() or True
 
     async def _open(self) -> None:
@@ -149,11 +158,37 @@ class KafkaLog:
         journal = self.url.topic(topics.JOURNAL)
         await self._proposals.start()
         await self._appends.start()
+        # A log that can be read and not written is no log: brokers answer long before enough of them are in sync.
+        await asyncio.gather(self._prove(self._proposals), self._prove(self._appends))
         await self.placement.open()
         self._cluster.start()
         self.journal.opened(f"{metadata.cluster_id}:{metadata.topics[journal].id}")
         if self._own_table:
             await self._materialise()
+
+        if self._proving is None:
+            self._proving = asyncio.create_task(self._keep_proving(), name="kafka-proofs")
+
+    async def _prove(self, producer: SafeProducer) -> None:
+        """Write a record that says nothing. Raises `LogUnavailable`."""
+        await producer.send(self.url.topic(topics.ROUTERS), 0, PROOF.encode(), None)
+
+    async def _keep_proving(self) -> None:
+        """What failed counts until something succeeds; so somebody has to try while nobody sends."""
+        while True:
+            await asyncio.sleep(PROVE_S)
+            for producer in self._producers:
+                doubted = producer.doubted()
+                if not doubted:
+                    continue
+                asked_at = asyncio.get_running_loop().time()
+                try:
+                    await self._prove(producer)
+                    for topic, partition in doubted:
+                        await self._cluster.writable(topic, partition, min_isr=self.url.min_isr)
+                        producer.trust(topic, partition, asked_at=asked_at)
+                except LogUnavailable as error:
+                    logger.info("the log cannot be written yet", extra={"reason": str(error)})
 
     async def _materialise(self) -> None:
         """Fill the table of this process, and go on filling it."""

@@ -96,3 +96,74 @@ def test_alerts_ask_for_metrics_that_exist() -> None:
         for metric in re.findall(r"\bswitchdesk_\w+", rule["expr"])
     }
     assert asked - set(listed) == set()
+
+
+LABELS: dict[str, set[str]] = {
+    name: set(re.findall(r"\w+", labels))
+    for name, labels in re.findall(
+        r"^\| `(switchdesk_\w+)` \| (?:counter|gauge|histogram) \| ([^|]*) \|",
+        (REPOSITORY / "docs" / "metrics.md").read_text(),
+        re.MULTILINE,
+    )
+}
+"""What the code puts on each metric: `tests/unit/api/test_metrics.py` holds the page against it."""
+FROM_PROMETHEUS = {"instance", "job"}
+FROM_HISTOGRAMS = {"le"}
+
+
+def labels_of(metric: str) -> set[str]:
+    histogram = metric.endswith("_bucket")
+    known = LABELS[metric.removesuffix("_bucket") if histogram else metric]
+    return known | FROM_PROMETHEUS | (FROM_HISTOGRAMS if histogram else set())
+
+
+def unknown_labels(expression: str, told: str) -> set[str]:
+    """Labels that an expression asks for, or its words tell, and a metric in it does not have: such an alert would
+    never fire, or fire for nobody."""
+    unknown = {
+        f"{metric}{{{label}}}"
+        for metric, selector in re.findall(r"\b(switchdesk_\w+)(?:\{([^}]*)\})?", expression)
+        for label in re.findall(r"(\w+)\s*(?:=|!)", selector)
+        if label not in labels_of(metric)
+    }
+    asked = {label for group in re.findall(r"\b(?:by|on)\s*\(([^)]*)\)", expression) for label in group.split(", ")}
+    metrics = set(re.findall(r"\bswitchdesk_\w+", expression))
+    for label in asked:
+        unknown |= {f"{metric}{{{label}}}" for metric in metrics if label not in labels_of(metric)}
+    # One metric of an alert may stand for all: `and` keeps the labels of its left side.
+    return unknown | {
+        f"{{{label}}}"
+        for label in re.findall(r"\$labels\.(\w+)", told)
+        if not any(label in labels_of(metric) for metric in metrics) and label not in FROM_PROMETHEUS
+    }
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_alerts_ask_for_labels_that_their_metrics_have(name: str) -> None:
+    rule = ALERTS[name]
+    assert unknown_labels(rule["expr"], " ".join(rule["annotations"].values())) == set()
+
+
+def test_a_label_that_no_metric_has_is_noticed() -> None:
+    assert unknown_labels("switchdesk_views_queue > 500", "{{ $labels.partition }}")
+    assert unknown_labels("sum by (partition) (switchdesk_views_queue) > 500", "")
+    assert unknown_labels('switchdesk_views_queue{partition="0"} > 500', "")
+    assert not unknown_labels(
+        'sum by (instance) (switchdesk_views_queue{job="engine"}) > 500', "{{ $labels.instance }}"
+    )
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda file: str(file.stem))
+def test_series_of_tests_have_the_labels_that_the_code_puts_on_them(suite: Path) -> None:
+    """Else a rule is tested on something that is never seen."""
+    wrong = []
+    for test in yaml.safe_load(suite.read_text())["tests"]:
+        for one in test["input_series"]:
+            metric, selector = re.fullmatch(r"(\w+)(?:\{(.*)\})?", one["series"]).groups()  # type: ignore[union-attr]
+            if metric == "up":
+                continue
+            found = set(re.findall(r"(\w+)=", selector or ""))
+            # A series may leave out where it was scraped, and nothing else.
+            if not (found <= labels_of(metric) and labels_of(metric) - FROM_PROMETHEUS <= found):
+                wrong.append(one["series"])
+    assert wrong == []

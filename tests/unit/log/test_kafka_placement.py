@@ -79,7 +79,7 @@ async def test_a_record_that_cannot_be_read_is_refused(open_log: Open, topics: T
 async def test_announcements_are_followed_from_the_beginning_or_from_now_on(open_log: Open) -> None:
     log, other = await open_log(), await open_log()
     heard: dict[bool, list[tuple[str, bytes, int]]] = {True: [], False: []}
-    await log.announce("routers", "r1", b"early")
+    first = await log.announce("routers", "r1", b"early")
 
     async def listen(to: KafkaLog, from_end: bool) -> None:
         async with aclosing(to.follow("routers", from_end=from_end)) as announcements:
@@ -98,7 +98,7 @@ async def test_announcements_are_followed_from_the_beginning_or_from_now_on(open
         for task in listening:
             task.cancel()
 
-    assert heard[False][0] == ("r1", b"early", 0)
+    assert heard[False][0] == ("r1", b"early", first)
     assert heard[True][0][:2] == ("r2", b"late")
     with pytest.raises(KeyError):
         await log.announce("journal", "r1", b"")
@@ -106,9 +106,8 @@ async def test_announcements_are_followed_from_the_beginning_or_from_now_on(open
 
 async def test_announcements_that_retention_took_away_are_passed_over(open_log: Open, topics: Topics) -> None:
     log = await open_log()
-    for n in range(5):
-        await log.announce("routers", "r1", b"%d" % n)
-    await topics.trim("routers", 0, before=3)
+    offsets = [await log.announce("routers", "r1", b"%d" % n) for n in range(5)]
+    await topics.trim("routers", 0, before=offsets[3])
 
     async with aclosing(log.follow("routers", from_end=False)) as announcements:
         heard = [(await anext(announcements))[1] for _ in range(2)]

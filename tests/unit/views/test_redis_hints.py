@@ -7,6 +7,7 @@ import time
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 
 from shared.views.port import ViewsUnavailable
 from tests.eventually import eventually
@@ -157,3 +158,33 @@ async def test_two_readers_see_the_same_and_are_both_woken(server: RedisServer) 
         for reader in (one, two):
             assert await reader.wait_for(0, 1, 5)
             assert await reader.get("w1", "contact", "c1") == {"id": "c1", "seq": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "deaths"),
+    [
+        (RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed"), 0),
+        (RuntimeError("nobody foresaw this"), 1),
+    ],
+    ids=["closed", "unforeseen"],
+)
+async def test_hints_come_back_after_errors_of_any_kind(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, deaths: int
+) -> None:
+    async with publishing(server.url) as views, opened(server.url) as reader:
+        hints = reader._hints
+        listen = hints._listen
+
+        async def fails(subscriber: PubSub) -> None:
+            monkeypatch.setattr(hints, "_listen", listen)
+            raise error
+
+        async with reader.watch("w1", "contact", "c1") as watch:
+            monkeypatch.setattr(hints, "_listen", fails)
+            await eventually(lambda: hints.reconnects == 1)
+            assert await watch.wait(5)
+        assert [part.deaths for part in reader._parts] == [deaths]
+        await eventually(lambda: reader.healthy() is True)
+        async with reader.watch("w1", "contact", "c1") as watch:
+            await publish(views, change("c1", 1))
+            assert await watch.wait(1)

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from shared.views.port import ViewsUnavailable
 from shared.views.redis import RedisViews
+from shared.views.redis_queue import Batch
 from tests.eventually import eventually
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
@@ -343,3 +344,26 @@ async def test_a_redis_that_drops_what_it_likes_is_told_of(
         await client.config_set("maxmemory-policy", "allkeys-lru")
     async with opened(server.url):
         assert "noeviction" in caplog.text
+
+
+async def test_writing_that_dies_begins_again_and_everything_is_written_anew(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with publishing(server.url) as views:
+        await publish(views, change("c1", 5))
+        writer = views._writers[0]
+        write = writer._write
+
+        async def dies(batch: Batch) -> None:
+            monkeypatch.setattr(writer, "_write", write)
+            raise KeyError("nobody foresaw this")
+
+        monkeypatch.setattr(writer, "_write", dies)
+        await views.publish(0, 6, [change("c2", 6)])
+        await eventually(lambda: "begin again" in str(views.healthy()))
+        await eventually(lambda: views.healthy() is True)
+        await eventually(lambda: views.lost(0))
+        await write_anew(views, [change("c1", 5), change("c2", 6)], 6)
+
+        assert await ids(views) == ["c1", "c2"]
+        assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
