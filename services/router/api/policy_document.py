@@ -67,7 +67,7 @@ def write_yaml(policy: Mapping[str, Any]) -> bytes:
 
 
 def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What would change, as `{path, from, to}`; queues and channels by name, so that moving one is no change."""
+    """What would change, as `{path, from, to}`; queues, flows and channels by name, so that moving one is no change."""
     before = dict(_leaves(_named(old or {}), ""))
     after = dict(_leaves(_named(new), ""))
     return [
@@ -179,6 +179,7 @@ def _plain(value: Any) -> Any:
 def _named(policy: Mapping[str, Any]) -> dict[str, Any]:
     named = dict(policy)
     named["queues"] = {queue["name"]: queue for queue in policy.get("queues", ())}
+    named["flows"] = {flow["name"]: flow for flow in policy.get("flows", ())}
     named["channels"] = {f"{channel['kind']}:{channel['account']}": channel for channel in policy.get("channels", ())}
     return named
 
