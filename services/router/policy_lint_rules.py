@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from services.router.policy_lint_finding import Finding, Rule, each_queue
+from services.router.policy_lint_languages import region_is_dropped
 from services.router.policy_lint_limits import (
     queue_limit_never_binds,
     ramp_goes_down,
@@ -387,6 +388,7 @@ _ALL: Final[tuple[Rule, ...]] = (
     station_without_time,
     flow_never_ends,
     set_without_effect,
+    region_is_dropped,
 )
 RULES: Final[Mapping[str, Rule]] = {rule.__name__.replace("_", "-"): rule for rule in _ALL}
 """By code, in the order in which they are asked."""

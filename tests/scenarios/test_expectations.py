@@ -149,6 +149,8 @@ def test_a_name_that_nothing_has_is_refused_with_the_nearest(file: Path, entry: 
          ":10: desk.timeline.3.set_limit: queue: name an agent or a queue"),
         ("{name: ana}", "{name: ana, load: [{queue: help, count: 1, ids: [a, b]}]}",
          ":5: desk.setup.agents.0.load.0: count: there are 2 ids"),
+        ("{name: help}", "{name: help, steps: [{after_s: 1, only_agents: []}]}",
+         ":4: desk.setup.queues.0.steps.0.only_agents: an empty list leaves nobody"),
         ("{name: ana}", "{name: ana, load: [{queue: help, ids: [a]}, {queue: help, ids: [a]}]}",
          ":5: desk.setup.agents.0.load.1.ids.0: contact 'a' is there twice"),
         ("queues: [", "clock: {start: '2026-03-02T10:00:00Z'}\n    queues: [", ":4: desk.setup.clock.start: a local"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from services.router.api.problems import Invalid, UnknownAgent
 from services.router.api.schemas import AgentIn, Member, PageOut, PendingOut, PresenceIn, TokenIn, WrapUpIn
 from shared.contracts.commands import ExtendWrapUp, FinishWrapUp, Membership, PutAgent, SetPresence
 from shared.contracts.message import Name
-from shared.vocabulary import AgentId, Presence, Role
+from shared.vocabulary import AgentId, ChannelKind, Presence, Role
 
 router = APIRouter(tags=["agents"])
 
@@ -74,12 +74,9 @@ async def set_presence(
     agent: str, call: Annotated[Call, allow(Role.AGENT)], body: Annotated[PresenceIn, json_body(PresenceIn)]
 ) -> Response:
     """Say whether you take work. Leaving `available` takes pending offers back and keeps assigned work."""
-    command = SetPresence(
-        agent=call.as_agent(agent),
-        presence=body.presence,
-        next_presence=body.next,
-        channels={kind.value: on for kind, on in body.channels.items()},
-    )
+    own = call.as_agent(agent)
+    await _refuse_unknown_kinds(call, body.channels)
+    command = SetPresence(agent=own, presence=body.presence, next_presence=body.next, channels=body.channels)
     return await call.answered(await call.submit(command), "agent", agent)
 
 
@@ -127,6 +124,21 @@ async def make_token(
     )
     ends = datetime.fromtimestamp(expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return json_answer({"agent": agent, "token": token, "expires_at": ends}, 201)
+
+
+async def _refuse_unknown_kinds(call: Call, kinds: Iterable[str]) -> None:
+    """Switches are kept for good, so there is none for a kind that neither we nor the policy know."""
+    unknown = sorted(set(kinds) - {kind.value for kind in ChannelKind})
+    if unknown:
+        document = await call.views.get(call.workspace, "policy", "current")
+        own_kinds = document["policy"].get("own_kinds", ()) if document is not None else ()
+        errors = [
+            {"field": f"channels.{kind}", "detail": f"there is no kind of channel {kind!r}"}
+            for kind in unknown
+            if kind not in own_kinds
+        ]
+        if errors:
+            raise Invalid(errors)
 
 
 def _membership(member: Member) -> Membership:

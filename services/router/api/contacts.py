@@ -175,7 +175,7 @@ async def change(call: Call, contact: str, command: Command) -> Response:
 
 async def _contact_command(call: Call, body: ContactIn, command_id: str) -> CreateContact:
     """The command; what the customer is called, and the text, lie in the content store first."""
-    workspace, channel = call.workspace, body.channel.value
+    workspace, channel = call.workspace, body.channel
     account = body.account or await first_account(call, channel)
     source_key = body.source_key or f"api:{command_id}"
     customer: AddressKey | None = None

@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
-from services.router.api.policy_errors import told_once
+from services.router.api.policy_errors import asks_nobody, told_once
 from services.router.api.problems import InvalidPolicy, MalformedJson, field_errors
 from services.router.api.strict_json import MAX_DEPTH, BadJson, parse
 from shared.contracts.policy import Policy
@@ -46,12 +46,15 @@ def read_policy(data: bytes, media_type: str) -> Policy:
     value = _from_yaml(data) if is_yaml else _from_json(data)
     text = json.dumps(value)
     try:
-        return Policy.model_validate_json(text, strict=True)
+        policy = Policy.model_validate_json(text, strict=True)
+        errors = list(asks_nobody(policy))
+        if not errors:
+            return policy
     except ValidationError as error:
         found = told_once(error.errors(include_url=False, include_input=False), json.loads(text))
         errors = field_errors(found)
-        lines = _Lines(data)
-        raise InvalidPolicy([{**each, **lines.of(each["field"])} for each in errors]) from None
+    lines = _Lines(data)
+    raise InvalidPolicy([{**each, **lines.of(each["field"])} for each in errors])
 
 
 def lines_of(data: bytes, fields: Sequence[str]) -> list[int | None]:
@@ -67,7 +70,7 @@ def write_yaml(policy: Mapping[str, Any]) -> bytes:
 
 
 def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What would change, as `{path, from, to}`; queues and channels by name, so that moving one is no change."""
+    """What would change, as `{path, from, to}`; queues, flows and channels by name, so that moving one is no change."""
     before = dict(_leaves(_named(old or {}), ""))
     after = dict(_leaves(_named(new), ""))
     return [
@@ -179,6 +182,7 @@ def _plain(value: Any) -> Any:
 def _named(policy: Mapping[str, Any]) -> dict[str, Any]:
     named = dict(policy)
     named["queues"] = {queue["name"]: queue for queue in policy.get("queues", ())}
+    named["flows"] = {flow["name"]: flow for flow in policy.get("flows", ())}
     named["channels"] = {f"{channel['kind']}:{channel['account']}": channel for channel in policy.get("channels", ())}
     return named
 

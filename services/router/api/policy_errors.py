@@ -9,14 +9,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
+
+from shared.contracts.policy import Policy
 
 Loc = tuple[int | str, ...]
 
 ALIKE: Final = 0.5
 """From which likeness on (0 to 1) an unknown field is taken for a missing one, misspelt."""
 LONGEST_NAME: Final = 64
+ASKS_NOBODY: Final = "an empty list leaves nobody to ask; leave it out"
 _FIELD = re.compile(r"^([a-z_]+): (.*)$", re.DOTALL)
+
+
+def asks_nobody(policy: Policy) -> Iterator[dict[str, str]]:
+    """Steps that restrict a contact to no agent at all, as `{field, detail}`: it would wait for ever. Documents of
+    earlier releases may have them, so the model takes them and whoever adopts one anew is told."""
+    for number, queue in enumerate(policy.queues):
+        yield from _empty(f"queues.{number}.steps", [step.only_agents for step in queue.steps])
+    for number, flow in enumerate(policy.flows):
+        for index, each in enumerate(flow.filters):
+            yield from _empty(f"flows.{number}.filters.{index}.steps", [step.only_agents for step in each.steps])
+
+
+def _empty(steps: str, only: list[tuple[str, ...] | Literal["$preferred"] | None]) -> Iterator[dict[str, str]]:
+    for number, agents in enumerate(only):
+        if agents == ():
+            yield {
+                "field": f"{steps}.{number}.only_agents",
+                "detail": "an empty list leaves nobody to ask; leave it out",
+            }
 
 
 class _Error(NamedTuple):

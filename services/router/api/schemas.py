@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.contracts.message import Key, Language, Level, Line, Name, Strict, Text
 from shared.contracts.queue_policy import KindName
-from shared.vocabulary import ChannelHealth, ChannelKind, Delivery, Role
+from shared.vocabulary import ChannelHealth, Delivery, Role
 
 Units = Annotated[float, Field(ge=0, le=10_000)]
 Reason = Annotated[Line, Field(max_length=200)]
@@ -38,7 +38,7 @@ class ContactIn(Strict):
         {"channel": "callback", "queue": "billing", "language": "id", "customer": {"id": "+6215550100"}}
     )
 
-    channel: ChannelKind
+    channel: KindName
     account: Name | None = Field(None, description="The workspace's first account of this kind if absent.")
     source_key: Key | None = Field(None, description="Makes a repeat recognisable for good; made up if absent.")
     customer: Customer | None = None
@@ -139,7 +139,9 @@ class PresenceIn(Strict):
     model_config = example({"presence": "available"})
 
     presence: Name
-    channels: dict[ChannelKind, bool] = Field(default_factory=dict, description="Switches single kinds off and on.")
+    channels: dict[KindName, bool] = Field(
+        default_factory=dict, max_length=16, description="Switches single kinds off and on."
+    )
     next: Name | None = Field(None, description="Takes effect when the agent has nothing left to do.")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from services.router.api.policy_errors import ASKS_NOBODY
 from services.router.scenarios import timeline
 from services.router.scenarios.expectation import Expectation
 from services.router.scenarios.setup import MemberSetup, QueueSetup, Setup
@@ -110,12 +111,16 @@ def _in_setup(setup: Setup, names: Names) -> Iterator[Fault]:
                 station: Place = (*way, "filters", index, "steps", place)
                 yield from names.faults("queue", [((*station, "queue"), step.queue)])
                 if isinstance(step.only_agents, list):
+                    yield from _only((*station, "only_agents"), step.only_agents)
                     yield from names.faults("agent", _each((*station, "only_agents"), step.only_agents))
 
 
 def _in_queue(at: Place, queue: QueueSetup, names: Names) -> Iterator[Fault]:
     for number, step in enumerate(queue.steps):
-        yield from names.faults("agent", _each((*at, "steps", number, "only_agents"), step.only_agents or ()))
+        if step.only_agents is not None:
+            place: Place = (*at, "steps", number, "only_agents")
+            yield from _only(place, step.only_agents)
+            yield from names.faults("agent", _each(place, step.only_agents))
         yield from names.faults("queue", [((*at, "steps", number, "move_to"), step.move_to)])
     yield from names.faults(
         "queue", [((*at, "overflow", number, "queue"), each.queue) for number, each in enumerate(queue.overflow)]
@@ -156,6 +161,11 @@ def _in_expectation(number: int, wanted: Expectation, names: Names) -> Iterator[
 
 def _each(at: Place, names: Iterable[Any]) -> Iterator[tuple[Place, str]]:
     return (((*at, index), name) for index, name in enumerate(names))
+
+
+def _only(at: Place, agents: Collection[str]) -> Iterator[Fault]:
+    if not agents:
+        yield at, ASKS_NOBODY
 
 
 def _twice(what: str, names: Iterable[tuple[Place, str]]) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ from services.router.api.access import Call
 from services.router.api.problems import _REFUSALS, Problem
 from shared.contracts.commands import (
     AcceptOffer,
+    AdoptPolicy,
     CompleteContact,
     CreateContact,
     ExtendWrapUp,
@@ -25,7 +26,7 @@ from shared.contracts.commands import (
 from shared.log.port import LogUnavailable
 from shared.vocabulary import Topic
 from tests.eventually import eventually
-from tests.unit.api.conftest import WORKSPACE, World, contact_doc
+from tests.unit.api.conftest import POLICY, WORKSPACE, World, contact_doc
 from tests.unit.api.standin import Outcome, Script, refuse
 
 
@@ -191,6 +192,31 @@ async def test_presence(api: World) -> None:
     assert answer.status_code == 200
     (command,) = api.router.commands(SetPresence)
     assert (command.presence, command.next_presence, command.channels) == ("away", "offline", {"chat": False})
+
+
+async def test_kinds_of_the_policys_own_are_switched_and_used_like_the_built_in_ones(api: World) -> None:
+    def adopted(record: Input) -> Outcome:
+        assert isinstance(record.command, AdoptPolicy)
+        return Outcome(docs=[("policy", "current", {"version": 2, "policy": record.command.policy})])
+
+    api.router.scripts[AdoptPolicy] = adopted
+    body = {"presence": "available", "channels": {"voice": False, "chat": True}}
+    as_ana = api.as_("ana")
+    early = await api.client.put("/v1/agents/ana/presence", json=body, headers=as_ana)
+    own = {"own_kinds": ["voice"], "channels": [{"kind": "voice", "account": "hotline", "queue": "billing"}]}
+    put = await api.client.put("/v1/policy", json={**POLICY, **own}, headers=api.as_("operator"))
+
+    late = await api.client.put("/v1/agents/ana/presence", json=body, headers=as_ana)
+    other = await api.client.put("/v1/agents/ana/presence", json={**body, "channels": {"fax": True}}, headers=as_ana)
+    await api.client.post("/v1/contacts", json={"channel": "voice"}, headers=api.as_("adapter"))
+
+    assert (early.status_code, put.status_code, late.status_code, other.status_code) == (422, 200, 200, 422)
+    (command,) = api.router.commands(SetPresence)
+    assert command.channels == {"voice": False, "chat": True}
+    assert early.json()["errors"] == [{"field": "channels.voice", "detail": "there is no kind of channel 'voice'"}]
+    assert other.json()["errors"][0]["field"] == "channels.fax"
+    (created,) = api.router.commands(CreateContact)
+    assert (created.channel, created.account) == ("voice", "hotline")
 
 
 async def test_work_without_a_message(api: World) -> None:

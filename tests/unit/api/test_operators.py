@@ -140,6 +140,20 @@ def test_moving_a_queue_is_no_difference() -> None:
     assert write_yaml(old)
 
 
+def test_what_changes_in_a_flow_is_told_by_its_name() -> None:
+    def flow(name: str, queue: str) -> dict[str, Any]:
+        return {"name": name, "default_queue": queue, "filters": []}
+
+    old = {"flows": [flow("menu", "a"), flow("night", "a")]}
+
+    assert differences(old, {"flows": [flow("night", "a"), flow("menu", "a")]}) == []
+    assert differences(old, {"flows": [flow("new", "a"), flow("menu", "b"), flow("night", "a")]}) == [
+        {"path": "flows.menu.default_queue", "from": "a", "to": "b"},
+        {"path": "flows.new.default_queue", "from": None, "to": "a"},
+        {"path": "flows.new.name", "from": None, "to": "new"},
+    ]
+
+
 async def test_channel_health(api: World) -> None:
     body = {"state": "down", "evidence": "probe failed 3 times"}
 

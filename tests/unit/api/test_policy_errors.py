@@ -114,3 +114,17 @@ def test_very_many_faults_are_told_in_time() -> None:
     assert time.process_time() - began < 5
     assert len(found) == 3
     assert len(wide) == 4_000
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "field", "line"),
+    [
+        ("after_s: 1, open_tier: 2", "after_s: 1, only_agents: []", "queues.0.steps.0.only_agents", 19),
+        ("until_age_s: 30", "until_age_s: 30, only_agents: []", "flows.0.filters.0.steps.0.only_agents", 27),
+    ],
+)
+def test_a_step_that_leaves_nobody_to_ask_is_refused(right: str, wrong: str, field: str, line: int) -> None:
+    (error,) = errors_in(GOOD.replace(right, wrong))
+    assert (error["field"], error["line"]) == (field, line)
+    assert error["detail"] == "an empty list leaves nobody to ask; leave it out"
+    read_policy(GOOD.replace(right, wrong.replace("[]", "[ana]")).encode(), "application/yaml")

@@ -193,6 +193,11 @@ CASES: Mapping[str, tuple[Document, str, Document]] = {
         "flows.0.end",
         policy(queue(), flows=[{**flow({"steps": [station(until_age_s=60)]})["flows"][0], "end": "callback"}]),
     ),
+    "region-is-dropped": (
+        policy(queue(), language_fallback={"pt-BR": [{"language": "pt-PT"}, {"language": "es"}]}),
+        "language_fallback.pt-BR.0.language",
+        policy(queue(), language_fallback={"pt-BR": [{"language": "es"}, {"language": "en"}]}),
+    ),
     "set-without-effect": (
         policy(queue(priority_unit_s=60)),
         "queues.0.priority_unit_s",
@@ -277,6 +282,20 @@ def test_what_would_never_end_is_an_error() -> None:
     closed = queue(business_hours={"tz": "UTC", "weekly": {}})
     assert severities(policy(closed))["never-open"] == "error"
     assert severities(policy({**closed, "max_wait_s": 60}))["never-open"] == "warning"
+
+
+def test_two_chains_of_one_language_are_an_error() -> None:
+    chain = [{"language": "es"}]
+    document = policy(queue(), language_fallback={"pt-BR": chain, "pt-PT": [{"language": "en"}], "zh-Hant": chain})
+    assert findings(document) == {"region-is-dropped": ["language_fallback.pt-PT"]}
+    assert severities(document) == {"region-is-dropped": "error"}
+
+
+def test_a_chain_that_comes_to_one_language_twice_is_told_once() -> None:
+    chain = [{"language": "es-MX"}, {"language": "es-ES"}, {"language": "en"}]
+    assert findings(policy(queue(), language_fallback={"pt": chain})) == {
+        "region-is-dropped": ["language_fallback.pt.1.language"]
+    }
 
 
 def test_errors_come_first() -> None:
