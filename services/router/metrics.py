@@ -320,7 +320,9 @@ class RouterMetrics:
             ("partition", "how"),
         )
         self.replicas = self._names.gauge(
-            "switchdesk_replicas", "Replicas of a partition that this process sees alive.", ("partition",)
+            "switchdesk_replicas",
+            "Replicas of a partition that have recovered and fold close to its head, as far as this process hears.",
+            ("partition",),
         )
         self.journal_lag = self._names.gauge(
             "switchdesk_journal_lag_records", "Journal records that this replica has not folded yet.", ("partition",)
