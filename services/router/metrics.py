@@ -327,6 +327,11 @@ class RouterMetrics:
         self.journal_lag = self._names.gauge(
             "switchdesk_journal_lag_records", "Journal records that this replica has not folded yet.", ("partition",)
         )
+        self.journal_gap = self._names.gauge(
+            "switchdesk_journal_gap_records",
+            "Journal records behind the newest snapshot known here that are gone: nobody could start from it. Alarm.",
+            ("partition",),
+        )
         self.snapshot_age = self._names.gauge(
             "switchdesk_snapshot_age_entries", "Entries since this process's newest snapshot.", ("partition",)
         )
