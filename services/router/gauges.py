@@ -99,13 +99,14 @@ class Gauges:
         metrics.orphans.set(sum(audit.orphans for audit in self._audits.values()))
         try:
             end, read = await self._log.inputs.end(partition), replica.positions
-            _, journal_end = await self._log.journal.bounds(partition)
+            journal_start, journal_end = await self._log.journal.bounds(partition)
             if self._content_lag is not None and replica.leading:
                 metrics.process.content_lag.labels(label).set(await self._content_lag(partition))
         except LogUnavailable:
             return
         metrics.set_lag(partition, commands=end.commands - read.commands, inbound=end.inbound - read.inbound)
         metrics.journal_lag.labels(label).set(max(0, journal_end - replica.next_offset))
+        metrics.journal_gap.labels(label).set(max(0, journal_start - replica.snapshot_offset - 1))
 
     def _add(self, inc: Callable[[float], None], key: tuple[object, ...], total: int) -> None:
         """A count that lives in the replica becomes a counter; one that began anew counts from nothing."""

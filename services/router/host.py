@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from services.router.chain import Diverged
 from services.router.membership import BEAT_S, COPIES, Roster, rank_of, replicas_of
@@ -24,6 +25,20 @@ LISTEN_S: Final = 1.5
 DEAF_LISTEN_S: Final = 5.0
 """The same for one that hears nothing, not even itself. Then it takes what it must take for its own: contacts that two
 fold cost less than contacts that nobody does."""
+
+
+CLOSE_ENTRIES: Final = 1_000
+"""How far behind the newest replica one may be and still count as ready: what is heard of it is a beat old."""
+
+
+def ready_replicas(told: Iterable[Mapping[str, Any]]) -> dict[int, int]:
+    """By partition, how many replicas fold close to its head, of what routers told of theirs; only those that have
+    recovered are told of at all."""
+    told = list(told)
+    heads: dict[int, int] = {}
+    for replica in told:
+        heads[replica["partition"]] = max(replica["seq"], heads.get(replica["partition"], 0))
+    return Counter(each["partition"] for each in told if each["seq"] >= heads[each["partition"]] - CLOSE_ENTRIES)
 
 
 @dataclass(slots=True)
@@ -101,10 +116,11 @@ class Host:
     def _settle(self, now: float) -> None:
         """Start what is ours and does not run; stop what has not been ours for a while."""
         alive = sorted({*self._roster.alive(), self._name})
+        ready = ready_replicas(self._roster.replicas())
         for partition in range(self._count):
             owners = replicas_of(partition, alive, COPIES)
             running = self._running.get(partition)
-            self._metrics.replicas.labels(str(partition)).set(len(owners))
+            self._metrics.replicas.labels(str(partition)).set(ready.get(partition, 0))
             if self._name in owners:
                 if running is None and partition not in self._broken:
                     running = self._start(partition)

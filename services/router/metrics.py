@@ -320,10 +320,17 @@ class RouterMetrics:
             ("partition", "how"),
         )
         self.replicas = self._names.gauge(
-            "switchdesk_replicas", "Replicas of a partition that this process sees alive.", ("partition",)
+            "switchdesk_replicas",
+            "Replicas of a partition that have recovered and fold close to its head, as far as this process hears.",
+            ("partition",),
         )
         self.journal_lag = self._names.gauge(
             "switchdesk_journal_lag_records", "Journal records that this replica has not folded yet.", ("partition",)
+        )
+        self.journal_gap = self._names.gauge(
+            "switchdesk_journal_gap_records",
+            "Journal records behind the newest snapshot known here that are gone: nobody could start from it. Alarm.",
+            ("partition",),
         )
         self.snapshot_age = self._names.gauge(
             "switchdesk_snapshot_age_entries", "Entries since this process's newest snapshot.", ("partition",)

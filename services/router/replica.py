@@ -110,6 +110,8 @@ class Replica:
     _chain: Chain | None = None
     _pending: _Pending | None = None
     snapshot_seq: int = 0
+    snapshot_offset: int = -1
+    """Journal offset of the newest snapshot's entry, as far as this replica knows; -1 without one."""
     _rematch: bool = False
     _turns: Turns | None = None
     _time: JournalTime = field(init=False)
@@ -165,6 +167,7 @@ class Replica:
     async def _recover(self) -> None:
         begin = await beginning_of(self.log, self.partition)
         self.engine, self._chain, self.snapshot_seq = begin.engine, begin.chain, begin.snapshot_seq
+        self.snapshot_offset = self._chain.next_offset - 1
         while self._chain.next_offset < begin.end:
             await self._read_back(wait_s=0.0, perform=False)
             # Replaying a long tail must not starve the other parts of this process.
@@ -440,7 +443,7 @@ class Replica:
             return False
         saved = self.snapshot()
         await self.log.snapshots.save(saved)
-        self.snapshot_seq = saved.seq
+        self.snapshot_seq, self.snapshot_offset = saved.seq, saved.offset
         return True
 
     def snapshot(self) -> Snapshot:

@@ -101,4 +101,5 @@ class SnapshotKeeper:
             self._not_before[partition] = saved + self._every // 10
             return
         replica.snapshot_seq = max(replica.snapshot_seq, taken.seq)
+        replica.snapshot_offset = max(replica.snapshot_offset, taken.offset)
         logger.info("snapshot saved", extra={"partition": partition, "seq": taken.seq, "bytes": len(taken.data)})

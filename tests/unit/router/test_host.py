@@ -13,11 +13,11 @@ import pytest
 
 from services.router import host, membership, partition
 from services.router.chain import Head, build_proposal
-from services.router.host import Host
+from services.router.host import Host, ready_replicas
 from services.router.membership import Roster, replicas_of
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
-from services.router.replica import ReplicaSettings
+from services.router.replica import Replica, ReplicaSettings
 from services.router.turns import Pace
 from shared.clock import SystemClock
 from shared.log.memory import MemoryLog, MemoryStore
@@ -166,3 +166,41 @@ async def test_one_that_hears_nothing_at_its_start_waits_and_then_takes_everythi
         await asyncio.sleep(0.2)
         assert list(house.host.partitions) == []
         await eventually(lambda: house.leads() == {0, 1})
+
+
+async def test_only_replicas_that_have_recovered_and_follow_closely_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "LINGER_S", 0.2)
+    store, wire = MemoryStore(), Wire()
+    one, two = House("one", 1, store, wire), House("two", 1, store, wire)
+
+    def counted(house: House) -> float | None:
+        return house.value("switchdesk_replicas", 0)
+
+    async with one.running():
+        await eventually(lambda: one.leads() == {0} and counted(one) == 1)
+        waits = asyncio.Event()
+
+        async def held_up(self: Replica) -> None:
+            await waits.wait()
+            await recover(self)
+
+        recover = Replica.recover
+        monkeypatch.setattr(Replica, "recover", held_up)
+        async with two.running():
+            await eventually(lambda: len(two.host.partitions) == 1 and one.roster.alive() == ["one", "two"])
+            await asyncio.sleep(0.1)
+            assert counted(one) == 1, "the second one is there and still recovers"
+            waits.set()
+            await eventually(lambda: counted(one) == counted(two) == 2)
+        await eventually(lambda: counted(one) == 1)
+
+
+def test_a_replica_far_behind_the_head_does_not_count() -> None:
+    told = [
+        {"partition": 0, "seq": 5_000},
+        {"partition": 0, "seq": 4_200},
+        {"partition": 0, "seq": 3_900},
+        {"partition": 1, "seq": 7},
+    ]
+    assert ready_replicas(told) == {0: 2, 1: 1}
+    assert ready_replicas([]) == {}
