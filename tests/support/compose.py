@@ -52,12 +52,13 @@ class Service:
         return {name: str(value) for name, value in self.content.get("environment", {}).items()}
 
     @property
-    def published(self) -> list[tuple[str, int, int]]:
-        """Address of this machine, port of this machine, port in the container."""
+    def published(self) -> list[tuple[str, range, int]]:
+        """Address of this machine, its ports of which each process takes a free one, port in the container."""
         ports = []
         for entry in self.content.get("ports", ()):
             address, outer, inner = str(entry).split(":")
-            ports.append((address, int(outer), int(inner)))
+            first, _, last = outer.partition("-")
+            ports.append((address, range(int(first), int(last or first) + 1), int(inner)))
         return ports
 
     @property

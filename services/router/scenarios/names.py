@@ -112,7 +112,6 @@ def _in_setup(setup: Setup, names: Names) -> Iterator[Fault]:
                 yield from names.faults("queue", [((*station, "queue"), step.queue)])
                 if isinstance(step.only_agents, list):
                     yield from _only((*station, "only_agents"), step.only_agents)
-                    yield from names.faults("agent", _each((*station, "only_agents"), step.only_agents))
 
 
 def _in_queue(at: Place, queue: QueueSetup, names: Names) -> Iterator[Fault]:
@@ -120,7 +119,6 @@ def _in_queue(at: Place, queue: QueueSetup, names: Names) -> Iterator[Fault]:
         if step.only_agents is not None:
             place: Place = (*at, "steps", number, "only_agents")
             yield from _only(place, step.only_agents)
-            yield from names.faults("agent", _each(place, step.only_agents))
         yield from names.faults("queue", [((*at, "steps", number, "move_to"), step.move_to)])
     yield from names.faults(
         "queue", [((*at, "overflow", number, "queue"), each.queue) for number, each in enumerate(queue.overflow)]

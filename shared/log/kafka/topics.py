@@ -40,6 +40,8 @@ TOMBSTONES_KEPT_MS: Final = 30 * DAY_MS
 CREATE_TIMEOUT_MS: Final = 3000
 RETRY_S: Final = 0.5
 _TOPIC: Final = 2
+_BROKER: Final = 4
+AUTO_CREATE: Final = "auto.create.topics.enable"
 
 
 class Rule(StrEnum):
@@ -129,6 +131,7 @@ async def prepare(cluster: Cluster, url: KafkaUrl) -> Metadata:
         if missing:
             await _create(lane, missing)
             metadata = await _until_usable(cluster, wanted)
+        await _check_broker(lane, metadata)
         _check_shape(wanted, metadata)
         await _check_settings(lane, wanted)
         return metadata
@@ -204,6 +207,26 @@ async def _until_usable(cluster: Cluster, wanted: Sequence[TopicPlan], within_s:
 def _has_leaders(metadata: Metadata, plan: TopicPlan) -> bool:
     facts = metadata.topics.get(plan.name)
     return facts is not None and all(leader >= 0 for leader in facts.leaders.values())
+
+
+async def _check_broker(lane: Lane, metadata: Metadata) -> None:
+    """A broker that makes topics by itself would replace one that was deleted by one of its own making: few partitions,
+    clocks of senders, records that go after a week. Asked of the first that answers; one that may not tell is believed.
+    """
+    trouble = LogUnavailable("no broker is known")
+    for broker in metadata.brokers.values():
+        try:
+            answer = await lane.ask(broker, DescribeConfigsRequest([(_BROKER, str(broker.node), [AUTO_CREATE])]))
+        except LogUnavailable as error:
+            trouble = error
+            continue
+        for code, message, _, _, entries in answer.resources:
+            if code:
+                log.warning("a broker does not tell its settings", extra={"broker": broker.node, "reason": message})
+            elif {entry[0]: entry[1] for entry in entries}.get(AUTO_CREATE) == "true":
+                raise LogMisconfigured(f"broker {broker.node}: {AUTO_CREATE} is true, it must be false")
+        return
+    raise trouble
 
 
 def _check_shape(wanted: Sequence[TopicPlan], metadata: Metadata) -> None:

@@ -115,7 +115,7 @@ def test_health_is_readiness_on_the_admin_port(service: Service) -> None:
 @pytest.mark.parametrize("files", COMPOSITIONS, ids=lambda files: str(files[-1]))
 def test_only_this_machine_reaches_a_port_and_somebody_listens_there(files: tuple[str, ...]) -> None:
     composition = compose(files, example_environment())
-    outer = [port for service in composition.services.values() for _, port, _ in service.published]
+    outer = [port for service in composition.services.values() for _, ports, _ in service.published for port in ports]
     assert len(outer) == len(set(outer))
     for service in composition.services.values():
         assert {address for address, _, _ in service.published} <= {"127.0.0.1"}
@@ -213,6 +213,14 @@ def test_prometheus_asks_every_process() -> None:
             asked |= {name: str(named["port"]) for name in named["names"]}
     running = {service.name: service.environment["ADMIN_PORT"] for service in composition.ours if service.runs_on}
     assert asked == running
+    # One process each has one name; what is asked of DNS may be any number of them, and then no port may be one only.
+    scaled = {
+        name for job in config["scrape_configs"] for named in job.get("dns_sd_configs", ()) for name in named["names"]
+    }
+    assert scaled == {service.name for service in composition.ours if service.published}
+    for name in scaled:
+        assert [len(ports) >= 10 for _, ports, _ in composition.services[name].published] == [True]
+        assert "container_name" not in composition.services[name].content
     mounted = {Path(source).name: target for source, target in composition.services["prometheus"].mounted}
     for file in ("prometheus.yml", *config["rule_files"]):
         assert mounted[file] == f"/etc/prometheus/{file}"

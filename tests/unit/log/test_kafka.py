@@ -79,16 +79,8 @@ class TestContent(KafkaSuite, ContentSuite):
             stopping.set()
 
 
-class TestOfThree(KafkaSuite):
-    """What replication could change, out of the suites. On one broker they run whole."""
-
-    test_burst = InputsSuite.test_a_burst_of_appends_gets_every_offset_once
-    test_two_processes = InputsSuite.test_two_processes_append_to_one_stream
-    test_two_proposers = JournalSuite.test_of_two_proposers_at_once_one_wins_and_both_see_who
-    test_proposers = JournalSuite.test_proposers_who_do_what_they_like_agree_in_the_end
-    test_restart = JournalSuite.test_entries_and_identity_are_there_after_a_restart
-    test_snapshot = SnapshotsSuite.test_a_snapshot_comes_back_as_it_was
-    test_torn = SnapshotsSuite.test_a_snapshot_that_was_torn_while_written_is_never_seen
+class OfThree:
+    """The same on three brokers: three copies, of which two acknowledge."""
 
     @pytest.fixture
     def kafka(self, three_brokers: KafkaCluster) -> str:
@@ -97,6 +89,22 @@ class TestOfThree(KafkaSuite):
     @pytest.fixture
     def log_url(self, kafka: str, prefix: str) -> str:
         return f"kafka://{kafka}?prefix={prefix}&partitions={PARTITIONS}&replication=3&min_isr=2"
+
+
+class TestInputsOfThree(OfThree, TestInputs):
+    pass
+
+
+class TestJournalOfThree(OfThree, TestJournal):
+    pass
+
+
+class TestSnapshotsOfThree(OfThree, TestSnapshots):
+    pass
+
+
+class TestContentOfThree(OfThree, TestContent):
+    pass
 
 
 def _chunk_of_newest(records: dict[bytes, bytes | None]) -> bytes:

@@ -11,6 +11,7 @@ from shared.log.kafka import KafkaLog
 from shared.log.kafka.topics import plans
 from shared.log.kafka.url import KafkaUrl
 from shared.log.port import LogMisconfigured, LogUnavailable
+from tests.support.kafka import KafkaCluster
 from tests.support.ports import free_ports
 from tests.unit.log.conftest import Open
 from tests.unit.log.kafka_topics import Topics
@@ -104,6 +105,27 @@ async def test_a_topic_with_too_few_replicas_is_refused(kafka: str, prefix: str,
 
     with pytest.raises(LogMisconfigured, match=r"1 replicas, there must be 2"):
         await KafkaLog(parsed).open()
+
+
+async def test_a_topic_that_too_few_copies_acknowledge_is_refused(three_brokers: KafkaCluster, prefix: str) -> None:
+    url = KafkaUrl.parse(f"kafka://{three_brokers.bootstrap}?prefix={prefix}&partitions=1&replication=3&min_isr=2")
+    async with Topics(three_brokers.bootstrap, prefix) as topics:
+        wanted = made_with(f"kafka://{three_brokers.bootstrap}?prefix={prefix}&replication=3&min_isr=2", "journal")
+        await topics.make("journal", 1, {**wanted, "min.insync.replicas": "1"}, replication=3)
+
+        with pytest.raises(LogMisconfigured, match=r"journal: min.insync.replicas is 1, it must be at least 2"):
+            await KafkaLog(url).open()
+
+
+async def test_a_broker_that_makes_topics_by_itself_is_refused(prefix: str) -> None:
+    with KafkaCluster() as cluster:
+        (file,) = cluster.folder.rglob("server.properties")
+        text = file.read_text()
+        assert "auto.create.topics.enable=false" in text
+        file.write_text(text.replace("auto.create.topics.enable=false", "auto.create.topics.enable=true"))
+        cluster.start()
+        with pytest.raises(LogMisconfigured, match=r"auto.create.topics.enable is true, it must be false"):
+            await KafkaLog(f"kafka://{cluster.bootstrap}?prefix={prefix}&partitions=1&replication=1&min_isr=1").open()
 
 
 async def test_more_replicas_than_there_are_brokers_are_waited_for(kafka: str, prefix: str, topics: Topics) -> None:
