@@ -1,7 +1,7 @@
 """`python -m tests.faults --seed S --minutes M`: a long run against three brokers, two routers and two APIs.
 
-Prints one line and appends the same facts as JSON to a file. Ends with 1 if anything was violated; the history and all
-logs then stay where the last line says.
+Prints what happened in a line and, as its last line, as a row of the table in `docs/reliability.md`; appends the same
+facts as JSON to a file. Ends with 1 if anything was violated; the history and all logs then stay where it says.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.faults.cluster import Cluster
 from tests.faults.history import History
 from tests.faults.nemesis import RHYTHMS
-from tests.faults.run import Plan, Report, run_on_cluster
+from tests.faults.run import COLUMNS, Plan, Report, run_on_cluster
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"history and logs: {folder}")
     else:
         shutil.rmtree(folder)
+    print(f"| {' | '.join(COLUMNS)} |\n{report.row()}")
     return 1 if report.findings else 0
 
 

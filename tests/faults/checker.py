@@ -39,6 +39,8 @@ class Checker:
         self.history = history
         self.outputs = outputs
         self.findings: list[str] = []
+        self.lost = self.doubled = 0
+        """Acknowledged messages that are nowhere, and messages that were taken more than once."""
         self._every = every
         self._by_kind: Counter[str] = Counter()
         self._events = outputs.events
@@ -112,12 +114,14 @@ class Checker:
         written = {operation.key for operation in self.history.of("message", "webhook")}
         for key, contacts in taken.items():
             if len(contacts) > 1:
+                self.doubled += 1
                 self._find("1", f"message {key} was taken {len(contacts)} times: {contacts}")
             if key not in written:
                 self._find("1", f"message {key} was never written")
         for operation in self.history.of("message", "webhook", outcome=Outcome.OK):
             contacts = taken.get(operation.key, [])
             if not contacts:
+                self.lost += 1
                 self._find("1", f"message {operation.key} was acknowledged at {operation.end:.1f} s and is lost")
             promised = operation.told.get("subject")
             if promised is not None and contacts and contacts[0] != promised:

@@ -24,6 +24,8 @@ from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
 
 BOT: Final = "bot"
+PAGE: Final = "web"
+MAILBOX: Final = "support@shop.example"
 WORKSPACE: Final = "shop"
 PARTITIONS: Final = 3
 
@@ -42,13 +44,15 @@ class Cluster:
         engines: int = 2,
         apis: int = 2,
         ingest: int = 1,
+        chat_and_mail: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.engine_names = [f"engine-{number}" for number in range(1, engines + 1)]
         self.api_names = [f"api-{number}" for number in range(1, apis + 1)]
         self.ingest_names = [f"social-{number}" for number in range(1, ingest + 1)]
-        names = [*self.engine_names, *self.api_names, *self.ingest_names]
+        other_names = ["chat-1", "mail-1"] if chat_and_mail else []
+        names = [*self.engine_names, *self.api_names, *self.ingest_names, *other_names]
         self.prefix = f"faults-{secrets.token_hex(3)}"
         self.kafka = KafkaCluster(nodes=brokers, lanes=names)
         self.redis = RedisServer()
@@ -59,6 +63,7 @@ class Cluster:
         self.journal_topic = KafkaUrl.parse(self.log_url(self.kafka.bootstrap)).topic(JOURNAL)
         self._secret = secrets.token_hex(16)
         self._ports = {name: free_port() for name in names}
+        self.smtp = free_port()
         self._common = {
             "ROUTER_JWT_SECRET": secrets.token_hex(32),
             "CHAT_SESSION_SECRET": secrets.token_hex(16),
@@ -75,6 +80,17 @@ class Cluster:
             data_dir = str(folder / f"{name}-data")
             self._add(name, ["services.ingest_social"], SOCIAL_TELEGRAM=json.dumps(accounts), SOCIAL_DATA_DIR=data_dir)
 
+        if chat_and_mail:
+            self._add("chat-1", ["services.ingest_chat"], CHAT_ACCOUNTS=json.dumps({PAGE: WORKSPACE}))
+            self._add(
+                "mail-1",
+                ["services.ingest_email"],
+                MAIL_ACCOUNTS=json.dumps({MAILBOX: WORKSPACE}),
+                MAIL_PORT=str(self.smtp),
+                MAIL_SIGNING_SECRET=secrets.token_hex(16),
+                MAIL_DATA_DIR=str(folder / "mail-data"),
+            )
+
     def log_url(self, bootstrap: str) -> str:
         """The `LOG` of a process that reaches the brokers at these addresses."""
         nodes = len(self.kafka.numbers)
@@ -85,6 +101,11 @@ class Cluster:
     def bases(self) -> list[str]:
         """The addresses of the APIs."""
         return [f"http://127.0.0.1:{self._ports[name]}" for name in self.api_names]
+
+    @property
+    def chat(self) -> str:
+        """Where a customer's page connects to, if there is chat."""
+        return f"ws://127.0.0.1:{self._ports['chat-1']}/chat/{PAGE}"
 
     @property
     def hooks(self) -> Webhooks | None:

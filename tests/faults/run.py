@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.faults.caller import Caller, Stop
-from tests.faults.checker import check
+from tests.faults.checker import Checker
 from tests.faults.cluster import Cluster
 from tests.faults.customers import Pace, Webhooks, customer, telegram
 from tests.faults.desks import Desk, Habits, Room
@@ -31,6 +31,17 @@ DRAIN_S: Final = 60.0
 time in which it does not get less. How long all of it takes depends on how much there is."""
 LOOK_S: Final = 1.0
 
+COLUMNS: Final = (
+    "seed",
+    "minutes of faults",
+    "faults",
+    "acknowledged messages",
+    "contacts",
+    "lost",
+    "doubled",
+    "gaps in offers",
+    "findings",
+)
 GAPS: Final = ("router-kill", "router-term", "router-pause", "broker-kill")
 
 
@@ -56,6 +67,7 @@ class Report:
     """What a run found and measured."""
 
     seed: int
+    minutes: float
     seconds: float
     operations: int = 0
     acknowledged: int = 0
@@ -71,6 +83,8 @@ class Report:
     outcomes: dict[str, int] = field(default_factory=dict)
     played: dict[str, int] = field(default_factory=dict)
     """By type of event, how many the feed told."""
+    lost: int = 0
+    doubled: int = 0
     findings: list[str] = field(default_factory=list)
 
     def line(self) -> str:
@@ -82,6 +96,23 @@ class Report:
             f"faults: {faults or 'none'}; gaps in offers: {self.gap_words()}; "
             f"answers {self.answer_words()}; {len(self.findings)} violations"
         )
+
+    def row(self) -> str:
+        """For the table of `docs/reliability.md`, in the order of `COLUMNS`."""
+        gaps = [f"{gap.seconds:.1f}" for gap in self.gaps if not gap.shadowed]
+        longest = max((gap.seconds for gap in self.gaps), default=0.0)
+        cells = (
+            self.seed,
+            f"{self.minutes:g}",
+            sum(self.faults.values()),
+            f"{self.acknowledged:,}",
+            f"{self.contacts:,}",
+            self.lost,
+            self.doubled,
+            f"{' '.join(gaps) or 'none'} s alone, {longest:.1f} s the longest" if self.gaps else "none",
+            len(self.findings),
+        )
+        return f"| {' | '.join(map(str, cells))} |"
 
     def answer_words(self) -> str:
         times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.answers_s.items())
@@ -232,9 +263,12 @@ async def run_on_cluster(cluster: Cluster, history: History, plan: Plan) -> Repo
 
 def judge(history: History, outputs: Outputs, plan: Plan) -> Report:
     """The report of a finished run."""
+    checker = Checker(history, outputs, every=plan.every)
+    findings = checker.check()
     acknowledged = [o for o in history.of("message", "webhook", outcome=Outcome.OK)]
     return Report(
         seed=plan.seed,
+        minutes=round(plan.seconds / 60, 2),
         seconds=history.now,
         operations=len(history.operations),
         acknowledged=len(acknowledged),
@@ -247,7 +281,9 @@ def judge(history: History, outputs: Outputs, plan: Plan) -> Report:
         late=sum(1 for late in history.lates if late.seconds > ANSWER_S),
         outcomes=dict(sorted(history.count().items())),
         played=dict(Counter(event["type"].removeprefix("switchdesk.") for event in outputs.events)),
-        findings=check(history, outputs, every=plan.every),
+        findings=findings,
+        lost=checker.lost,
+        doubled=checker.doubled,
     )
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiosmtplib
 import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from websockets.asyncio.client import ClientConnection, connect
 
 from shared.log.kafka.topics import plans
 from shared.log.kafka.url import KafkaUrl
 from tests.eventually import eventually
-from tests.faults.cluster import BOT, Cluster
+from tests.faults.cluster import BOT, MAILBOX, PAGE, Cluster
 from tests.faults.process import Process
 from tests.faults.single import client, message, running
+from tests.faults.staff import POLICY
 from tests.support.ports import free_port
 
 pytestmark = [
@@ -73,16 +77,52 @@ async def test_processes_wait_with_words_for_a_broker_that_is_away_at_their_star
 
         await eventually(says_why, within_s=30)
         assert process.alive
+        assert "waiting for the log" in process.tail()
     await asyncio.to_thread(cluster.kafka.start)
     await cluster.until_ready()
     assert all(process.died is None for process in cluster.processes.values())
 
 
+@pytest.fixture
+async def with_all_roads(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with Cluster(tmp_path, brokers=1, engines=1, apis=1, chat_and_mail=True) as cluster:
+        await cluster.start_network()
+        yield cluster
+
+
+async def _say(page: ClientConnection) -> str:
+    """Say the same on a page, under the same id; what comes of it: `ack`, or the code of an error."""
+    await page.send(json.dumps({"type": "say", "data": {"client_message_id": "m1", "text": "Hello there"}}))
+    while True:
+        frame = json.loads(await page.recv())
+        if frame["type"] in ("ack", "error"):
+            return str(frame["data"].get("code", frame["type"]))
+
+
+async def _mail(cluster: Cluster) -> int:
+    """Hand the same mail over; the code of the answer."""
+    raw = (
+        f"From: c@example.org\r\nTo: {MAILBOX}\r\nMessage-ID: <1@example.org>\r\nSubject: Hello\r\n\r\nHello there\r\n"
+    )
+    async with aiosmtplib.SMTP(hostname="127.0.0.1", port=cluster.smtp, start_tls=False, timeout=30) as smtp:
+        try:
+            await smtp.sendmail("c@example.org", [MAILBOX], raw)
+        except aiosmtplib.SMTPResponseException as error:
+            return error.code
+    return 250
+
+
 async def test_while_the_broker_is_away_changes_are_refused_in_time_and_later_nothing_is_lost(
-    cluster: Cluster,
+    with_all_roads: Cluster,
 ) -> None:
+    cluster = with_all_roads
     staff = await running(cluster)
-    async with client(cluster, staff.adapter_key) as http:
+    chat = {"kind": "chat", "account": PAGE, "queue": "money", "language": "en"}
+    async with client(cluster, staff.access.operator_key) as operator:
+        policy = POLICY | {"channels": [*POLICY["channels"], chat]}
+        (await operator.put("/v1/policy", json=policy)).raise_for_status()
+    async with client(cluster, staff.adapter_key) as http, _hook(cluster) as hook, connect(cluster.chat) as page:
+        await page.send(json.dumps({"type": "hello", "data": {}}))
         first = await http.post("/v1/messages", json=message(1))
         assert first.status_code == 201, first.text
         cluster.kafka.kill(1)
@@ -91,6 +131,13 @@ async def test_while_the_broker_is_away_changes_are_refused_in_time_and_later_no
             assert answer.status_code == 503, answer.text
             assert answer.headers["retry-after"]
             assert seconds < PROMISED_S + MARGIN_S
+        answer, seconds = await _timed(hook, "POST", HOOK, json=_update(1))
+        assert answer.status_code == 503, answer.text
+        assert seconds < PROMISED_S + MARGIN_S
+        for say, wanted in ((_say(page), "unavailable"), (_mail(cluster), 451)):
+            asked = time.monotonic()
+            assert await say == wanted
+            assert time.monotonic() - asked < PROMISED_S + MARGIN_S
         cluster.kafka.start_node(1)
         await cluster.kafka.until_ready()
 
@@ -101,6 +148,22 @@ async def test_while_the_broker_is_away_changes_are_refused_in_time_and_later_no
         await eventually(taken, within_s=30, every_s=0.3)
         again = await http.post("/v1/messages", json=message(1))
         assert again.json()["contact_id"] == first.json()["contact_id"]
+
+        async def taken_by_all() -> bool:
+            hooked = (await hook.post(HOOK, json=_update(1))).status_code
+            return (hooked, await _say(page), await _mail(cluster)) == (200, "ack", 250)
+
+        await eventually(taken_by_all, within_s=30, every_s=0.3)
+    # Each was sent again and again, and is there once.
+    known = [*(f"telegram:{BOT}:message:{key}" for key in ("1", "2", "7:1")), f"email:{MAILBOX}:message:1@example.org"]
+    async with client(cluster, staff.access.supervisor_key) as supervisor:
+
+        async def all_there() -> bool:
+            keys = sorted(each["source_key"] for each in (await supervisor.get("/v1/contacts")).json()["items"])
+            assert len(keys) == len(set(keys)), keys
+            return set(known) <= set(keys) and sum(key.startswith(f"chat:{PAGE}:") for key in keys) == 1
+
+        await eventually(all_there, within_s=30, every_s=0.3)
     await cluster.until_ready()
 
 

@@ -133,8 +133,6 @@ def test_a_name_that_nothing_has_is_refused_with_the_nearest(file: Path, entry: 
         ("cancel, contact: c3", "complete, agent: an, contact: c3", ":10: desk.timeline.3.agent: there is no agent"),
         ("id: c2, queue: help", "id: c2, queue: [help, hepl]", ":8: desk.timeline.1.queue.1: there is no queue 'hepl'"),
         ("id: c2, queue: help", "id: c2, workflow: w", ":8: desk.timeline.1.workflow: there is no flow 'w' (there is"),
-        ("{name: help}", "{name: help, steps: [{after_s: 1, only_agents: [an]}]}",
-         ":4: desk.setup.queues.0.steps.0.only_agents.0: there is no agent 'an' (the nearest name is 'ana')"),
         ("{name: help}", "{name: help, steps: [{after_s: 1, move_to: hepl}]}",
          ":4: desk.setup.queues.0.steps.0.move_to: there is no queue 'hepl'"),
         ("{name: ana}", "{name: ana, load: [{queue: hepl}]}", ":5: desk.setup.agents.0.load.0.queue: there is no"),
