@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from shared.log.kafka.content import stable_partition
+from tests.eventually import eventually
 from tests.faults.process import REPOSITORY, Process
 from tests.support.ports import free_port
 
@@ -44,6 +45,12 @@ async def keys_of(workspace: str, environment: dict[str, str]) -> dict[str, str]
     assert made.returncode == 0
     keys: dict[str, str] = json.loads(out)
     return keys
+
+
+async def led_by(process: Process) -> list[int]:
+    async with httpx.AsyncClient() as admin:
+        metrics = (await admin.get(f"{process.admin}/metrics")).text
+    return [n for n in range(PARTITIONS) if f'switchdesk_leading{{partition="{n}"}} 1.0' in metrics]
 
 
 @pytest.mark.timeout(120)
@@ -105,12 +112,24 @@ async def test_one_of_two_is_killed_and_the_other_goes_on_with_both_partitions(
         ):
             for number in range(20):
                 await asyncio.gather(*(said((first, second)[number % 2], w, number) for w in WORKSPACES))
-            during = [asyncio.create_task(said(second, w, n)) for w in WORKSPACES for n in range(20, 40)]
-            await processes[0].kill()
+            led: list[list[int]] = []
+
+            async def each_is_led() -> bool:
+                """By one of the two; gauges follow a moment later."""
+                led[:] = [await led_by(process) for process in processes]
+                return sorted([*led[0], *led[1]]) == list(range(PARTITIONS))
+
+            await eventually(each_is_led, within_s=15)
+            # Whoever leads more has more to lose.
+            victim = 0 if len(led[0]) >= len(led[1]) else 1
+            left = (second, first)[victim]
+            during = [asyncio.create_task(said(left, w, n)) for w in WORKSPACES for n in range(20, 40)]
+            await processes[victim].kill()
             await asyncio.gather(*during)
-            async with httpx.AsyncClient() as admin:
-                metrics = (await admin.get(f"{processes[1].admin}/metrics")).text
-            for partition in range(PARTITIONS):
-                assert f'switchdesk_leading{{partition="{partition}"}} 1.0' in metrics
-            await asyncio.gather(*(said(second, w, n) for w in WORKSPACES for n in range(40)))
+
+            async def leads_both() -> bool:
+                return await led_by(processes[1 - victim]) == list(range(PARTITIONS))
+
+            await eventually(leads_both, within_s=15)
+            await asyncio.gather(*(said(left, w, n) for w in WORKSPACES for n in range(40)))
         assert len(acknowledged) == len(set(acknowledged.values())) == 80
