@@ -77,6 +77,8 @@ class PartitionRouter:
         """`Performer` of the replica."""
         await self._publisher.perform(replica, entry)
         if entry.seq % _hash_every(replica) == 0:
+            # Not in a thread: until it is done the next entry must not be folded, so the turns wait either way, and
+            # nearly all of it is in calls that let no other thread run meanwhile. `_hash_every` keeps it seldom.
             self._mark = StateMark(entry.seq, state_hash(replica.engine.state))
 
     async def run(self, stopping: asyncio.Event) -> None:

@@ -61,8 +61,11 @@ def engine_of(data: bytes) -> Engine:
 
 
 async def readable(saved: Snapshot, read: Callable[[bytes], T]) -> T | None:
-    """What `read` makes of a snapshot, in a thread, because nobody else has that state yet; None, loudly, if it cannot
-    be read."""
+    """What `read` makes of a snapshot; None, loudly, if it cannot be read.
+
+    In a thread, because nobody else has that state yet: building the indexes lets the loop run in between. Decoding
+    does not, it is one call that holds the interpreter.
+    """
     try:
         return await asyncio.to_thread(read, saved.data)
     except LogCorrupt as error:
