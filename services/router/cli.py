@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from services.router.scenarios import report
 from shared import json_logging
 from shared.clock import SystemClock
 from shared.log.codec import encode
-from shared.log.port import Log, LogCorrupt, LogMisconfigured, LogUnavailable, Snapshot
+from shared.log.port import InputRecord, Log, LogCorrupt, LogMisconfigured, LogUnavailable, Snapshot
 from shared.process import ProcessSettings
 from shared.service import CannotStart, run_service
 from shared.settings import SettingsError, config_file
@@ -31,6 +32,9 @@ class _Silent:
     """Folding for a look performs nothing."""
 
     async def perform(self, replica: Replica, entry: Performed) -> None:
+        return
+
+    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
         return
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from services.router.replica import Performed, Replica, ReplicaSettings
 from services.router.snapshot import state_hash
 from shared.clock import Clock
 from shared.ending import ended
-from shared.log.port import Log, LogUnavailable
+from shared.log.port import InputRecord, Log, LogUnavailable
 from shared.views.port import Views
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,10 @@ class PartitionRouter:
             # Not in a thread: until it is done the next entry must not be folded, so the turns wait either way, and
             # nearly all of it is in calls that let no other thread run meanwhile. `_hash_every` keeps it seldom.
             self._mark = StateMark(entry.seq, state_hash(replica.engine.state))
+
+    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
+        """`Performer` of the replica."""
+        await self._publisher.bury(replica, poisoned)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Recover, take turns until told to stop; then say goodbye and save a snapshot.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from services.router.replica import Performed, Replica
 from shared.contracts import events as ev
 from shared.ending import ended
 from shared.log.codec import encode
-from shared.log.port import Content, InputRecord, LogUnavailable
+from shared.log.port import Content, InputRecord
 from shared.views.port import Views, ViewsUnavailable
 
 logger = logging.getLogger(__name__)
@@ -70,11 +70,21 @@ class Publisher:
             self._up = False
             return
         self._count(replica, entry)
-        for record, reason in entry.poisoned:
-            await self._bury(replica.partition, record, reason)
+        if entry.poisoned:
+            self._metrics.rejected.inc(len(entry.poisoned))
+            self._metrics.dead_letters.inc(len(entry.poisoned))
         if self._up:
             seq = entry.seq if self._rewrite is None else None
             await self._views.publish(replica.partition, seq, self._projection.documents(world, keys, entry.seq))
+
+    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
+        """The one road for a record that cannot be read: kept with its place and the reason before it is passed over,
+        counted once it was. Raises `LogUnavailable`."""
+        for record, reason in poisoned:
+            place = f"{replica.partition}:{record.topic}:{record.offset}"
+            logger.error("poisoned input", extra={"position": place, "reason": reason})
+            letter = encode({"position": place, "reason": reason, "raw": record.data.hex()})
+            await self._content.put("_dead_letters", f"dead:{place}", letter, owner="_dead_letters")
 
     async def tend(self, replica: Replica) -> bool:
         """Between entries: bring the views up to date after a take-over or a loss, a slice at a time. Whether there is
@@ -191,18 +201,6 @@ class Publisher:
     def _know_policies(self, replica: Replica) -> None:
         documents = [ws.policy_document for ws in replica.engine.state.workspaces.values()]
         self._metrics.set_policy([document for document in documents if document is not None])
-
-    async def _bury(self, partition: int, record: InputRecord, reason: str) -> None:
-        """The one road for a record that cannot be read: kept with its place and the reason, counted, passed over."""
-        self._metrics.rejected.inc()
-        self._metrics.dead_letters.inc()
-        place = f"{partition}:{record.topic}:{record.offset}"
-        logger.error("poisoned input", extra={"position": place, "reason": reason})
-        letter = encode({"position": place, "reason": reason, "raw": record.data.hex()})
-        try:
-            await self._content.put("_dead_letters", f"dead:{place}", letter, owner="_dead_letters")
-        except LogUnavailable:
-            logger.error("dead letter not stored", extra={"position": place})
 
 
 def _facts(workspace: Any, event: ev.Event) -> Mapping[str, Any] | None:

@@ -35,9 +35,15 @@ logger = logging.getLogger(__name__)
 
 
 class Performer(Protocol):
-    """Told of every entry once it is true, in order: publishes views, counts, alarms. At-least-once by nature."""
+    """Told of every entry once it is true, in order: publishes views, counts, alarms. At-least-once by nature.
+
+    `bury` keeps inputs that cannot be read before an entry passes them over: whoever reads on after a crash will not
+    see them again. Raises `LogUnavailable`; nothing is proposed then. The same input may be buried twice.
+    """
 
     async def perform(self, replica: Replica, entry: Performed) -> None: ...
+
+    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +268,27 @@ class Replica:
             return
         mark = self.engine.world.mark()
         batch = self._decide(records, now)
+        if batch.poisoned and not await self._buried(batch, mark):
+            return
         await self._propose(batch, now, mark)
         await self._until_known()
+
+    async def _buried(self, batch: Batch, mark: tuple[int, int]) -> bool:
+        """Whether what cannot be read is kept. As long as it is not, everything decided behind it is taken back."""
+        try:
+            await self.performer.bury(self, batch.poisoned)
+        except LogUnavailable as error:
+            logger.warning("an input that cannot be read is not kept yet", extra={"reason": str(error)})
+            self._take_back(mark)
+            await asyncio.sleep(self.settings.idle_s)
+            return False
+        return True
+
+    def _take_back(self, mark: tuple[int, int]) -> None:
+        """What was decided since the mark did not happen; what it would have routed is looked at anew."""
+        self.engine.world.rollback(mark)
+        self._rematch = True
+        self.engine.unfinished.clear()
 
     def _must_beat(self) -> bool:
         """Whether it is time for an entry that says nothing but that somebody leads."""

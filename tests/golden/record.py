@@ -20,6 +20,7 @@ import asyncio
 import base64
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from services.router.snapshot import FORMAT, state_hash
 from shared.clock import SystemClock
 from shared.contracts import commands as cmd
 from shared.log.memory import MemoryLog, MemoryStore
+from shared.log.port import InputRecord
 from shared.vocabulary import AgentId, AutoClass, Delivery, Role
 from tests.builders import (
     ADAPTER,
@@ -57,6 +59,9 @@ class Silent:
     """Folding for a look performs nothing."""
 
     async def perform(self, replica: Replica, entry: Performed) -> None:
+        return
+
+    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
         return
 
 

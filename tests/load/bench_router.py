@@ -39,7 +39,7 @@ from shared.contracts.events import OfferMade
 from shared.contracts.policy import Policy
 from shared.ids import address_key, content_ref, message_command_id, thread_key
 from shared.log.codec import encode_input
-from shared.log.port import Log
+from shared.log.port import InputRecord, Log
 from shared.log.sqlite import SqliteLog
 from shared.vocabulary import AgentId, Role, Topic
 from tests.faults.centre import Centre
@@ -249,6 +249,9 @@ class _Desks:
                     self.completed += 1
         if inputs:
             await _append(self._log, Topic.COMMANDS, inputs)
+
+    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
+        raise AssertionError(f"{len(poisoned)} inputs of the bench cannot be read")
 
 
 async def leader(contacts: int = 10_000, agents: int = 200, *, opened: OpenedLog | None = None) -> None:

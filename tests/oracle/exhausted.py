@@ -6,7 +6,7 @@ from services.router.engine.policy import matches
 from services.router.engine.records import Agent, Contact
 from shared.vocabulary import ContactState
 from tests.oracle import asks
-from tests.oracle.eligible import is_able, is_named, is_open_to_tier, waited
+from tests.oracle.eligible import is_able, is_named, is_open_to_tier, preferred_now, waited
 from tests.oracle.moment import Moment, is_member, membership
 
 
@@ -19,7 +19,8 @@ def everybody_declined(moment: Moment, contact: Contact) -> bool:
     rule = moment.queue_of(contact).preferred
     if asks.waits_for_preferred(moment, contact) and not rule.hold:
         return False
-    asked = [agent for agent in moment.agents.values() if _is_asked(moment, contact, agent)]
+    wanted = preferred_now(moment, contact)
+    asked = [agent for agent in moment.agents.values() if _is_asked(moment, contact, agent, wanted)]
     return bool(asked) and all(agent.id in contact.declines or agent.id == contact.excluded for agent in asked)
 
 
@@ -32,20 +33,21 @@ def _could_be_offered(moment: Moment, contact: Contact) -> bool:
     )
 
 
-def _is_asked(moment: Moment, contact: Contact, agent: Agent) -> bool:
-    """Whether the agent is there for the contact's queue and nothing that they are keeps them from it."""
+def _is_asked(moment: Moment, contact: Contact, agent: Agent, wanted: list[str] | None) -> bool:
+    """Whether the agent is there for the contact's queue and nothing that they are keeps them from it. `wanted`: for
+    whom alone it waits, if it does; a wish that is skipped while it cannot be had keeps nobody away."""
     queue = contact.queue
     if not is_member(agent, queue) or not asks.is_present(moment, agent, queue):
         return False
     member, kind = membership(agent, queue), contact.channel
     if (agent.channels and kind not in agent.channels) or (member.channels and kind not in member.channels):
         return False
-    wanted, bypass = asks.waits_for_preferred(moment, contact), moment.queue_of(contact).preferred.bypass
-    if wanted and agent.id not in contact.preferred:
+    bypass = moment.queue_of(contact).preferred.bypass
+    if wanted is not None and agent.id not in wanted:
         return False
     return (
         member.delay <= waited(moment, contact)
         and is_named(moment, contact, agent)
         and is_open_to_tier(moment, contact, agent)
-        and ((wanted and "skills" in bypass) or is_able(moment, contact, agent))
+        and ((wanted is not None and "skills" in bypass) or is_able(moment, contact, agent))
     )

@@ -20,7 +20,7 @@ from services.router.replica import Performed, Replica
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.log.codec import decode_input
-from shared.log.port import JournalRecord, LogCorrupt, Snapshot
+from shared.log.port import InputRecord, JournalRecord, LogCorrupt, Snapshot
 from shared.vocabulary import Topic
 from tests.oracle.eligible import is_able
 from tests.oracle.moment import Moment
@@ -70,7 +70,8 @@ class Referee:
         self.judged = 0
         """Offers that were held against the rule, pair by pair."""
         self.recoveries = 0
-        self.poisoned: set[tuple[str, int]] = set()
+        self.buried: set[tuple[str, int]] = set()
+        """Topic and offset of inputs that cannot be read and were kept."""
         self.trace = hashlib.sha256()
         self._max_events = max_events
         self._left = False
@@ -272,7 +273,12 @@ class Referee:
                 known = replica.engine.state.answer_of(decision.command_id)
                 require(known == self.answers[decision.command_id], "9", f"{decision.command_id} is told {known}")
         for record, _ in performed.poisoned:
-            self.poisoned.add((record.topic.value, record.offset))
+            place = (record.topic.value, record.offset)
+            require(place in self.buried, "inputs", f"{place} is passed over before it is kept")
+
+    def on_buried(self, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
+        """Inputs that cannot be read are kept."""
+        self.buried |= {(record.topic.value, record.offset) for record, _ in poisoned}
 
     def on_recovered(self, replica: Replica) -> None:
         """A replica has loaded a snapshot and folded the journal behind it."""
@@ -328,7 +334,8 @@ class Referee:
             for offset, data in enumerate(records)
             if _decoded(data) is None
         }
-        require(self.poisoned <= poison, "inputs", f"reported as poisoned: {self.poisoned - poison}")
+        require(self.buried <= poison, "inputs", f"buried, though it can be read: {self.buried - poison}")
+        require(poison <= self.buried, "inputs", f"lost without a letter: {poison - self.buried}")
         engine = Engine()
         for seq, accepted in self.entries.items():
             require(seq == accepted.entry.seq, "rule", f"entry {accepted.entry.seq} in place of {seq}")

@@ -90,6 +90,10 @@ class Witness:
         with suppress(LogUnavailable):
             await self._weather.passage()
 
+    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
+        await self._weather.passage()
+        self._referee.on_buried(poisoned)
+
 
 class Node:
     """One router process: a name, a machine's clock, a way to the log, and at most one replica at a time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from shared.clock import SystemClock
 from shared.contracts.commands import Actor, AdoptPolicy, Command, CreateWorkspace, Input, PutAgent
 from shared.contracts.policy import Policy
 from shared.log.codec import encode_input
+from shared.log.port import InputRecord
 from shared.log.sqlite import SqliteLog
 from shared.vocabulary import AgentId, Role, Topic
 from tests.eventually import eventually
@@ -26,6 +28,9 @@ POLICY = Policy.model_validate(
 
 class Nobody:
     async def perform(self, replica: Replica, entry: Performed) -> None:
+        return
+
+    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
         return
 
 

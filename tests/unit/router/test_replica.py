@@ -20,7 +20,7 @@ from shared.contracts import events as ev
 from shared.contracts.commands import Actor, Command, Input
 from shared.log.codec import encode_input
 from shared.log.memory import Call, Faults, MemoryLog, MemoryStore
-from shared.log.port import LogCorrupt, LogUnavailable, Positions
+from shared.log.port import InputRecord, LogCorrupt, LogUnavailable, Positions
 from shared.vocabulary import ContactState, Topic
 from tests.builders import ADAPTER, OPERATOR, START, acting, agent, kinds, message, policy, presence, queue
 from tests.eventually import eventually
@@ -51,10 +51,18 @@ class Told:
 
     def __init__(self) -> None:
         self.entries: list[Performed] = []
+        self.buried: list[int] = []
+        self.grave: Exception | None = None
+        """What keeps inputs from being buried."""
 
     async def perform(self, replica: Replica, entry: Performed) -> None:
         assert not replica.proposing, "nothing is told before it is true"
         self.entries.append(entry)
+
+    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
+        if self.grave is not None:
+            raise self.grave
+        self.buried += [record.offset for record, _ in poisoned]
 
     def events(self) -> list[ev.Event]:
         return [event for entry in self.entries for decision in entry.decisions for event in decision.events]
@@ -211,6 +219,27 @@ async def test_poisoned_bytes_are_passed_over_and_told() -> None:
     assert desk.states() == {"c1": ContactState.OFFERED}
     poisoned = [record.offset for entry in desk.told.entries for record, _ in entry.poisoned]
     assert poisoned == [0]
+    assert desk.told.buried == [0]
+
+
+async def test_no_entry_passes_poisoned_bytes_over_before_they_are_kept() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    seq, before = desk.replica.head.seq, desk.hash()
+    store.add_input(Topic.INBOUND, 0, b'{"v":1')
+    put(store, message("c1"), by=ADAPTER)
+    desk.told.grave = LogUnavailable("nobody keeps texts")
+    for _ in range(3):
+        await desk.replica.step()
+    assert (desk.replica.head.seq, desk.hash()) == (seq, before), "neither the bytes nor what came behind them"
+    other = await Desk(store, name="two").start()
+    await other.work()
+    assert other.told.buried == [0], "whoever leads next finds them where they were"
+    desk.told.grave = None
+    await desk.work()
+    assert desk.hash() == other.hash()
 
 
 # Starting again
