@@ -36,6 +36,10 @@ MAX_IDLE_REQUIREMENTS = 10_000
 REVIEW = 15_000
 """So often (ms) it is looked at whether room can be spared that could not when its contact arrived."""
 
+_CLASSES_EACH = 3
+_CLASSES_SPARE = 64
+"""More capability classes than so many for each agent, and a few, are derived anew: most of them are nobody's."""
+
 _WAITS = (ContactState.WAITING, ContactState.OFFERED)
 
 
@@ -122,8 +126,8 @@ class Index:
         self._best = BestFree(self._chains)
         self.outgrown = False
         """Whether a queue has the first agent with a position of their own, or lost the last one, so that its chain is
-        another; or the first or last one whom an earlier policy's rule still binds, so that its group is. The whole has
-        to be made anew then."""
+        another; or the first or last one whom an earlier policy's rule still binds, so that its group is; or many classes
+        are nobody's any more, because profiles changed. The whole has to be made anew then."""
         self._bound = NotedQueues({agent.id: towards_queues(agent, policy) for agent in agents})
         """The queues of whose earlier rules agents are still bound."""
         self._named: dict[str, int] = {}
@@ -726,6 +730,8 @@ class Index:
         if capability is None:
             capability = self.classes[key] = CapabilityClass(len(self.classes), agent, named=named)
             self._candidates.add(capability)
+            # Each agent may be in a class of their own and, while somebody waits for them by name, in another.
+            self.outgrown |= len(self.classes) > _CLASSES_EACH * len(self._class_of) + _CLASSES_SPARE
             for requirement in self.requirements.values():
                 self._relate(capability, requirement)
             capability.rebuild_wants()

@@ -24,6 +24,18 @@ def test_agents_of_the_same_abilities_share_a_class() -> None:
     assert len(centre.engine.world.indexes["w"].classes) == 2
 
 
+def test_classes_of_profiles_that_nobody_has_any_more_do_not_pile_up() -> None:
+    centre = Centre(policy([queue(skills={"cards": 1})]))
+    centre.staff(agent("ana"), agent("ben", skills={"cards": 5}))
+    seen = 0
+    for number in range(200):
+        centre.do(agent("ana", skills={f"s{number}": 1 + number % 5}))
+        seen = max(seen, len(centre.engine.world.indexes["w"].classes))
+    assert 2 < seen <= 3 * 2 + 64 + 1
+    centre.write("c1")
+    assert centre.offered_to("c1") == ["ben"]
+
+
 def test_contacts_that_ask_for_the_same_share_a_requirement() -> None:
     centre = Centre(policy([queue("general", skills={"cards": 2}), queue("other")]))
     centre.write("c1", language="pt-BR", skills={"cards": 1})
