@@ -37,8 +37,9 @@ class CheckedReplica(Replica):
 
         def checked(mark: tuple[int, int]) -> None:
             rollback(mark)
-            # The chain's head is the winner already, whose predecessor was the ground of what is taken back.
-            self.referee.on_rolled_back(self, self.head.seq - 1)
+            # Of a proposal that lost, the chain's head is the winner already, whose predecessor was the ground of what
+            # is taken back. What was never proposed stood on the head itself.
+            self.referee.on_rolled_back(self, self.head.seq - self.proposing)
 
         world.rollback = checked  # type: ignore[method-assign]
 

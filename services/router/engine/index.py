@@ -61,8 +61,8 @@ class _ContactPlace(NamedTuple):
     """It leaves its station as soon as nobody of the queue is there."""
     barred: tuple[object, ...]
     """Whom it may not go to, for reasons of its own."""
-    refused: bool
-    """Somebody declined it, and it is told when everybody has."""
+    refused: tuple[int | None] | None
+    """Of one that somebody declined, as long as it is not told that all have: its witness, see `Unanimity`."""
 
 
 class _AgentPlace(NamedTuple):
@@ -126,8 +126,8 @@ class Index:
         self._best = BestFree(self._chains)
         self.outgrown = False
         """Whether a queue has the first agent with a position of their own, or lost the last one, so that its chain is
-        another; or the first or last one whom an earlier policy's rule still binds, so that its group is; or many classes
-        are nobody's any more, because profiles changed. The whole has to be made anew then."""
+        another; or the first or last one whom an earlier policy's rule still binds, so that its group is; or many
+        classes are nobody's any more, because profiles changed. The whole has to be made anew then."""
         self._bound = NotedQueues({agent.id: towards_queues(agent, policy) for agent in agents})
         """The queues of whose earlier rules agents are still bound."""
         self._named: dict[str, int] = {}
@@ -549,8 +549,10 @@ class Index:
                 decliners = tuple(contact.declines)
         leaves = contact.flow is not None and leaves_unstaffed(self.workspace, contact)
         leaves_now = leaves and not self.queues[contact.queue].somebody_there
-        refused = bool(contact.declines) and not down and self._may_exhaust(contact)
-        exhausted = refused and self._all_declined(contact, requirement or self.requirement_of(contact))
+        refused, exhausted = None, False
+        if contact.declines and not down and self._may_exhaust(contact):
+            exhausted, witness = self._all_declined(contact, requirement or self.requirement_of(contact))
+            refused = (witness,)
         due = self._due_first(contact, down=down, leaves=leaves_now, exhausted=exhausted)
         barred = NOBODY
         if contact.offers or contact.declines or contact.declined_at or contact.excluded is not None:
@@ -585,11 +587,11 @@ class Index:
             return False
         return queue.preferred.hold or not preference_of(queue, contact)
 
-    def _all_declined(self, contact: Contact, requirement: Requirement) -> bool:
+    def _all_declined(self, contact: Contact, requirement: Requirement) -> tuple[bool, int | None]:
         if requirement.demand.only is None:
             return self._unanimity.all_declined(contact, requirement)
         demand = self.effective(requirement.demand)
-        return self._unanimity.all_named_declined(contact, demand, self.workspace.agents)
+        return self._unanimity.all_named_declined(contact, demand, self.workspace.agents), None
 
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
         if place.requirement is not None and place.order is not None:
@@ -607,8 +609,8 @@ class Index:
             del self._declined[agent][contact_id]
         if place.leaves:
             del self._leaving[place.queue][contact_id]
-        if place.refused:
-            self._unanimity.remove(place.queue, contact_id)
+        if place.refused is not None:
+            self._unanimity.remove(place.queue, contact_id, *place.refused)
         self._count(place, -1)
 
     def _add_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
@@ -628,8 +630,8 @@ class Index:
             self._declined.setdefault(agent, {})[contact_id] = None
         if place.leaves:
             self._leaving.setdefault(place.queue, {})[contact_id] = None
-        if place.refused:
-            self._unanimity.add(place.queue, contact_id)
+        if place.refused is not None:
+            self._unanimity.add(place.queue, contact_id, *place.refused)
         self._count(place, 1)
 
     def _note_who_can_wait(self, requirement: Requirement) -> None:

@@ -1,7 +1,8 @@
 """Whether everybody has said no to a contact: who is there for each queue, by class, and which contacts it may come to.
 
 Classes count who of them is there, so the answer costs a look at the classes that may serve the contact, and mostly at
-one of them: the first where somebody is left.
+one of them: the first where somebody is left. That one is the contact's *witness*: as long as nobody of it goes,
+somebody is left, and when somebody does, the contacts that it is the witness of are looked at again, and no others.
 """
 
 from __future__ import annotations
@@ -34,20 +35,24 @@ class Unanimity:
 
     def __init__(self) -> None:
         self._there: dict[AgentId, _There] = {}
-        self._refused: dict[str, dict[ContactId, None]] = {}
-        """By queue the contacts that somebody declined, as long as it was not told that everybody has."""
+        self._refused: dict[str, dict[int | None, dict[ContactId, None]]] = {}
+        """By queue and witness the contacts that somebody declined, as long as it was not told that everybody has."""
 
-    def add(self, queue: str, contact: ContactId) -> None:
-        """Somebody declined a contact that waits in this queue."""
-        self._refused.setdefault(queue, {})[contact] = None
+    def add(self, queue: str, contact: ContactId, witness: int | None) -> None:
+        """Somebody declined a contact that waits in this queue. `witness`: the number of a class where somebody is
+        left; None if there is none, or if named agents alone are asked."""
+        self._refused.setdefault(queue, {}).setdefault(witness, {})[contact] = None
 
-    def remove(self, queue: str, contact: ContactId) -> None:
-        """It waits there no more, or it was told that everybody has declined it."""
-        del self._refused[queue][contact]
+    def remove(self, queue: str, contact: ContactId, witness: int | None) -> None:
+        """It waits there no more, it was told that everybody has declined it, or another class is its witness."""
+        by_witness = self._refused[queue]
+        del by_witness[witness][contact]
+        if not by_witness[witness]:
+            del by_witness[witness]
 
     def contacts(self, queue: str) -> list[ContactId]:
         """Those that somebody declined in a queue."""
-        return list(self._refused.get(queue, ()))
+        return [contact for contacts in self._refused.get(queue, {}).values() for contact in contacts]
 
     def follow(
         self, agent_id: AgentId, agent: Agent | None, accepted: Accepted, class_of: Callable[[Agent], CapabilityClass]
@@ -58,31 +63,35 @@ class Unanimity:
         new = _placed(agent, accepted, old, class_of) if agent is not None and accepted else None
         if old is new:
             return []
-        changed: dict[str, None] = {}
+        found: dict[ContactId, None] = {}
         for place, by in ((old, -1), (new, 1)):
             if place is not None:
                 for queue, _ in place.accepted:
                     place.known.count(queue, by)
-                    changed[queue] = None
+                    by_witness = self._refused.get(queue)
+                    if by_witness:
+                        # Whoever comes is one more who is left: that matters where nobody was.
+                        found.update(by_witness.get(None, {}))
+                        if by < 0:
+                            found.update(by_witness.get(place.known.number, {}))
         if new is None:
             del self._there[agent_id]
         else:
             self._there[agent_id] = new
-        if not self._refused:
-            return []
-        return [contact for queue in changed for contact in self._refused.get(queue, ())]
+        return list(found)
 
-    def all_declined(self, contact: Contact, requirement: Requirement) -> bool:
+    def all_declined(self, contact: Contact, requirement: Requirement) -> tuple[bool, int | None]:
         """Whether of those who are there and able, with room or without, all have declined the contact or handed it
-        on. Where nobody is there, nobody has."""
+        on; and the number of the first class where somebody has not. Where nobody is there, nobody has."""
         declined: dict[int, int] = {}
         for name in {*contact.declines, contact.excluded}:
             place = self._there.get(name) if name is not None else None
             if place is not None and place.known.number in requirement.by_number and place.is_in(contact.queue):
                 declined[place.known.number] = declined.get(place.known.number, 0) + 1
-        return bool(declined) and all(
-            known.there.get(contact.queue, 0) <= declined.get(known.number, 0) for known in requirement.classes
-        )
+        for known in requirement.classes:
+            if known.there.get(contact.queue, 0) > declined.get(known.number, 0):
+                return False, known.number
+        return bool(declined), None
 
     def all_named_declined(self, contact: Contact, demand: Demand, agents: Mapping[AgentId, Agent]) -> bool:
         """The same of a contact that is for named agents alone: they have no classes of their own while it pauses."""

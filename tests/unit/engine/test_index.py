@@ -10,7 +10,7 @@ from services.router.engine import index as indexing
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Contact
 from shared.contracts import commands as cmd
-from shared.vocabulary import AgentId
+from shared.vocabulary import AgentId, ContactId
 from tests.builders import ADAPTER, SUPERVISOR, Centre, acting, agent, channel, message, policy, presence, queue
 
 
@@ -288,3 +288,41 @@ def test_a_contact_whose_number_is_none_is_found_again_behind_the_numbers() -> N
     centre.do(cmd.CancelContact(contact=centre.id_of("gone")))
     centre.staff(agent("ana", capacity=2))
     assert [name for name in ("word", "late", "soon", "other") if centre.offered_to(name)] == ["late", "soon"]
+
+
+@pytest.mark.interpreted
+def test_who_goes_is_no_news_to_contacts_that_others_may_still_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Declined contacts are looked at again only if the class that had somebody left for them loses one."""
+    centre = Centre(policy([queue("general", decline={"policy": "never"}, max_per_agent=1), queue("other")]))
+    for name, other in (("ben", "en"), ("cem", "id")):
+        centre.staff(agent(name, languages={"fr": 4, other: 4}))
+        centre.write(f"busy-{name}", language=other, queue="other")
+        centre.accept(name, f"busy-{name}")
+    centre.staff(agent("ana", languages={"fr": 4}))
+    for number in range(4):
+        centre.write(f"c{number}", language="fr")
+        centre.decline("ana", f"c{number}")
+    here = centre.engine.world.indexes["w"]
+    looked: list[ContactId] = []
+    sync = indexing.Index.sync_contact
+
+    def noted(index: indexing.Index, contact_id: ContactId) -> None:
+        if index is here:
+            looked.append(contact_id)
+        sync(index, contact_id)
+
+    monkeypatch.setattr(indexing.Index, "sync_contact", noted)
+
+    def looks_at(name: str, is_now: str) -> int:
+        looked.clear()
+        centre.do(presence(name, is_now), by=acting(name))
+        return len(looked)
+
+    assert looks_at("ana", "away") == 0
+    assert looks_at("cem", "away") == 0, "ben is left, and was all the time"
+    assert looks_at("cem", "available") == 0
+    assert looks_at("ben", "away") == 4, "cem is left, who has to be found"
+    assert looks_at("cem", "away") >= 4, "nobody is there, so nobody has declined"
+    assert not centre.contact("c0").exhausted
+    assert looks_at("ana", "available") >= 4
+    assert all(centre.contact(f"c{number}").exhausted for number in range(4))
