@@ -35,6 +35,7 @@ Strategy = Literal[
     "best_skill",
     "nearest_skill",
     "most_skills",
+    "best_language",
     "weighted_random",
 ]
 

@@ -76,6 +76,8 @@ def _measure(strategy: str, moment: Moment, contact: Contact, agent: Agent) -> t
             return (agent.talk_time,)
         case "best_skill":
             return (-_mean(moment, contact, agent),)
+        case "best_language":
+            return (-_spoken_level(moment, contact, agent),)
         case "nearest_skill":
             gaps = [level - agent.skills.get(skill, 0) for skill, level in _required(moment, contact)]
             return (sum(gap for gap in gaps if gap > 0), -sum(gap for gap in gaps if gap < 0))
@@ -93,10 +95,14 @@ def _required(moment: Moment, contact: Contact) -> list[tuple[str, int]]:
 
 
 def _mean(moment: Moment, contact: Contact, agent: Agent) -> float:
-    """Mean level over the required skills, and over the language in which the agent would answer."""
+    """Mean level over the required skills."""
     levels = [agent.skills.get(skill, 0) for skill, _ in _required(moment, contact)]
-    languages = asks.languages(moment, contact)
-    if languages:
-        spoken = _first_spoken(moment, contact, agent, languages)
-        levels.append(asks.level_in(agent, languages[spoken or 0]))
     return sum(levels) / len(levels) if levels else 0.0
+
+
+def _spoken_level(moment: Moment, contact: Contact, agent: Agent) -> int:
+    """Level of the language in which the agent would answer; 0 where none is asked for."""
+    languages = asks.languages(moment, contact)
+    if not languages:
+        return 0
+    return asks.level_in(agent, languages[_first_spoken(moment, contact, agent, languages) or 0])

@@ -16,7 +16,8 @@ SKILLS = ("billing", "cards")
 PRESENCES = ("lunch", "training")
 PROFILES = ("gold", "silver")
 VALUES = ("yes", "no")
-STRATEGIES: tuple[str, ...] = get_args(Strategy)
+STRATEGIES: tuple[str, ...] = tuple(name for name in get_args(Strategy) if name != "best_language")
+"""That one came later, and is left to the rule's words (`tests/oracle`): with it each seed would be another world."""
 Options = dict[str, Any]
 
 

@@ -78,8 +78,6 @@ class Candidates:
     def _mean_levels(self, demand: Demand, able: _ByNumber) -> dict[int, tuple[float, ...]]:
         """What the strategy `best_skill` scores for each: as `class_score`, without a look at each class."""
         tables = [self._skills.get(skill, _NOBODY) for skill, _ in demand.skills]
-        if demand.language:
-            tables.append(self._spoken.get(demand.language, _NOBODY))
         if not tables:
             return {}
         asked = (demand.language, demand.language_min, demand.skills)

@@ -40,7 +40,7 @@ class Chain(NamedTuple):
     """For the strategy `slo`."""
 
 
-_BY_CLASS = frozenset({"best_skill", "nearest_skill", "most_skills"})
+_BY_CLASS = frozenset({"best_skill", "best_language", "nearest_skill", "most_skills"})
 
 
 def by_class(strategy: str) -> bool:
@@ -109,7 +109,9 @@ MEASURES: dict[str, Callable[[Agent, Chain], Number]] = {
 def class_score(strategy: str, demand: Demand, languages: Mapping[str, int], skills: Mapping[str, int]) -> Number:
     """A class's part of the score for a demand."""
     if strategy == "best_skill":
-        return -mean_level(demand, languages, skills)
+        return -mean_level(demand, skills)
+    if strategy == "best_language":
+        return -_level_spoken(demand, languages) if demand.language else 0
     if strategy == "nearest_skill":
         return _distance(demand, skills)
     if strategy == "most_skills":
@@ -121,11 +123,9 @@ def class_score(strategy: str, demand: Demand, languages: Mapping[str, int], ski
     return level if direction == "asc" else -level
 
 
-def mean_level(demand: Demand, languages: Mapping[str, int], skills: Mapping[str, int]) -> float:
-    """Mean level over the language and the skills that the demand names; 0 if it names none."""
+def mean_level(demand: Demand, skills: Mapping[str, int]) -> float:
+    """Mean level over the skills that the demand names; 0 if it names none."""
     levels = [skills.get(skill, 0) for skill, _ in demand.skills]
-    if demand.language:
-        levels.append(_level_spoken(demand, languages))
     return sum(levels) / len(levels) if levels else 0.0
 
 

@@ -171,16 +171,25 @@ def test_least_active_counts_weights_not_heads() -> None:
     assert (centre.holds("ana"), centre.holds("ben")) == (["mail1", "mail2"], ["chat1"])
 
 
-def test_best_skill_is_the_mean_over_language_and_required_skills() -> None:
+def test_best_skill_is_the_mean_over_the_required_skills() -> None:
     centre = Centre(policy([queue(strategy="best_skill")]))
     centre.staff(
-        agent("ana", languages={"fr": 5}, skills={"cards": 2, "chess": 5}),
-        agent("ben", languages={"fr": 4}, skills={"cards": 4}),
+        agent("ana", languages={"fr": 5}, skills={"cards": 2, "fees": 5, "chess": 5}),
+        agent("ben", languages={"fr": 1}, skills={"cards": 4, "fees": 4}),
     )
-    centre.write("c1", language="fr", skills={"cards": 1})
+    centre.write("c1", language="fr", skills={"cards": 1, "fees": 1})
     assert centre.offered_to("c1") == ["ben"]
     record = centre.last(ev.OfferMade).decision
     assert [head[:4] for head in record.considered] == [("ben", 0, 1, -4.0), ("ana", 0, 1, -3.5)]
+
+
+def test_best_language_is_the_level_of_the_language_that_is_spoken() -> None:
+    centre = Centre(policy([queue(strategy="best_language")]))
+    centre.staff(agent("ana", languages={"fr": 3, "en": 5}), agent("ben", languages={"fr": 4}))
+    centre.write("c1", language="fr")
+    assert centre.offered_to("c1") == ["ben"]
+    record = centre.last(ev.OfferMade).decision
+    assert [head[:4] for head in record.considered] == [("ben", 0, 1, -4), ("ana", 0, 1, -3)]
 
 
 def test_best_skill_falls_back_to_longest_idle_when_nothing_is_required() -> None:
