@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.faults.cluster import Cluster
 from tests.faults.history import History
 from tests.faults.nemesis import RHYTHMS
-from tests.faults.run import COLUMNS, Plan, Report, run_on_cluster
+from tests.faults.run import COLUMNS, Plan, Report, judge, run_on_cluster
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,7 +70,8 @@ async def _run(plan: Plan, folder: Path) -> Report:
     with History(folder / "history.jsonl") as history:
         async with Cluster(folder) as cluster:
             await cluster.start()
-            return await run_on_cluster(cluster, history, plan)
+            outputs = await run_on_cluster(cluster, history, plan)
+        return judge(history, outputs, plan)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ _BY_AGENT = (ev.AgentPresenceChanged, ev.OfferAccepted, ev.OfferDeclined, ev.Con
 
 
 class Booked:
-    """One feed's book. `every`: that a pair is the rule's is asked of every so many-th offer only, because that is
-    slow."""
+    """One feed's book. `every`: that a pair is the rule's is asked of every so many-th offer only, and that an entry
+    leaves nobody apart of every so many-th entry, because that is slow: it tries everybody with everything."""
 
     def __init__(self, find: Find, *, every: int) -> None:
         self._find = find
@@ -41,6 +41,7 @@ class Booked:
         self.book = self._ledger.workspaces[WORKSPACE] = WorkspaceBook(WORKSPACE)
         self._facts: World | None = World()
         self._offers = 0
+        self._entries = 0
         self._at = 0
 
     def all_of(self, events: Iterable[Mapping[str, Any]]) -> WorkspaceBook:
@@ -101,7 +102,7 @@ class Booked:
         return not any(due <= self._at for due, _, _ in timers(self.book))
 
     def _hold_against_the_rule(self, offer: ev.OfferMade) -> None:
-        if not self._is_settled:
+        if self._offers % self._every or not self._is_settled:
             return
         assert self._facts is not None
         moment = Moment.of(self._facts.state.workspaces[WORKSPACE], self._at)
@@ -112,8 +113,6 @@ class Booked:
         if not eligible(moment, contact, agent):
             self._find("4", f"{contact.id} is offered to {agent.id}, who may not get it")
         moment.patient = False
-        if self._offers % self._every:
-            return
         wrong = first_wrong(moment, [(str(offer.contact), str(offer.agent))])
         if wrong is not None:
             self._find("5", wrong)
@@ -133,7 +132,8 @@ class Booked:
                 reason = why_not_kept(self.book, contact, agent)
                 if reason is not None:
                     self._find("4", f"{agent.id} still has offer {offer}, but {reason}")
-        if self._offers % self._every == 0 and self._is_settled:
+        self._entries += 1
+        if self._entries % self._every == 0 and self._is_settled:
             assert self._facts is not None
             pairs = left_apart(self._facts.state.workspaces[WORKSPACE], self._at)
             if pairs:

@@ -32,7 +32,7 @@ class Checker:
     """One run's judgement; `findings` is empty if nothing is wrong.
 
     The pairs of the matching rule are computed by trying everybody with everything, which is slow: of the offers only
-    every `every`-th is held against them.
+    every `every`-th is held against them. What an offer has to keep to by itself is asked of each.
     """
 
     def __init__(self, history: History, outputs: Outputs, *, every: int = 1) -> None:

@@ -231,8 +231,9 @@ class Crowd:
         return [follow_feed(follower, "follower", self._after), watch_replicas(auditor), flap(flapper)]
 
 
-async def run_on_cluster(cluster: Cluster, history: History, plan: Plan) -> Report:
-    """Load and faults for `plan.seconds`, then quiet and the checks. The cluster runs already."""
+async def run_on_cluster(cluster: Cluster, history: History, plan: Plan) -> Outputs:
+    """Load and faults for `plan.seconds`, then quiet; what came of it is to be judged, best when the cluster has ended.
+    The cluster runs already."""
     operator_key, adapter_key = await cluster.found()
     staff = await hire(cluster.bases[0], operator_key, adapter_key)
     after = await feed_start(staff.access)
@@ -258,7 +259,7 @@ async def run_on_cluster(cluster: Cluster, history: History, plan: Plan) -> Repo
     outputs = await read_outputs(staff.access, after=after, sample=plan.sample, seed=plan.seed)
     if plan.folder is not None:
         (plan.folder / "feed.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in outputs.events))
-    return judge(history, outputs, plan)
+    return outputs
 
 
 def judge(history: History, outputs: Outputs, plan: Plan) -> Report:

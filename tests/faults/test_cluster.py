@@ -13,7 +13,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.effects import STEPS, effects
 from tests.faults.history import History
 from tests.faults.nemesis import SHORT
-from tests.faults.run import Plan, run_on_cluster
+from tests.faults.run import Plan, judge, run_on_cluster
 
 pytestmark = [
     pytest.mark.integration,
@@ -31,7 +31,8 @@ async def test_faults_lose_and_double_nothing(tmp_path: Path) -> None:
     with History(tmp_path / "history.jsonl") as history:
         async with Cluster(tmp_path) as cluster:
             await cluster.start()
-            report = await run_on_cluster(cluster, history, plan)
+            outputs = await run_on_cluster(cluster, history, plan)
+        report = judge(history, outputs, plan)
     print(report.line())
     assert report.findings == []
     assert history.mended is not None

@@ -38,7 +38,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.history import History
 from tests.faults.nemesis import RHYTHMS
 from tests.faults.process import REPOSITORY, Process
-from tests.faults.run import GAPS, Plan, run_on_cluster
+from tests.faults.run import GAPS, Plan, judge, run_on_cluster
 from tests.load import bench_router
 from tests.load.bench_router import cpu_s, percentile
 from tests.load.desks import CAPACITY, DESKS, WORKSPACE, Desks
@@ -354,7 +354,8 @@ async def gaps() -> None:
         async with Cluster(Path(folder)) as cluster:
             await cluster.start()
             plan = Plan(seed=1, seconds=0, rhythm=RHYTHMS["alone"], steps=[kind for kind in GAPS for _ in range(3)])
-            report = await run_on_cluster(cluster, history, plan)
+            outputs = await run_on_cluster(cluster, history, plan)
+        report = judge(history, outputs, plan)
     print(f"three brokers, two engines, gaps in offers: {report.gap_words()}; {len(report.findings)} violations")
 
 

@@ -9,7 +9,7 @@ from services.router.engine.records import Agent, Contact
 from services.router.engine.state import Workspace
 from tests.oracle.asks import lane
 from tests.oracle.deadline import can_wait
-from tests.oracle.eligible import eligible
+from tests.oracle.eligible import eligible, waits_for_an_offer
 from tests.oracle.moment import Moment, membership
 from tests.oracle.order import first
 from tests.oracle.ranking import best
@@ -104,6 +104,7 @@ def left_apart(ws: Workspace, now: int) -> list[Pair]:
     return [
         (str(contact.id), str(agent.id))
         for contact in moment.contacts.values()
+        if waits_for_an_offer(moment, contact)
         for agent in moment.agents.values()
         if eligible(moment, contact, agent)
     ]
