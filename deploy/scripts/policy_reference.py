@@ -77,7 +77,15 @@ QUEUE_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Name and rank": ("name", "rank"),
     "Which contact is first": ("contact_order", "priority_unit_s", "buckets", "strict_priority", "starvation_s"),
     "Which agent gets it": ("strategy", "tie_break", "order_by"),
-    "What an agent must know": ("skill_match", "skills", "default_skills", "language_min", "default_language"),
+    "What an agent must know": (
+        "skill_match",
+        "skills",
+        "default_skills",
+        "preferred_skills",
+        "excluded_skills",
+        "language_min",
+        "default_language",
+    ),
     "How it is offered": ("auto_assign", "auto_accept", "max_offers", "offer_timeout_s", "retry_delay_s"),
     "What an answer leads to": ("decline", "on_miss", "wrap_up_s", "wrap_up_scope", "wrap_up_holds"),
     "Who is asked, and from when on": (

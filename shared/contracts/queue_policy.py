@@ -247,6 +247,15 @@ class Queue(Strict):
     default_skills: dict[Name, Level] = Field(
         default_factory=dict, max_length=16, description="Required of contacts that name no skills."
     )
+    preferred_skills: dict[Name, Level] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="A wish: of those who may get a contact, whoever has more of these skills at their level comes "
+        "before the strategy is asked.",
+    )
+    excluded_skills: tuple[Name, ...] = Field(
+        (), max_length=16, description="Who has any of these gets nothing of this queue, whatever the level."
+    )
     language_min: Level = Field(1, description="The least proficiency in the contact's language.")
     default_language: Language | None = Field(None, description="Of contacts whose language nobody knows.")
 

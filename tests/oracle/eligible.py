@@ -64,6 +64,7 @@ def could(moment: Moment, contact: Contact, agent: Agent, bypass: frozenset[str]
         and not is_barred(moment, contact, agent)
         and waited(moment, contact) >= membership(agent, queue.name).delay
         and is_open_to_tier(moment, contact, agent)
+        and not has_excluded_skill(moment, contact, agent)
         and ("skills" in bypass or is_able(moment, contact, agent))
         and ("capacity" in bypass or has_capacity(moment, contact, agent))
         and is_within_queue_limits(moment, agent, queue)
@@ -130,6 +131,11 @@ def is_barred(moment: Moment, contact: Contact, agent: Agent) -> bool:
 def is_open_to_tier(moment: Moment, contact: Contact, agent: Agent) -> bool:
     top = asks.open_tier(moment, contact)
     return top is None or asks.tier(agent, contact.queue) <= top
+
+
+def has_excluded_skill(moment: Moment, contact: Contact, agent: Agent) -> bool:
+    """Whether the queue takes nobody who has what the agent has."""
+    return any(skill in agent.skills for skill in moment.queue_of(contact).excluded_skills)
 
 
 def is_able(moment: Moment, contact: Contact, agent: Agent) -> bool:

@@ -6,7 +6,7 @@ from services.router.engine.policy import matches
 from services.router.engine.records import Agent, Contact
 from shared.vocabulary import ContactState
 from tests.oracle import asks
-from tests.oracle.eligible import is_able, is_named, is_open_to_tier, preferred_now, waited
+from tests.oracle.eligible import has_excluded_skill, is_able, is_named, is_open_to_tier, preferred_now, waited
 from tests.oracle.moment import Moment, is_member, membership
 
 
@@ -49,5 +49,6 @@ def _is_asked(moment: Moment, contact: Contact, agent: Agent, wanted: list[str] 
         member.delay <= waited(moment, contact)
         and is_named(moment, contact, agent)
         and is_open_to_tier(moment, contact, agent)
+        and not has_excluded_skill(moment, contact, agent)
         and ((wanted is not None and "skills" in bypass) or is_able(moment, contact, agent))
     )

@@ -83,6 +83,9 @@ def _measure(strategy: str, moment: Moment, contact: Contact, agent: Agent) -> t
             return (sum(gap for gap in gaps if gap > 0), -sum(gap for gap in gaps if gap < 0))
         case "most_skills":
             return (-sum(1 for skill, _ in _required(moment, contact) if skill in agent.skills),)
+    if strategy.startswith("prefers:"):
+        wishes = [wish.split("=") for wish in strategy.removeprefix("prefers:").split(",")]
+        return (-len([skill for skill, least in wishes if agent.skills.get(skill, 0) >= int(least)]),)
     _, skill, direction = strategy.split(":")
     level = agent.skills.get(skill)
     if level is None:

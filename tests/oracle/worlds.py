@@ -116,6 +116,8 @@ QUEUE_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "skill_match": st.sampled_from(["closest", "ignore"]),
     "skills": LOW_LEVELS,
     "default_skills": LOW_LEVELS,
+    "preferred_skills": LOW_LEVELS,
+    "excluded_skills": st.just(["fraud"]),
     "language_min": st.integers(1, 3),
     "default_language": st.sampled_from(LANGUAGES),
     "auto_assign": st.sampled_from([True, True, False]),

@@ -56,7 +56,8 @@ class Candidates:
         """Tell a requirement which classes may serve it, and how many the others are, by the first reason why they may
         not. `demand`: what it asks for now."""
         anybody = demand.any_agent or "skills" in demand.bypass
-        found = self._by_level(demand) if demand.only is None and not anybody and not demand.also else None
+        plain = demand.only is None and not anybody and not demand.also and not demand.barred
+        found = self._by_level(demand) if plain else None
         if found is not None:
             able, excluded = found[0].copy(), found[1].copy()
             if requirement.scored == ("best_skill",):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from services.router.engine.demand import Demand
-from services.router.engine.policy import QueuePolicy
+from services.router.engine.policy import BY_SKILL, PREFERS, QueuePolicy
 from services.router.engine.records import UNIT, Agent
 from services.router.engine.rooms import free_room
 from services.router.engine.slo import SloRule, slowing
@@ -45,7 +45,7 @@ _BY_CLASS = frozenset({"best_skill", "best_language", "nearest_skill", "most_ski
 
 def by_class(strategy: str) -> bool:
     """Whether all agents of a class score alike."""
-    return strategy in _BY_CLASS or strategy.startswith("skill:")
+    return strategy in _BY_CLASS or strategy.startswith((BY_SKILL, PREFERS))
 
 
 def chain_of(queue: QueuePolicy, *, positioned: bool) -> Chain:
@@ -116,11 +116,19 @@ def class_score(strategy: str, demand: Demand, languages: Mapping[str, int], ski
         return _distance(demand, skills)
     if strategy == "most_skills":
         return -sum(1 for skill, _ in demand.skills if skill in skills)
-    _, skill, direction = strategy.split(":")
+    if strategy.startswith(PREFERS):
+        return -sum(skills.get(skill, 0) >= level for skill, level in _preferred(strategy))
+    skill, _, direction = strategy.removeprefix(BY_SKILL).rpartition(":")
     level = skills.get(skill)
     if level is None:
         return LAST
     return level if direction == "asc" else -level
+
+
+def _preferred(strategy: str) -> Iterator[tuple[str, int]]:
+    for each in strategy.removeprefix(PREFERS).split(","):
+        skill, _, level = each.partition("=")
+        yield skill, int(level)
 
 
 def mean_level(demand: Demand, skills: Mapping[str, int]) -> float:

@@ -297,6 +297,8 @@ class CapabilityClass:
             reason = self._why_not_there(demand)
             if reason is not None:
                 return reason
+        if demand.barred and not self.skills.keys().isdisjoint(demand.barred):
+            return "excluded_skill"
         if demand.any_agent or "skills" in demand.bypass:
             return None
         if demand.language and self.speaks(demand) is None:

@@ -35,6 +35,7 @@ class Demand(NamedTuple):
     `delay` (ms): what was waited out of the agents' delays. `bypass`: what the agents in `only` need not have;
     `ranked`: their order counts. `also`: languages that will do too, in order. `target` (ms): of a queue by deadlines,
     0 elsewhere; `spare`: it can wait until room can be spared. `lane`: `STRICT`, `STARVING` or `PLAIN`.
+    `barred`: skills that nobody may have.
     """
 
     queue: str
@@ -54,6 +55,7 @@ class Demand(NamedTuple):
     target: int = 0
     spare: bool = False
     lane: int = PLAIN
+    barred: tuple[str, ...] = ()
 
 
 def demand_of(
@@ -88,6 +90,7 @@ def demand_of(
         target=target,
         spare=target > 0 and can_wait(queue, contact),
         lane=lane_of(queue, contact),
+        barred=queue.excluded_skills,
     )
 
 

@@ -15,6 +15,7 @@ from services.router.engine.classes import CapabilityClass, Requirement
 from services.router.engine.demand import is_excluded, is_too_old
 from services.router.engine.index import Index
 from services.router.engine.matching import best_of
+from services.router.engine.policy import PREFERS
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import COMMON, accepts, channel_is_on, held_of_queue, with_capacity
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState
@@ -57,9 +58,10 @@ def standings(index: Index, contact: Contact, now: int) -> list[Standing]:
 def why_not(index: Index, contact: Contact, agent: Agent, now: int) -> str | None:
     """The first reason why the agent cannot be offered the contact now; None if they can.
 
-    What they are: `queue`, `channel`, `not_named`, `tier`, `delay`, `language`, `skill`. What they do: `unreachable`,
-    `presence`, `wrap_up`, `paused`, `channel_off`, `capacity`, `limit`, `ramp`, `queue_limit`, `rate_limit`, `profile`.
-    What was between the two: `offered`, `declined`, `handed_on`. What others may need: `reserve`.
+    What they are: `queue`, `channel`, `not_named`, `tier`, `delay`, `excluded_skill`, `language`, `skill`. What they
+    do: `unreachable`, `presence`, `wrap_up`, `paused`, `channel_off`, `capacity`, `limit`, `ramp`, `queue_limit`,
+    `rate_limit`, `profile`. What was between the two: `offered`, `declined`, `handed_on`. What others may need:
+    `reserve`.
     """
     return _why_not(index, index.requirement_of(contact), contact, agent, now)
 
@@ -77,7 +79,7 @@ def score_names(chain: Sequence[str], *, ranked: bool, widened: bool) -> tuple[s
         *(("preferred",) if ranked else ()),
         "tier",
         *(("language",) if widened else ()),
-        *chain,
+        *("preferred_skills" if name.startswith(PREFERS) else name for name in chain),
     )
 
 

@@ -107,6 +107,7 @@ class QueuePolicy:
     chain: tuple[str, ...]
     """The strategies in order, tie-breaks included: of `order_by` as `skill:NAME:asc`."""
     skill_match: str
+    excluded_skills: tuple[str, ...]
     skills: tuple[tuple[str, int], ...]
     default_skills: tuple[tuple[str, int], ...]
     language_min: int
@@ -186,6 +187,10 @@ _FOREVER = 1 << 62
 ALL_OFFERS = 1 << 30
 LAST_CHAIN = ("longest_idle", "fixed_order")
 """What decides at the end, whatever the chain; after it the agent's id."""
+BY_SKILL = "skill:"
+"""Begins a strategy of the form `skill:NAME:asc|desc`; a name may hold colons itself."""
+PREFERS = "prefers:"
+"""Begins a strategy of the form `prefers:NAME=LEVEL,…`; no name holds a comma or `=`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from typing import Any
 from services.router.engine.policy import (
     ALL_OFFERS,
     AVAILABLE,
+    BY_SKILL,
     LAST_CHAIN,
+    PREFERS,
     BucketRule,
     ChannelPolicy,
     DeclineRule,
@@ -85,6 +87,7 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
         starvation=_ms(queue.get("starvation_s")),
         chain=chain,
         skill_match=queue.get("skill_match", "all"),
+        excluded_skills=tuple(sorted(queue.get("excluded_skills", ()))),
         skills=_levels(queue["skills"]),
         default_skills=_levels(queue.get("default_skills", {})),
         language_min=queue["language_min"],
@@ -163,8 +166,10 @@ def _match(match: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _chain(queue: Mapping[str, Any]) -> tuple[str, ...]:
-    first = [f"skill:{each['skill']}:{each['dir']}" for each in queue.get("order_by", ())] or [queue["strategy"]]
-    return tuple(dict.fromkeys([*first, *queue.get("tie_break", ()), *LAST_CHAIN]))
+    first = [f"{BY_SKILL}{each['skill']}:{each['dir']}" for each in queue.get("order_by", ())] or [queue["strategy"]]
+    wished = queue.get("preferred_skills")
+    wish = [PREFERS + ",".join(f"{skill}={level}" for skill, level in sorted(wished.items()))] if wished else []
+    return tuple(dict.fromkeys([*wish, *first, *queue.get("tie_break", ()), *LAST_CHAIN]))
 
 
 def _decline(rule: Mapping[str, Any]) -> DeclineRule:

@@ -45,6 +45,8 @@ class QueueSetup(_Strict):
     order_by: list[OrderBy] = []
     skill_match: Literal["all", "closest", "ignore"] = "all"
     required_skills: Levels = {}
+    preferred_skills: Levels = {}
+    excluded_skills: list[str] = []
     languages: list[str] = []
     rank: int = 1
     contact_order: Literal["slo", "priority", "score", "buckets"] = "priority"
