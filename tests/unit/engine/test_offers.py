@@ -395,7 +395,7 @@ def test_leaving_a_thread_keeps_what_an_agent_has() -> None:
 
 
 def test_decision_record_tells_who_was_considered_and_why_others_were_out() -> None:
-    centre = Centre(policy([queue(strategy="best_skill")]))
+    centre = Centre(policy([queue(strategy="best_language")]))
     centre.staff(
         agent("ana", languages={"fr": 3}),
         agent("ben", languages={"fr": 5}),
@@ -403,6 +403,6 @@ def test_decision_record_tells_who_was_considered_and_why_others_were_out() -> N
     )
     centre.write("c1", language="fr")
     record = centre.last(ev.OfferMade).decision
-    assert (record.strategy, record.policy_version) == ("best_skill", 1)
+    assert (record.strategy, record.policy_version) == ("best_language", 1)
     assert [head[0] for head in record.considered] == ["ben", "ana"]
     assert record.excluded == {"language": 1}
