@@ -29,6 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--steps", default="", help="these faults in order instead of dice: router-kill:5,router-term:5"
     )
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=40,
+        help="of so many offers one is held against the words of the rule, which is slow",
+    )
     parser.add_argument("--report", type=Path, help="append the facts of the run to this file, as a line of JSON")
     parser.add_argument("--keep", action="store_true", help="leave history and logs even if nothing was violated")
     options = parser.parse_args(arguments)
@@ -40,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         per_s=options.rate,
         customers=options.customers,
         steps=_steps(options.steps),
+        every=options.every,
         folder=folder,
     )
     report = asyncio.run(_run(plan, folder))
