@@ -184,7 +184,12 @@ def preferred_without_wait(policy: Policy, now: int) -> Iterator[Finding]:
     """Rules for preferred agents, and no time in which they count."""
     for place, queue in each_queue(policy):
         rule = queue.preferred
-        if rule.enabled and rule.fallback == "any" and rule.wait_s == 0 and (rule.bypass or rule.skip_if_unavailable):
+        if (
+            rule.enabled
+            and rule.fallback == "any"
+            and not any((rule.wait_s, *rule.channel_wait_s.values()))
+            and (rule.bypass or rule.skip_if_unavailable)
+        ):
             yield Finding(
                 f"{place}.preferred.wait_s",
                 "preferred agents are waited for 0 s, so what else is said of them does nothing",

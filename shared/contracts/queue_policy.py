@@ -157,6 +157,12 @@ class Preferred(Strict):
 
     enabled: bool = Field(default=True, description="False: this queue looks at nobody's preferences.")
     wait_s: Seconds = Field(0, description="So long only the preferred agents are asked.")
+    channel_wait_s: dict[KindName, Seconds] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="In place of `wait_s` for contacts of these kinds of channels: a chat may wait for seconds, a mail "
+        "for a day.",
+    )
     fallback: Literal["any", "hold"] = Field("any", description="Afterwards anybody, or nobody else for ever.")
     bypass: tuple[Literal["capacity", "skills"], ...] = Field(
         (),

@@ -127,7 +127,7 @@ def waits_for_preferred(moment: Moment, contact: Contact) -> bool:
     rule = moment.queue_of(contact).preferred
     if not contact.preferred or not rule.enabled or contact.preference_over:
         return False
-    return rule.hold or moment.now - contact.queue_since < rule.wait
+    return rule.hold or moment.now - contact.queue_since < rule.waits.get(contact.channel, rule.wait)
 
 
 def preferred_members(moment: Moment, contact: Contact) -> list[str]:

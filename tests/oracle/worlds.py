@@ -99,6 +99,7 @@ ON_MISS = st.fixed_dictionaries(
 PREFERRED = st.fixed_dictionaries(
     {
         "wait_s": st.sampled_from([5, 15]),
+        "channel_wait_s": st.sampled_from([{}, {"chat": 8}, {"email": 3}]),
         "fallback": st.sampled_from(["any", "hold"]),
         "bypass": subset(("capacity", "skills")),
         "skip_if_unavailable": st.booleans(),

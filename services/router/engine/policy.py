@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.router.engine.slo import PLAIN, SloRule
 from shared.vocabulary import UNKNOWN_LANGUAGE, Presence, channel_name
@@ -82,13 +82,18 @@ class OverflowRule:
 
 @dataclass(frozen=True, slots=True)
 class PreferredRule:
-    """How contacts that name agents wait for them; `wait` in ms."""
+    """How contacts that name agents wait for them; `wait` in ms, `waits` in its place by kind of channel."""
 
     enabled: bool = True
     wait: int = 0
+    waits: Mapping[str, int] = field(default_factory=dict)
     hold: bool = False
     bypass: frozenset[str] = frozenset()
     skip_if_unavailable: bool = False
+
+    def wait_of(self, kind: str) -> int:
+        """How long (ms) contacts of this kind of channel wait."""
+        return self.waits.get(kind, self.wait)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

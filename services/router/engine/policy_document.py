@@ -209,6 +209,7 @@ def _preferred(rule: Mapping[str, Any] | None) -> PreferredRule:
     return PreferredRule(
         enabled=rule["enabled"],
         wait=rule["wait_s"] * 1000,
+        waits={kind: wait_s * 1000 for kind, wait_s in rule.get("channel_wait_s", {}).items()},
         hold=rule["fallback"] == "hold",
         bypass=frozenset(rule["bypass"]),
         skip_if_unavailable=rule["skip_if_unavailable"],

@@ -95,7 +95,7 @@ def _first_choice(ctx: Context, agent: Agent, contact_id: ContactId) -> tuple[Ag
     whom they name. Not where that would be for ever: nobody knows whether they come back."""
     contact = ctx.workspace.contacts[contact_id]
     rule = ctx.workspace.policy.queues[contact.queue].preferred
-    if not rule.enabled or rule.hold or not rule.wait:
+    if not rule.enabled or rule.hold or not rule.wait_of(contact.channel):
         return ()
     return (agent.id, *(name for name in contact.preferred if name != agent.id))
 

@@ -131,7 +131,7 @@ def _rules(
         if contact.widened < len(fallback):
             yield "language", since + fallback[contact.widened][1]
     if contact.preferred and preference_of(queue, contact) and not queue.preferred.hold:
-        yield "preference", since + queue.preferred.wait
+        yield "preference", since + queue.preferred.wait_of(contact.channel)
     if contact.declined_at and queue.decline.policy == "after_s":
         yield "decline", min(contact.declined_at.values()) + queue.decline.after
     if queue.max_age is not None and not is_too_old(queue, contact):

@@ -97,7 +97,7 @@ def _rules(ws: WorkspaceBook, contact: ContactBook) -> Iterator[tuple[str, int]]
         yield "language", since + chain[contact.widened]["after_s"] * 1000
     wanted = queue["preferred"]
     if contact.preferred and wanted["enabled"] and wanted["fallback"] != "hold" and not contact.preference_over:
-        yield "preference", since + wanted["wait_s"] * 1000
+        yield "preference", since + wish_s(wanted, contact) * 1000
     if queue["decline"]["policy"] == "after_s" and contact.declined_at:
         yield "decline", min(contact.declined_at.values()) + queue["decline"]["after_s"] * 1000
     if queue["max_age_s"] is not None and contact.past_age < queue["max_age_s"] * 1000:
@@ -116,6 +116,12 @@ def _rules(ws: WorkspaceBook, contact: ContactBook) -> Iterator[tuple[str, int]]
         yield "flow", contact.came_in + station["until_age_s"] * 1000
     if contact.state == "waiting" and ws.leaves_unstaffed(contact):
         yield "unstaffed", since
+
+
+def wish_s(wanted: Document, contact: ContactBook) -> int:
+    """How long the contact waits for the agents that it names."""
+    seconds: int = wanted["channel_wait_s"].get(contact.channel, wanted["wait_s"])
+    return seconds
 
 
 def goes_first(queue: Document, contact: ContactBook) -> bool:

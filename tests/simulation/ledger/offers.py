@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.contracts import events as ev
 from tests.simulation.ledger.books import WAITS, AgentBook, Booking, ContactBook, Instant, OfferBook, WorkspaceBook
+from tests.simulation.ledger.due import wish_s
 from tests.simulation.ledger.gates import why_away, why_barred, why_held_back, why_no_member
 from tests.simulation.ledger.room import why_full
 from tests.simulation.ledger.violation import require
@@ -141,7 +142,9 @@ def requeued(ws: WorkspaceBook, event: ev.ContactRequeued, now: Instant) -> None
     if event.reason == "agent":
         contact.count_decline(event.agent, now.at)
     rule = ws.queues[contact.queue]["preferred"]
-    returns = event.reason == "agent_lost" and rule["enabled"] and rule["fallback"] != "hold" and rule["wait_s"] > 0
+    returns = (
+        event.reason == "agent_lost" and rule["enabled"] and rule["fallback"] != "hold" and wish_s(rule, contact) > 0
+    )
     first = (event.agent, *(name for name in contact.preferred if name != event.agent)) if returns else ()
     require(event.preferred == first, "5", f"{contact.id} waits for {event.preferred} first, not for {first}")
     contact.preferred = first or contact.preferred

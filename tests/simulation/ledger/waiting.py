@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared.contracts import events as ev
 from tests.simulation.ledger.books import WAITS, Booking, ContactBook, Document, Instant, WorkspaceBook
-from tests.simulation.ledger.due import deadline, language_chain, overflows
+from tests.simulation.ledger.due import deadline, language_chain, overflows, wish_s
 from tests.simulation.ledger.violation import require
 
 
@@ -165,7 +165,7 @@ def preference_ended(ws: WorkspaceBook, event: ev.PreferenceEnded, now: Instant)
     contact = ws.contact_in(event.contact, *WAITS)
     wanted = ws.queues[contact.queue]["preferred"]
     require(wanted["fallback"] != "hold", "5", f"{contact.id} should wait for {contact.preferred} for ever")
-    _after(contact, contact.queue_since, wanted["wait_s"], now, "the preference ends")
+    _after(contact, contact.queue_since, wish_s(wanted, contact), now, "the preference ends")
     contact.preference_over = True
 
 
