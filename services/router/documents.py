@@ -379,6 +379,8 @@ def queue_doc(ws: Workspace, index: Index, name: str) -> Doc:
         "available": counts.available,
         "open": name not in index.closed,
         "frozen": name in ws.frozen,
+        "max_per_agent": ws.queue_limits.get(name, ws.policy.queues[name].max_per_agent),
+        "limited_by_hand": name in ws.queue_limits,
         "wait_ranges": _wait_ranges(ws, name),
         "_oldest_ms": oldest,
     }

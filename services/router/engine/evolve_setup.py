@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.router.engine.evolve_waiting import draw_anew
 from services.router.engine.hours import extended
 from services.router.engine.lines import forget_lines
+from services.router.engine.policy import RoutingPolicy
 from services.router.engine.records import Agent, ChannelState, Key
 from services.router.engine.state import Workspace
 from services.router.engine.truth import Evolve
@@ -30,7 +31,9 @@ def _key_revoked(world: World, ws: Workspace, event: ev.KeyRevoked, at: int) -> 
 
 def _policy_adopted(world: World, ws: Workspace, event: ev.PolicyAdopted, at: int) -> None:
     world.state.undo.save(ws)
+    before = ws.policy
     ws.set_policy(event.version, event.policy)
+    _end_limits_by_hand(ws, before)
     # Whoever waits on a channel that is down may have a way out under the new fallbacks.
     ws.health_version += 1
     for name, channel in ws.policy.channels.items():
@@ -41,6 +44,20 @@ def _policy_adopted(world: World, ws: Workspace, event: ev.PolicyAdopted, at: in
         world.state.undo.delete(ws.channels, name)
     forget_lines(world, ws)
     world.touched.append(("policy", ws.name, "current"))
+
+
+def _end_limits_by_hand(ws: Workspace, before: RoutingPolicy) -> None:
+    """A limit that was set by hand holds until a policy says something new about it: the newer word counts."""
+    if ws.policy.max_per_agent != before.max_per_agent:
+        ws.agent_limit = None
+    if not ws.queue_limits:
+        return
+    old, new = before.queues, ws.policy.queues
+    ws.queue_limits = {
+        name: most
+        for name, most in ws.queue_limits.items()
+        if name in new and name in old and new[name].max_per_agent == old[name].max_per_agent
+    }
 
 
 def _reserve_reviewed(world: World, ws: Workspace, event: ev.ReserveReviewed, at: int) -> None:

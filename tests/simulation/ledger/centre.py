@@ -21,8 +21,16 @@ def key_revoked(ws: WorkspaceBook, event: ev.KeyRevoked, now: Instant) -> None:
 def policy_adopted(ws: WorkspaceBook, event: ev.PolicyAdopted, now: Instant) -> None:
     require(event.version == ws.policy_version + 1, "9", f"policy {event.version} after {ws.policy_version}")
     ws.policy_version = event.version
+    if ws.policy and ws.policy.get("max_per_agent") != event.policy.get("max_per_agent"):
+        ws.agent_limit = None
     ws.policy = event.policy
+    said = {name: queue["max_per_agent"] for name, queue in ws.queues.items()}
     ws.queues = {queue["name"]: queue for queue in event.policy["queues"]}
+    for name, queue in ws.queues.items():
+        if name in said and said[name] != queue["max_per_agent"]:
+            ws.queue_limits.pop(name, None)
+    for name in ws.queue_limits.keys() - ws.queues.keys():
+        del ws.queue_limits[name]
     ws.channels = {f"{c['kind']}:{c['account']}": c for c in event.policy["channels"]}
     ws.flows = {flow["name"]: flow for flow in event.policy.get("flows", ())}
     ws.health = {name: ws.health.get(name, "healthy") for name in ws.channels}

@@ -198,6 +198,18 @@ def test_new_policy_keeps_an_offer_that_the_customer_wished() -> None:
     assert kinds(decided.events) == ["PolicyAdopted"]
 
 
+def test_limits_by_hand_hold_until_a_policy_says_something_new_about_them() -> None:
+    centre = Centre(policy([queue(max_per_agent=3), queue("cards")], max_per_agent=5))
+    for most, of in ((1, "general"), (2, "cards"), (2, None)):
+        centre.do(cmd.SetLimit(most=most, agent=None, queue=of), by=SUPERVISOR)
+    centre.do(cmd.AdoptPolicy(policy=policy([queue(max_per_agent=3, rank=2), queue("cards")], max_per_agent=5)))
+    assert (dict(centre.ws.queue_limits), centre.ws.agent_limit) == ({"general": 1, "cards": 2}, (2,))
+    centre.do(cmd.AdoptPolicy(policy=policy([queue(max_per_agent=4, rank=2), queue("cards")], max_per_agent=6)))
+    assert (dict(centre.ws.queue_limits), centre.ws.agent_limit) == ({"cards": 2}, None)
+    centre.do(cmd.AdoptPolicy(policy=policy([queue(max_per_agent=4)], max_per_agent=6)))
+    assert centre.ws.queue_limits == {}
+
+
 def test_new_policy_routes_at_once_who_can_be_routed_now() -> None:
     centre = Centre(policy([queue(skills={"cards": 3})]))
     centre.staff(agent("ana"))
