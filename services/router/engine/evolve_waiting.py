@@ -239,10 +239,10 @@ def _contact_requeued(world: World, ws: Workspace, event: ev.ContactRequeued, at
     contact.agent = None
     contact.active = True
     # It waits for the second time: the limits of waiting count from here, the steps it took and its age stay. Its flow
-    # and its wish for somebody had their answer.
+    # and its wish for somebody had their answer, but where contacts are held for whom they name.
     contact.queue_since = at
     contact.flow = None
-    contact.preference_over = not event.preferred
+    contact.preference_over = not event.preferred and not ws.policy.queues[contact.queue].preferred.hold
     if event.preferred:
         contact.preferred = event.preferred
     if event.reason == "agent":

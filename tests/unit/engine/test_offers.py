@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
-from shared.vocabulary import ContactId, ContactState, OfferId
+from shared.vocabulary import AgentId, ContactId, ContactState, OfferId
 from tests.builders import ADAPTER, SUPERVISOR, Centre, acting, agent, kinds, message, policy, presence, queue
 
 
@@ -321,6 +323,16 @@ def test_agent_who_gives_a_contact_back_is_not_its_first_choice_again() -> None:
     centre.accept("ana", "c1")
     centre.do(cmd.RequeueContact(contact=centre.id_of("c1")), by=acting("ana"))
     assert centre.offered_to("c1") == ["ben"]
+
+
+@pytest.mark.parametrize(("fallback", "next_one"), [("any", "ben"), ("hold", "ana")])
+def test_wish_is_over_with_the_answer_but_where_contacts_are_held(fallback: str, next_one: str) -> None:
+    centre = Centre(policy([queue(preferred={"wait_s": 600, "fallback": fallback})]))
+    centre.staff(agent("ana"), agent("ben"))
+    centre.do(replace(message("c1"), preferred=(AgentId("ana"),)), by=ADAPTER)
+    centre.accept("ana", "c1")
+    centre.do(cmd.RequeueContact(contact=centre.id_of("c1")), by=acting("ana"))
+    assert centre.offered_to("c1") == [next_one]
 
 
 def test_supervisors_requeue_is_no_decline() -> None:
