@@ -22,7 +22,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -319,26 +319,35 @@ def line(m: Measured) -> str:
 
 
 def adoption(agents: int = 1_000, waiting: int = 100_000) -> None:
-    """Policies come into force while so many wait: some change the rank of one queue, others when the steps of every
-    queue are due, by which something else holds for each contact."""
+    """Policies come into force while so many wait, each with one kind of change: the rank of one queue; when steps are
+    due; the least level of the language; the order of contacts. Between two of a kind all others stay as they are."""
     floor = Floor(agents, waiting)
-    ranks: list[int] = []
-    steps: list[int] = []
-    for number in range(5, 10):
-        for took in (steps, ranks):
-            rules = [{**each, "steps": _steps(number)} for each in RULES]
-            if took is ranks:
-                rules[0]["rank"] = number
-            queues = [queue(name, **each) for name, each in zip(QUEUES, rules, strict=True)]
+    every = [dict(each) for each in RULES]
+    first = every[0]
+    changes: dict[str, Callable[[dict[str, Any], int], None]] = {
+        "a rank of one queue": lambda rules, number: rules.update(rank=number) if rules is first else None,
+        "steps of all queues": lambda rules, number: rules.update(steps=_steps(number)),
+        "demands of all queues": lambda rules, number: rules.update(language_min=1 + number % 2),
+        "order of all queues": lambda rules, number: rules.update(_order(number)),
+    }
+    for what, change in changes.items():
+        took: list[int] = []
+        for number in range(5, 10):
+            for rules in every:
+                change(rules, number)
+            queues = [queue(name, **rules) for name, rules in zip(QUEUES, every, strict=True)]
             adopted = Figures()
             floor.apply(cmd.AdoptPolicy(policy=policy(queues, [channel(kind) for kind in KINDS])), OPERATOR, adopted)
             took += adopted.cpu
-    for what, took in (("a rank of one queue", ranks), ("steps of all queues", steps)):
         least, middle, most = min(took) / 1e9, statistics.median(took) / 1e9, max(took) / 1e9
         print(
             f"policy adopted with {waiting:,} waiting, {what}: {middle:.2f} s of CPU ({least:.2f} to {most:.2f}; "
             "goal < 1 s)"
         )
+
+
+def _order(number: int) -> dict[str, Any]:
+    return {"contact_order": "score", "priority_unit_s": 30} if number % 2 else {"contact_order": "priority"}
 
 
 def _steps(number: int) -> list[dict[str, Any]]:
