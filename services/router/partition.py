@@ -21,6 +21,8 @@ from shared.views.port import Views
 logger = logging.getLogger(__name__)
 
 AGAIN_S: Final = 0.5
+BUSY: Final = 20
+"""Where no entry of so many stretches was a quiet one, the state is hashed all the same."""
 LAST_TURN_S: Final = 2.0
 """How long a turn may go on once the process is to stop; a log that is away would hold it up for ever."""
 STOP_S: Final = 4.0
@@ -60,6 +62,7 @@ class PartitionRouter:
         self._publisher = Publisher(views, metrics, log.content)
         self._settings = settings or ReplicaSettings()
         self._mark: StateMark | None = None
+        self._hashed_stretch = -1
         self._beside = beside
         self._besides: tuple[asyncio.Event, asyncio.Task[None]] | None = None
         self.replica = Replica(
@@ -76,10 +79,13 @@ class PartitionRouter:
     async def perform(self, replica: Replica, entry: Performed) -> None:
         """`Performer` of the replica."""
         await self._publisher.perform(replica, entry)
-        if entry.seq % _hash_every(replica) == 0:
+        stretch = _stretch(replica)
+        is_quiet = entry.beat and self._hashed_stretch != entry.seq // stretch
+        if is_quiet or entry.seq % (stretch * BUSY) == 0:
             # Not in a thread: until it is done the next entry must not be folded, so the turns wait either way, and
-            # nearly all of it is in calls that let no other thread run meanwhile. `_hash_every` keeps it seldom.
+            # nearly all of it is in calls that let no other thread run meanwhile.
             self._mark = StateMark(entry.seq, state_hash(replica.engine.state))
+            self._hashed_stretch = entry.seq // stretch
 
     async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
         """`Performer` of the replica."""
@@ -196,8 +202,9 @@ class PartitionRouter:
         }
 
 
-def _hash_every(replica: Replica) -> int:
-    """How many entries apart states are hashed: a large state costs tens of milliseconds. Depends on the state alone,
-    so that all replicas hash the same entries."""
+def _stretch(replica: Replica) -> int:
+    """How many entries a stretch has, in which the state is hashed once: at the first entry that says nothing but that
+    somebody leads. For 20 microseconds a contact nothing is decided, and then nobody waits for it. It depends on the
+    state alone, so that all replicas hash the same entries."""
     contacts = sum(len(workspace.contacts) for workspace in replica.engine.state.workspaces.values())
     return 100 if contacts <= 1_000 else 1_000 if contacts <= 20_000 else 20_000

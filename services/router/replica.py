@@ -60,6 +60,8 @@ class Performed:
     took_s: float | None = None
     decided_s: Sequence[float] = ()
     poisoned: Sequence[tuple[InputRecord, str]] = ()
+    beat: bool = False
+    """It says nothing but that somebody leads, because nothing was to be decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class _Pending:
     batch: Batch
     mark: tuple[int, int]
     proposed_at: float
+    bye: bool
 
 
 @dataclass(slots=True)
@@ -369,7 +372,7 @@ class Replica:
         proposal = build_proposal(
             self.head, at=now, by=self.name, positions=batch.positions, decisions=batch.encoded, bye=bye
         )
-        self._pending = _Pending(proposal, now, batch, mark, self.clock.monotonic())
+        self._pending = _Pending(proposal, now, batch, mark, self.clock.monotonic(), bye)
         await self._send()
 
     async def _send(self) -> None:
@@ -430,6 +433,7 @@ class Replica:
             took_s=self.clock.monotonic() - pending.proposed_at,
             decided_s=batch.decided_s,
             poisoned=batch.poisoned,
+            beat=not batch.decisions and not pending.bye,
         )
 
     def _fold(self, entry: Entry, size: int) -> Performed:
@@ -458,7 +462,15 @@ class Replica:
         self._time.read(entry.at)
         self.author = entry.by
         touched = self.engine.settle(entry.at, entry.positions)
-        return Performed(seq=entry.seq, at=entry.at, size=size, own=False, decisions=entry.decisions, touched=touched)
+        return Performed(
+            seq=entry.seq,
+            at=entry.at,
+            size=size,
+            own=False,
+            decisions=entry.decisions,
+            touched=touched,
+            beat=not entry.decisions and not entry.bye,
+        )
 
     # Snapshots
 

@@ -22,7 +22,10 @@ from tests.faults.watchers import note_replicas
 READY_S: Final = 90.0
 """A process that is mended must be ready after so long: recovery takes seconds, the rest is for a busy machine."""
 AGREE_S: Final = 120.0
-"""States are hashed every hundred or every thousand entries, and the entries up to the next one have to be made."""
+"""States are hashed once in a hundred or a thousand entries, and the entries up to the next stretch have to be made."""
+QUIET_S: Final = 1.2
+MARKS: Final = 100
+"""So many entries with presences are made, then it is quiet for long enough that an entry says nothing."""
 LOOK_S: Final = 0.5
 
 
@@ -87,8 +90,10 @@ async def agree(access: Access, history: History, *, within_s: float = AGREE_S) 
             httpx.AsyncClient(base_url=access.base, timeout=30) as http,
         ):
             while not met(history):
-                with contextlib.suppress(AssertionError, httpx.TransportError):
-                    await mark(http, access)
+                for _ in range(MARKS):
+                    with contextlib.suppress(AssertionError, httpx.TransportError):
+                        await mark(http, access)
+                await asyncio.sleep(QUIET_S)
                 await note_replicas(auditor)
 
 

@@ -203,10 +203,26 @@ async def test_states_are_hashed_at_the_same_entries_everywhere() -> None:
         put(store, message(f"c{number}"), by=ADAPTER)
         await first.turn()
     await second.turn(3)
+    assert first.router.describe()["state_seq"] is None, "nobody waits for a hash while there is something to do"
+    for _ in range(2):
+        clock.pass_s(1)
+        await first.turn()
+    await second.turn(3)
     told, heard = first.router.describe(), second.router.describe()
-    assert told["state_seq"] == heard["state_seq"] == 100
+    assert told["state_seq"] == heard["state_seq"] == told["seq"] - 1, "the first of two beats"
     assert told["state_hash"] == heard["state_hash"]
     assert (told["leader"], heard["leader"]) == (True, False)
+
+
+async def test_states_are_hashed_in_time_where_it_is_never_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "BUSY", 1)
+    store, views, clock = centre(0), MemoryViews(), HandClock()
+    first = await Seat(store, views, clock, "one").start()
+    await first.lead()
+    for number in range(120):
+        put(store, message(f"c{number}"), by=ADAPTER)
+        await first.turn()
+    assert first.router.describe()["state_seq"] == 100
 
 
 async def test_what_runs_beside_a_leader_begins_again_when_it_failed_and_ends_with_the_leading() -> None:
