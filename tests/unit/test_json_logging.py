@@ -23,10 +23,15 @@ def lines() -> Iterator[Any]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
+    # A server that another test ran may have left its own level behind.
+    uvicorn = logging.getLogger("uvicorn.error")
+    before = uvicorn.level
+    uvicorn.setLevel(logging.NOTSET)
     json_logging.configure("test", level="debug", stream=stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     root.handlers[:] = handlers
     root.setLevel(level)
+    uvicorn.setLevel(before)
     logging.captureWarnings(False)
     logging.getLogger("uvicorn.access").disabled = False
     for name in ("services", "shared", "mail"):
