@@ -21,8 +21,7 @@ from services.router.settings import EngineSettings, RouterSettings
 from services.router.snapshots import SnapshotKeeper, worker_on
 from services.router.turns import Pace
 from shared.admin import Ready
-from shared.intake import Intake, first_account_of
-from shared.language import language_detector
+from shared.ingest_process import intake_of
 from shared.log.kafka import KafkaLog
 from shared.metrics import ProcessMetrics
 from shared.process import Backends, ProcessSettings, process_name, run_process
@@ -130,14 +129,7 @@ def _front(
     stopping: asyncio.Event,
 ) -> tuple[WebServer, list[Part]]:
     """The public port with the API and the pages."""
-    intake = Intake(
-        backends.log.inputs,
-        backends.log.content,
-        backends.clock,
-        backends.partition_of,
-        language_detector(),
-        first_account_of(backends.views),
-    )
+    intake = intake_of(backends)
 
     async def workspaces() -> list[str]:
         return [name for number in range(backends.partitions) for name in kafka.placement.workspaces(number)]

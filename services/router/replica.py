@@ -290,6 +290,10 @@ class Replica:
     def _take_back(self, mark: tuple[int, int]) -> None:
         """What was decided since the mark did not happen; what it would have routed is looked at anew."""
         self.engine.world.rollback(mark)
+        self._look_anew()
+
+    def _look_anew(self) -> None:
+        """Whoever can be routed is looked for again, and nothing is left over from what did not come true."""
         self._rematch = True
         self.engine.unfinished.clear()
 
@@ -441,8 +445,7 @@ class Replica:
         if self._pending is not None:
             self.engine.world.rollback(self._pending.mark)
             self._pending = None
-        self._rematch = True
-        self.engine.unfinished.clear()
+        self._look_anew()
         if self._turns is not None:
             self._turns.heard(self.clock.monotonic(), bye=entry.bye)
             if self.leading:

@@ -32,7 +32,7 @@ def set_presence(ctx: Context, command: cmd.SetPresence) -> list[ev.Event]:
         )
     )
     events += withdraw_unaccepted(ctx, agent, command.presence, command.channels)
-    if agent.presence == Presence.OFFLINE != command.presence:
+    if agent.presence == Presence.OFFLINE and command.presence != Presence.OFFLINE:
         events += _declines_forgotten(ctx, agent)
     return events
 
