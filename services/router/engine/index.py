@@ -201,15 +201,15 @@ class Index:
                 or known.channel in down
                 or (changed is not None and contact_id in changed)
                 or alike is None
-                or (alike is Alike.BUT_DUE and (contact.steps or contact.flow is not None))
+                or (not alike.due and (contact.steps or contact.flow is not None))
             ):
                 place, due = self._contact_place(contact)
                 self._contact_timers.sync_later(contact_id, due)
                 if place == known:
                     place = known
             else:
-                place = known
-                if alike is Alike.BUT_DUE:
+                place = known if alike.asked and alike.order else self._placed_anew(contact, known, alike)
+                if not alike.due:
                     due = self._due_first(contact, down=False, leaves=False, exhausted=False)
                     self._contact_timers.sync_later(contact_id, due)
             self._contacts[contact_id] = place
@@ -242,12 +242,25 @@ class Index:
         for contact_id in rest:
             self.sync_contact(contact_id)
 
+    def _placed_anew(self, contact: Contact, known: _ContactPlace, alike: Alike) -> _ContactPlace:
+        """Where the contact stands, if it stood there and what it asks for or its order is all that may differ."""
+        requirement, order = known.requirement, known.order
+        if requirement is None or order is None:
+            return known
+        if not alike.asked:
+            requirement = self.requirement_of(contact)
+        if not alike.order:
+            order = order_of(self.policy.queues[contact.queue], contact)
+        if requirement is known.requirement and order == known.order:
+            return known
+        return _ContactPlace(requirement, order, *known[2:])
+
     def _take_over(self, before: Index) -> dict[str, Alike]:
         """How alike a contact stands in each queue to how it stood before, the policies being what they are. What is
-        asked for in queues where it does is registered."""
+        asked for in queues where that stays is registered."""
         self._earlier = before.requirements
         alike = how_alike(before.policy, self.policy)
-        for name in sorted(alike):
+        for name in sorted(name for name, each in alike.items() if each.asked):
             for demand, requirement in before.of_queue[name].items():
                 if requirement.waiting:
                     self._register(self._made(demand, requirement))

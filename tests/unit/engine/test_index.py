@@ -241,6 +241,13 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"overflow": [{"when": {"wait_exceeds_s": 300}, "action": "move_to", "queue": "other"}]},
     {"decline": {"policy": "after_s", "after_s": 60}},
     {"max_waiting": 50},
+    {"default_skills": {"cards": 2}},
+    {"excluded_skills": ["cards"]},
+    {"initial_tier": 1},
+    {"contact_order": "score", "priority_unit_s": 1, "language_min": 3},
+    {"contact_order": "buckets", "buckets": [{"match": {}, "order_attr": "due"}], "skills": {"cards": 1}},
+    {"contact_order": "score", "max_wait_s": 600},
+    {"language_min": 3, "steps": [{"after_s": 60, "set_min": {"cards": 1}, "open_tier": 2}], "initial_tier": 1},
 )
 
 
@@ -253,6 +260,20 @@ def test_a_policy_is_derived_anew_whatever_it_changes(change: dict[str, Any]) ->
     _adopt(centre, queue("general"), queue("other", **change), queue("gone"))
     centre.wait(120)
     centre.write("late", queue="general")
+
+
+def test_what_a_step_did_is_derived_anew_where_a_policy_has_other_steps() -> None:
+    centre = _many()
+    for skills in ({"drop_language": True}, {"any_agent": True}, {"set_priority": 4}):
+        _adopt(centre, queue("general", steps=[{"after_s": 60, **skills}]), queue("other"), queue("gone"))
+        centre.wait(120)
+
+
+def test_a_queue_that_costs_by_deadlines_may_begin_to_serve_by_them() -> None:
+    centre = _many()
+    for order in ("priority", "slo", "score"):
+        _adopt(centre, queue("general", contact_order=order, strategy="slo"), queue("other"), queue("gone"))
+        centre.write(f"by-{order}", queue="general", customer=order)
 
 
 @pytest.mark.interpreted
@@ -275,10 +296,12 @@ def test_contacts_of_which_a_policy_changes_nothing_are_not_looked_at(monkeypatc
     assert all(now._contacts[centre.id_of(name)] is kept[name] for name in ("w1", "w2", "w3"))
     assert centre.id_of("w2") in now._contact_timers
     _adopt(centre, queue("general", rank=5), queue("other", max_wait_s=600, skills={"cards": 1}), queue("gone"))
-    assert centre.id_of("w2") in looked
+    assert centre.id_of("w2") not in looked, "only what it asks for is something else"
     now = centre.engine.world.indexes["w"]
     assert all(now._contacts[centre.id_of(name)] is kept[name] for name in ("w1", "w3"))
-    assert now._contacts[centre.id_of("w2")] != kept["w2"]
+    assert now._contacts[centre.id_of("w2")].requirement is not kept["w2"].requirement
+    _adopt(centre, queue("general", rank=5), queue("other", max_wait_s=600, max_age_s=900), queue("gone"))
+    assert centre.id_of("w2") in looked
 
 
 def test_a_contact_whose_number_is_none_is_found_again_behind_the_numbers() -> None:
