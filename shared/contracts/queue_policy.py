@@ -164,10 +164,11 @@ class Preferred(Strict):
         "for a day.",
     )
     fallback: Literal["any", "hold"] = Field("any", description="Afterwards anybody, or nobody else for ever.")
-    bypass: tuple[Literal["capacity", "skills"], ...] = Field(
+    bypass: tuple[Literal["capacity", "presence", "skills"], ...] = Field(
         (),
         description="What preferred agents need not have. `capacity` is all of the profile's capacity and the limit in "
-        "its place, not what this queue says in `max_per_agent` and `rate_limit`.",
+        "its place, not what this queue says in `max_per_agent` and `rate_limit`. `presence`: they are asked in any "
+        "presence but `offline`, though not in wrap-up, nor while they pause or are about to go.",
     )
     skip_if_unavailable: bool = Field(
         default=False, description="While none of them could be offered the contact, everybody is asked."
@@ -336,4 +337,8 @@ class Queue(Strict):
             raise ValueError("wrap_up_scope: a wrap-up that holds capacity alone keeps nobody from a queue")
         if self.business_hours is None and any(each.when.closed for each in self.overflow):
             raise ValueError("overflow: a queue without business_hours is never closed")
+        for name in ("skills", "default_skills", "preferred_skills"):
+            both = sorted(set(self.excluded_skills).intersection(getattr(self, name)))
+            if both:
+                raise ValueError(f"excluded_skills: {both[0]!r} is in {name} too, and nobody can have and not have it")
         return self

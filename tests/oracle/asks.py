@@ -89,6 +89,11 @@ def raised_tier(moment: Moment, contact: Contact, agent: Agent) -> int:
     return max([own, *(step.raise_tiers_to or own for step in steps_taken(moment, contact))])
 
 
+def is_reached(agent: Agent, queue: str) -> bool:
+    """Whether the agent's desk answers and they are not offline: all that counts where presence is bypassed."""
+    return agent.reachable and agent.queue_presence.get(queue, agent.presence) != "offline"
+
+
 def is_present(moment: Moment, agent: Agent, queue: str) -> bool:
     """Whether the agent's desk answers and their presence, towards this queue, is one that it accepts."""
     presence = agent.queue_presence.get(queue, agent.presence)

@@ -58,7 +58,7 @@ def could(moment: Moment, contact: Contact, agent: Agent, bypass: frozenset[str]
     queue = moment.queue_of(contact)
     return (
         is_member(agent, queue.name)
-        and takes_work(moment, agent, queue)
+        and takes_work(moment, agent, queue, whatever_presence="presence" in bypass)
         and handles(moment, contact, agent)
         and is_named(moment, contact, agent)
         and not is_barred(moment, contact, agent)
@@ -76,11 +76,11 @@ def waited(moment: Moment, contact: Contact) -> int:
     return max(moment.now - contact.queue_since, contact.delay)
 
 
-def takes_work(moment: Moment, agent: Agent, queue: QueuePolicy) -> bool:
+def takes_work(moment: Moment, agent: Agent, queue: QueuePolicy, *, whatever_presence: bool) -> bool:
     """Present for the queue, with nothing to finish and nowhere else to go."""
     now = moment.now
     return (
-        asks.is_present(moment, agent, queue.name)
+        (asks.is_present(moment, agent, queue.name) or (whatever_presence and asks.is_reached(agent, queue.name)))
         and agent.next_presence is None
         and (agent.wrap_up_until or 0) <= now
         and agent.queue_wrap_up.get(queue.name, ("", 0))[1] <= now

@@ -37,12 +37,13 @@ def _is_asked(moment: Moment, contact: Contact, agent: Agent, wanted: list[str] 
     """Whether the agent is there for the contact's queue and nothing that they are keeps them from it. `wanted`: for
     whom alone it waits, if it does; a wish that is skipped while it cannot be had keeps nobody away."""
     queue = contact.queue
-    if not is_member(agent, queue) or not asks.is_present(moment, agent, queue):
+    bypass = moment.queue_of(contact).preferred.bypass if wanted is not None else frozenset()
+    here = asks.is_present(moment, agent, queue) or ("presence" in bypass and asks.is_reached(agent, queue))
+    if not is_member(agent, queue) or not here:
         return False
     member, kind = membership(agent, queue), contact.channel
     if (agent.channels and kind not in agent.channels) or (member.channels and kind not in member.channels):
         return False
-    bypass = moment.queue_of(contact).preferred.bypass
     if wanted is not None and agent.id not in wanted:
         return False
     return (
@@ -50,5 +51,5 @@ def _is_asked(moment: Moment, contact: Contact, agent: Agent, wanted: list[str] 
         and is_named(moment, contact, agent)
         and is_open_to_tier(moment, contact, agent)
         and not has_excluded_skill(moment, contact, agent)
-        and ((wanted is not None and "skills" in bypass) or is_able(moment, contact, agent))
+        and ("skills" in bypass or is_able(moment, contact, agent))
     )

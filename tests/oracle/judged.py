@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,20 +35,31 @@ class JudgedEngine(Engine):
         return made
 
     def tick(self, now: int, seq: int, number: int) -> Decided | None:
-        self._judge_exhaustion(now)
-        return super().tick(now, seq, number)
+        left = self._somebody_left(now)
+        decided = super().tick(now, seq, number)
+        _judge_exhaustion(left, decided.events if decided is not None else ())
+        return decided
 
     def _follow_dues(self, ctx: Context, seq: int) -> list[ev.Event]:
-        self._judge_exhaustion(ctx.now)
-        return super()._follow_dues(ctx, seq)
+        left = self._somebody_left(ctx.now)
+        made = super()._follow_dues(ctx, seq)
+        _judge_exhaustion(left, made)
+        return made
 
-    def _judge_exhaustion(self, now: int) -> None:
-        """Raises AssertionError where it is about to be told that everybody has declined a contact and it is not so."""
+    def _somebody_left(self, now: int) -> ContactId | None:
+        """The contact of which it may be told next that everybody has declined it, if that is not so."""
         timers = self.world.timers
-        if timers and timers.first()[3] == "exhausted" and timers.first()[0] <= now:
-            ws = self.state.workspaces[timers.first()[2]]
-            contact = ws.contacts[ContactId(timers.first()[4])]
-            assert everybody_declined(Moment.of(ws, now), contact), f"somebody is left for {contact.id}"
+        if not timers or timers.first()[3] != "exhausted" or timers.first()[0] > now:
+            return None
+        ws = self.state.workspaces[timers.first()[2]]
+        contact = ws.contacts[ContactId(timers.first()[4])]
+        return None if everybody_declined(Moment.of(ws, now), contact) else contact.id
+
+
+def _judge_exhaustion(left: ContactId | None, made: Sequence[ev.Event]) -> None:
+    """Raises AssertionError where the first thing that came of it is to tell just that."""
+    told = bool(made) and isinstance(made[0], ev.ContactExhausted) and made[0].contact == left
+    assert not told, f"somebody is left for {left}"
 
 
 def document(drawn: dict[str, Any], **each: Any) -> dict[str, Any]:

@@ -42,6 +42,10 @@ def some(options: dict[str, st.SearchStrategy[Any]], *, most: int, least: int = 
 LOW_LEVELS = st.dictionaries(st.sampled_from(SKILLS), st.integers(1, 3), max_size=2)
 
 
+EXCLUDED = "trainee"
+"""A skill of some agents that no queue wants."""
+
+
 # Policies
 
 STEP = some(
@@ -101,7 +105,7 @@ PREFERRED = st.fixed_dictionaries(
         "wait_s": st.sampled_from([5, 15]),
         "channel_wait_s": st.sampled_from([{}, {"chat": 8}, {"email": 3}]),
         "fallback": st.sampled_from(["any", "hold"]),
-        "bypass": subset(("capacity", "skills")),
+        "bypass": subset(("capacity", "skills", "presence")),
         "skip_if_unavailable": st.booleans(),
     }
 )
@@ -118,7 +122,7 @@ QUEUE_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "skills": LOW_LEVELS,
     "default_skills": LOW_LEVELS,
     "preferred_skills": LOW_LEVELS,
-    "excluded_skills": st.just(["fraud"]),
+    "excluded_skills": st.just([EXCLUDED]),
     "language_min": st.integers(1, 3),
     "default_language": st.sampled_from(LANGUAGES),
     "auto_assign": st.sampled_from([True, True, False]),
@@ -254,7 +258,7 @@ ROOM = some(
 def staffs(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Three to six agents of few abilities, so that some share a class, with room that differs inside a class."""
     abilities = [
-        {"languages": draw(levels(LANGUAGES, least=2)), "skills": draw(levels(SKILLS)), **draw(ABILITIES)}
+        {"languages": draw(levels(LANGUAGES, least=2)), "skills": draw(levels((*SKILLS, EXCLUDED))), **draw(ABILITIES)}
         for _ in range(3)
     ]
     count = draw(st.integers(3, MOST_AGENTS))

@@ -204,7 +204,7 @@ _LASTING: dict[str, Callable[[random.Random], Any]] = {
     "preferred": lambda dice: {
         "wait_s": dice.choice((2, 8)),
         "fallback": dice.choice(("any", "any", "hold")),
-        "bypass": dice.choice(((), ("capacity",), ("skills",), ("capacity", "skills"))),
+        "bypass": dice.choice(((), ("capacity",), ("skills",), ("presence",), ("capacity", "skills", "presence"))),
         "skip_if_unavailable": dice.random() < 0.5,
     },
     "rate_limit": lambda dice: {"max": dice.randint(1, 2), "window_s": dice.choice((5, 20))},

@@ -300,6 +300,14 @@ def test_wrap_up_that_holds_capacity_has_no_queue_of_its_own() -> None:
     assert why == "Value error, wrap_up_scope: a wrap-up that holds capacity alone keeps nobody from a queue"
 
 
+@pytest.mark.parametrize("wanted", ["skills", "default_skills", "preferred_skills"])
+def test_a_skill_that_is_wanted_is_not_excluded_too(wanted: str) -> None:
+    both = {"name": "cards", wanted: {"cards": 2, "fraud": 3}, "excluded_skills": ["trainee", "fraud"]}
+    place, why = refusal(Policy, changed(POLICY, "queues.1", both))
+    assert place == "queues.1"
+    assert why == f"Value error, excluded_skills: 'fraud' is in {wanted} too, and nobody can have and not have it"
+
+
 def fallbacks(**chains: list[str]) -> dict[str, Any]:
     def step(kind: str) -> dict[str, str]:
         return {"channel": kind, "account": "a"}

@@ -15,7 +15,7 @@ from services.router.engine.demand import BY_AGE, BY_DEADLINE, STARVING, Demand,
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.policy import QueuePolicy, spoken
 from services.router.engine.records import Agent
-from services.router.engine.rooms import Kind, Signature
+from services.router.engine.rooms import Kind, Signature, marked
 from services.router.engine.slo import fit_cost
 from shared.contracts.commands import Membership
 
@@ -108,7 +108,7 @@ class Requirement:
         demand = self.demand
         self.number = number
         self.queue = queue
-        self.kind: Kind = (f"!{group}" if "capacity" in demand.bypass else group, demand.kind)
+        self.kind: Kind = (marked(group, demand.bypass), demand.kind)
         self.profiles = frozenset() if "capacity" in demand.bypass else frozenset(demand.profiles)
         """Those in which an agent needs room."""
         self.of_class = tuple([by_class(strategy) for strategy in queue.chain])

@@ -81,7 +81,12 @@ def _decide_due(ctx: Context, timer: Timer) -> list[ev.Event]:
     _, _, _, kind, id = timer
     workspace = ctx.workspace
     if kind in _CONTACT_DUE:
-        return _CONTACT_DUE[kind](ctx, workspace.contacts[ContactId(id)])
+        contact = workspace.contacts[ContactId(id)]
+        beside = ctx.index.due_beside(contact) if kind == "exhausted" else None
+        if beside is not None and beside[0] <= ctx.now:
+            # What is due as well may let somebody else be asked, or nobody at all.
+            kind = beside[3]
+        return _CONTACT_DUE[kind](ctx, contact)
     if kind in _AGENT_DUE:
         return _AGENT_DUE[kind](ctx, workspace.agents[AgentId(id)])
     if kind == "offer":

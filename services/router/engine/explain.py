@@ -17,8 +17,15 @@ from services.router.engine.index import Index
 from services.router.engine.matching import best_of
 from services.router.engine.policy import PREFERS
 from services.router.engine.records import Agent, Contact
-from services.router.engine.rooms import COMMON, accepts, channel_is_on, held_of_queue, with_capacity
-from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState
+from services.router.engine.rooms import (
+    COMMON,
+    accepts,
+    channel_is_on,
+    held_of_queue,
+    presence_towards,
+    with_capacity,
+)
+from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, Presence
 
 OFFERABLE = (ContactState.WAITING, ContactState.OFFERED)
 
@@ -143,6 +150,8 @@ def _no_room(index: Index, requirement: Requirement, agent: Agent) -> str:
         return "paused"
     common = index.rooms.group(queue.name) == COMMON
     here = agent.presence == "available" if common else accepts(agent, queue)
+    if "presence" in requirement.demand.bypass:
+        here = here or presence_towards(agent, queue.name) != Presence.OFFLINE
     if not here or agent.next_presence is not None:
         return "presence"
     if not common and queue.name in agent.queue_wrap_up:

@@ -133,7 +133,8 @@ class Index:
         self._named: dict[str, int] = {}
         """Agents that some waiting contact is restricted to, and by how many demands: each is a class of their own."""
         self._watching: dict[AgentId, dict[ContactId, None]] = {}
-        """Contacts that wait for an agent only as long as he could be offered them."""
+        """Contacts that wait for an agent only as long as they could be offered them, or of which it may hang on them
+        whether everybody has declined."""
         self._watchers: dict[str, dict[ContactId, None]] = {}
         """The same contacts by queue."""
         self._declined: dict[AgentId, dict[ContactId, None]] = {}
@@ -556,7 +557,10 @@ class Index:
             if not down and wants_more and not is_excluded(queue, contact):
                 requirement = self.requirement_of(contact)
                 order = order_of(queue, contact)
-            if contact.preferred and queue.preferred.skip_if_unavailable:
+            if contact.preferred and (
+                queue.preferred.skip_if_unavailable or (contact.declines and "presence" in queue.preferred.bypass)
+            ):
+                # Who is away is not there for the queue, and may be the one who has not declined yet.
                 watched = tuple(AgentId(name) for name in preference_of(queue, contact))
             if contact.declines and queue.decline.reset_on_login:
                 decliners = tuple(contact.declines)
@@ -589,6 +593,10 @@ class Index:
         """See `contact_timer`."""
         delays = sorted(self._delays[contact.queue]) if contact.queue in self._delays else ()
         return contact_timer(self.workspace, contact, down=down, delays=delays, leaves=leaves, exhausted=exhausted)
+
+    def due_beside(self, contact: Contact) -> Timer | None:
+        """What is due first for a contact that everybody has declined, but for that."""
+        return self._due_first(contact, down=False, leaves=False, exhausted=False)
 
     def _may_exhaust(self, contact: Contact) -> bool:
         """Whether it is to be told when everybody has declined the contact. Not as long as others than the agents it

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.records import Agent
+from services.router.engine.rooms import is_wished_anyway
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.vocabulary import AgentId, ContactId, Presence
@@ -41,7 +42,7 @@ def withdraw_unaccepted(
     ctx: Context, agent: Agent, presence: str, channels: Mapping[str, bool], *, queue: str | None = None
 ) -> list[ev.Event]:
     """Pending offers whose queue does not accept the agent's new presence, or whose channel they switch off, go back;
-    with `queue`, only those of that queue."""
+    with `queue`, only those of that queue. Not those for which the queue looks at no presence of theirs."""
     ws = ctx.workspace
     events: list[ev.Event] = []
     for offer_id in agent.offers:
@@ -49,7 +50,8 @@ def withdraw_unaccepted(
         contact = ws.contacts[offer.contact]
         if queue is not None and contact.queue != queue:
             continue
-        accepted = presence in ws.policy.queues[contact.queue].accepts_presence
+        rules = ws.policy.queues[contact.queue]
+        accepted = presence in rules.accepts_presence or is_wished_anyway(agent.id, presence, rules, contact)
         if not accepted or not channels.get(contact.channel, True):
             events.append(ev.OfferWithdrawn(offer=offer_id, contact=contact.id, agent=agent.id, reason="presence"))
     return events

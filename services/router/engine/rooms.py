@@ -1,22 +1,29 @@
 """What an agent may be offered one more of at this moment: presence, switches, capacity and limits, in one place.
 
 The answer is a *signature*: pairs of (queue group, channel kind) with room, and the profiles with room. Queues without
-rules of their own about agents form the group `""`; each other queue is a group for itself.
+rules of their own about agents form the group `""`; each other queue is a group for itself. Where a queue says so of
+preferred agents, there are groups that look at neither capacity nor presence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from services.router.engine.policy import QueuePolicy, RoutingPolicy
 from services.router.engine.records import UNIT, Agent, Contact
 from services.router.engine.state import Workspace
-from shared.vocabulary import ContactId
+from shared.vocabulary import AgentId, ContactId, Presence
 
 COMMON = ""
 Kind = tuple[str, str]
-"""(queue group, channel kind). A group that begins with `!` is for agents whose capacity is not looked at."""
+"""(queue group, channel kind). A group is marked if something of its agents is not looked at, see `marked`."""
+
+
+def marked(group: str, bypass: Iterable[str]) -> str:
+    """The group of those to whom not all rules about agents apply: `!` begins it if capacity, `?` if presence is not
+    looked at. No queue's name begins so."""
+    return f"{'?' if 'presence' in bypass else ''}{'!' if 'capacity' in bypass else ''}{group}"
 
 
 class Signature:
@@ -54,9 +61,10 @@ class Rooms:
         self.groups = {name: name if name in minding else COMMON for name in policy.queues}
         self._minding = sorted(minding)
         self._has_common = len(minding) < len(policy.queues)
-        self._bypass = any("capacity" in queue.preferred.bypass for queue in policy.queues.values())
+        bypassed = {what for queue in policy.queues.values() for what in queue.preferred.bypass}
+        self._any_capacity, self._any_presence = "capacity" in bypassed, "presence" in bypassed
         self._known: dict[tuple[tuple[str, ...], ...], Signature] = {}
-        """By open groups, kinds that fit, kinds that are on, free profiles."""
+        """By open groups, those that are but for the presence, kinds that fit, kinds that are on, free profiles."""
         self._handled: dict[tuple[str, ...], tuple[str, ...]] = {}
         """By the channels of a profile, which of `kinds` they leave."""
 
@@ -70,21 +78,29 @@ class Rooms:
             return NO_ROOM
         channels = self._channels(agent)
         fitting = with_capacity(agent, channels) if self.within_limit(agent) else ()
-        beside = channels if self._bypass else ()
+        beside = channels if self._any_capacity else ()
         groups = self._open_groups(agent) if fitting or beside else ()
-        if not groups:
+        away = self._open_groups(agent, accepted=False) if self._any_presence and (fitting or beside) else ()
+        if not groups and not away:
             return NO_ROOM
-        found = (groups, fitting, beside, self._free_profiles(agent))
+        found = (groups, away, fitting, beside, self._free_profiles(agent))
         known = self._known.get(found)
         return known if known is not None else self._make(*found)
 
     def _make(
-        self, groups: tuple[str, ...], fitting: tuple[str, ...], beside: tuple[str, ...], profiles: tuple[str, ...]
+        self,
+        groups: tuple[str, ...],
+        away: tuple[str, ...],
+        fitting: tuple[str, ...],
+        beside: tuple[str, ...],
+        profiles: tuple[str, ...],
     ) -> Signature:
-        kinds = {(group, kind) for group in groups for kind in fitting}
-        kinds |= {(f"!{group}", kind) for group in groups for kind in beside}
+        kinds: set[Kind] = set()
+        for each, presence in ((groups, ()), (away, ("presence",))):
+            kinds |= {(marked(group, presence), kind) for group in each for kind in fitting}
+            kinds |= {(marked(group, ("capacity", *presence)), kind) for group in each for kind in beside}
         made = Signature(len(self._known) + 1, frozenset(kinds), frozenset(profiles))
-        self._known[groups, fitting, beside, profiles] = made
+        self._known[groups, away, fitting, beside, profiles] = made
         return made
 
     def _channels(self, agent: Agent) -> tuple[str, ...]:
@@ -135,16 +151,19 @@ class Rooms:
         changed = self._workspace.agent_limit
         return changed[0] if changed is not None else self._workspace.policy.max_per_agent
 
-    def _open_groups(self, agent: Agent) -> tuple[str, ...]:
-        common = (COMMON,) if self._has_common and agent.presence == "available" else ()
+    def _open_groups(self, agent: Agent, *, accepted: bool = True) -> tuple[str, ...]:
+        """`accepted`: those alone that accept the agent's presence; else any presence but offline will do as well."""
+        here = agent.presence == "available" if accepted else agent.presence != Presence.OFFLINE
+        common = (COMMON,) if self._has_common and here else ()
         if not self._minding:
             return common
         queues = self._workspace.policy.queues
         mine = [name for name in self._minding if not agent.queues or name in agent.queues]
-        return (*common, *[name for name in mine if self._queue_is_open(agent, queues[name])])
+        return (*common, *[name for name in mine if self._queue_is_open(agent, queues[name], accepted=accepted)])
 
-    def _queue_is_open(self, agent: Agent, queue: QueuePolicy) -> bool:
-        if not accepts(agent, queue) or queue.name in agent.queue_wrap_up:
+    def _queue_is_open(self, agent: Agent, queue: QueuePolicy, *, accepted: bool) -> bool:
+        here = accepts(agent, queue) or (not accepted and presence_towards(agent, queue.name) != Presence.OFFLINE)
+        if not here or queue.name in agent.queue_wrap_up:
             return False
         most = self._workspace.queue_limits.get(queue.name, queue.max_per_agent)
         if most is not None and held_of_queue(agent, queue.name, self._workspace.contacts) >= most:
@@ -200,9 +219,21 @@ def towards_queues(agent: Agent, policy: RoutingPolicy) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if not queues[name].minds_agents))
 
 
+def presence_towards(agent: Agent, queue: str) -> str:
+    """The agent's presence as a queue sees it: missed offers may have made it another there."""
+    return agent.queue_presence.get(queue, agent.presence)
+
+
 def accepts(agent: Agent, queue: QueuePolicy) -> bool:
     """Whether the agent's presence, towards this queue, is one in which it offers work."""
-    return agent.queue_presence.get(queue.name, agent.presence) in queue.accepts_presence
+    return presence_towards(agent, queue.name) in queue.accepts_presence
+
+
+def is_wished_anyway(agent: AgentId, presence: str, queue: QueuePolicy, contact: Contact) -> bool:
+    """Whether an agent in a presence that the queue does not accept keeps an offer, because the customer wished for
+    them: who was asked for that stays asked when the time of the wish is over."""
+    rule = queue.preferred
+    return "presence" in rule.bypass and rule.enabled and agent in contact.preferred and presence != Presence.OFFLINE
 
 
 def channel_is_on(agent: Agent, kind: str) -> bool:

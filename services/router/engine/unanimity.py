@@ -14,8 +14,9 @@ from typing import NamedTuple
 from services.router.engine.classes import CapabilityClass, Requirement, is_able
 from services.router.engine.demand import Demand
 from services.router.engine.records import Agent, Contact
+from services.router.engine.rooms import presence_towards
 from services.router.engine.staffing import Accepted
-from shared.vocabulary import AgentId, ContactId
+from shared.vocabulary import AgentId, ContactId, Presence
 
 
 class _There(NamedTuple):
@@ -99,8 +100,13 @@ class Unanimity:
         return bool(asked) and all(name in contact.declines or name == contact.excluded for name in asked)
 
     def _could(self, name: AgentId, demand: Demand, agents: Mapping[AgentId, Agent]) -> bool:
-        there = self._there.get(name)
-        return there is not None and there.is_in(demand.queue) and is_able(agents[name], demand)
+        there, agent = self._there.get(name), agents.get(name)
+        if agent is None:
+            return False
+        here = there is not None and there.is_in(demand.queue)
+        if "presence" in demand.bypass and agent.reachable:
+            here = here or presence_towards(agent, demand.queue) != Presence.OFFLINE
+        return here and is_able(agent, demand)
 
 
 def _placed(

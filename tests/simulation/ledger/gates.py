@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.ledger.books import AgentBook, ContactBook, WorkspaceBook, fits, is_open
+from tests.simulation.ledger.room import bypasses
 
 
 def why_held_back(ws: WorkspaceBook, contact: ContactBook, at: int) -> str | None:
@@ -40,8 +41,9 @@ def _is_too_old(ws: WorkspaceBook, contact: ContactBook, at: int) -> bool:
 def why_away(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:
     """Why the agent is offered nothing of this queue and channel now; None if they take it."""
     queue, kind = contact.queue, contact.channel
-    if not ws.is_there(agent, queue):
-        return f"is {agent.presence_towards(queue)} or unreachable"
+    away = is_away(ws, contact, agent, whatever=bypasses(ws, contact, agent, "presence"))
+    if away is not None:
+        return away
     if agent.next_presence is not None:
         return f"is about to be {agent.next_presence}"
     if max(agent.wrap_up_until or 0, agent.queue_wrap_up.get(queue, ("", 0))[1]) > at:
@@ -53,6 +55,13 @@ def why_away(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int)
     if any(kind not in agent.while_on.get(held, (kind,)) for held in agent.held.values()):
         return f"gets no {kind} beside {sorted(agent.held.values())}"
     return None
+
+
+def is_away(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, *, whatever: bool) -> str | None:
+    """Why the agent is not there for the contact; `whatever`: any presence but offline will do."""
+    presence = agent.presence_towards(contact.queue)
+    here = ws.is_there(agent, contact.queue) or (whatever and agent.reachable and presence != "offline")
+    return None if here else f"is {presence} or unreachable"
 
 
 def why_no_member(contact: ContactBook, agent: AgentBook) -> str | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from tests.simulation.ledger.books import AgentBook, ContactBook, WorkspaceBook
-from tests.simulation.ledger.gates import why_no_member
+from tests.simulation.ledger.gates import is_away, why_no_member
 
 
 def why_not_kept(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook) -> str | None:
     """Why an offer should have been taken back from an agent; None if it may stand."""
-    if not ws.is_there(agent, contact.queue):
-        return f"is {agent.presence_towards(contact.queue)} or unreachable"
+    # Who was asked because the customer wished it stays asked when the time of the wish is over.
+    rule = ws.queues[contact.queue]["preferred"]
+    wished = rule["enabled"] and agent.id in contact.preferred and "presence" in rule["bypass"]
+    away = is_away(ws, contact, agent, whatever=wished)
+    if away is not None:
+        return away
     if not agent.switch.get(contact.channel, True):
         return f"has switched {contact.channel} off"
     return why_no_member(contact, agent)

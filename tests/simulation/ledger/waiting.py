@@ -5,6 +5,8 @@ from __future__ import annotations
 from shared.contracts import events as ev
 from tests.simulation.ledger.books import WAITS, Booking, ContactBook, Document, Instant, WorkspaceBook
 from tests.simulation.ledger.due import deadline, language_chain, overflows, wish_s
+from tests.simulation.ledger.gates import is_away
+from tests.simulation.ledger.room import bypasses
 from tests.simulation.ledger.violation import require
 
 
@@ -198,7 +200,11 @@ def exhausted(ws: WorkspaceBook, event: ev.ContactExhausted, now: Instant) -> No
     told = (event.queue, event.declined)
     require(told == (contact.queue, len(contact.declines)), "5", f"{told} is told of {contact.id}")
     no = {*contact.declines, *([contact.excluded] if contact.excluded else [])}
-    there = [name for name in no if ws.is_there(ws.agents[name], contact.queue)]
+    there = [
+        name
+        for name in no
+        if is_away(ws, contact, ws.agents[name], whatever=bypasses(ws, contact, ws.agents[name], "presence")) is None
+    ]
     require(bool(there), "5", f"nobody of those who declined {contact.id} is there")
     contact.exhausted = True
     if ws.queues[contact.queue]["decline"]["when_exhausted"] == "next_step":

@@ -21,6 +21,7 @@ from tests.builders import (
     agent,
     channel,
     contact,
+    kinds,
     message,
     policy,
     presence,
@@ -159,3 +160,15 @@ def test_whoever_is_to_get_mail_that_can_wait_is_not_in_the_running_for_chats() 
     centre.do(cmd.AdoptPolicy(policy=document()))
     offers = [(event.contact, event.agent) for event in centre.all(ev.OfferMade)]
     assert offers == [(centre.id_of("c2"), "ana"), (centre.id_of("c3"), "ben")]
+
+
+def test_contact_that_comes_back_too_old_was_not_declined_by_everybody() -> None:
+    """Both become due in one instant: who is offered to nobody for their age has nobody to decline them."""
+    centre = Centre(policy([queue(auto_accept=True)]))
+    centre.staff(agent("ana"))
+    contact: ContactId = centre.write("c1").id
+    centre.wait(5)
+    centre.do(cmd.AdoptPolicy(policy=policy([queue(max_age_s=4, decline={"policy": "never"})])))
+    made = centre.do(cmd.RequeueContact(contact=contact), by=acting(ANA))
+    assert [kind for kind in kinds(made.events) if kind != "ContactRequeued"] == ["ContactAgedOut"]
+    assert not centre.contact("c1").exhausted

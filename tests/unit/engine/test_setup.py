@@ -23,6 +23,7 @@ from tests.builders import (
     kinds,
     message,
     policy,
+    presence,
     queue,
 )
 
@@ -187,8 +188,25 @@ def test_new_policy_takes_back_what_it_would_not_offer(rules: dict[str, Any]) ->
     assert centre.contact("c1").state is ContactState.WAITING
 
 
+def test_new_policy_that_looks_at_presence_takes_back_what_was_offered_on_a_break() -> None:
+    anyway: dict[str, Any] = {"offer_timeout_s": None, "preferred": {"wait_s": 30, "bypass": ["presence"]}}
+    centre = Centre(policy([queue(**anyway)]))
+    centre.staff(agent("ana"))
+    centre.do(presence(AgentId("ana"), "away"), by=acting(AgentId("ana")))
+    centre.do(replace(message("c1"), preferred=(AgentId("ana"),)), by=ADAPTER)
+    assert centre.offered_to("c1") == ["ana"]
+    centre.wait(31)
+    assert kinds(centre.do(cmd.AdoptPolicy(policy=policy([queue(rank=3, **anyway)]))).events) == ["PolicyAdopted"]
+    decided = centre.do(cmd.AdoptPolicy(policy=policy([queue(rank=3)])))
+    assert kinds(decided.events) == ["PolicyAdopted", "OfferWithdrawn"]
+
+
 def test_new_policy_keeps_an_offer_that_the_customer_wished() -> None:
-    bypassing: dict[str, Any] = {"skills": {"cards": 5}, "preferred": {"wait_s": 30, "bypass": ["skills"]}}
+    bypassing: dict[str, Any] = {
+        "skills": {"cards": 5},
+        "offer_timeout_s": None,
+        "preferred": {"wait_s": 30, "bypass": ["skills"]},
+    }
     centre = Centre(policy([queue(**bypassing)]))
     centre.staff(agent("ana", skills={"cards": 1}))
     centre.do(replace(message("c1"), preferred=(AgentId("ana"),)), by=ADAPTER)
@@ -196,6 +214,7 @@ def test_new_policy_keeps_an_offer_that_the_customer_wished() -> None:
     centre.wait(31)
     decided = centre.do(cmd.AdoptPolicy(policy=policy([queue(rank=3, **bypassing)])))
     assert kinds(decided.events) == ["PolicyAdopted"]
+    assert centre.offered_to("c1") == ["ana"]
 
 
 def test_limits_by_hand_hold_until_a_policy_says_something_new_about_them() -> None:

@@ -266,6 +266,16 @@ def test_the_first_reason_against_an_agent_is_named(reason: str) -> None:
     assert centre.offered_to("asked") == []
 
 
+@pytest.mark.parametrize(("declared", "reason"), [("away", "capacity"), ("offline", "presence")])
+def test_of_a_preferred_agent_any_presence_but_offline_may_be_bypassed(declared: str, reason: str) -> None:
+    centre = Centre(policy([queue(preferred={"wait_s": 60, "bypass": ["presence"]})]))
+    centre.staff(agent("x", capacity=0))
+    centre.do(presence("x", declared), by=acting("x"))
+    centre.do(replace(message(), preferred=(AgentId("x"),)), by=ADAPTER)
+    index = centre.engine.world.indexes[WORKSPACE]
+    assert why_not(index, centre.contact(), centre.agent("x"), centre.now) == reason
+
+
 def test_what_was_between_a_contact_and_an_agent_is_named() -> None:
     centre = Centre(policy([queue(decline={"policy": "never"}, max_offers=3), queue("other")]))
     centre.staff(agent("ana"), agent("ben", capacity=3), agent("cay"))
