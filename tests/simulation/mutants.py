@@ -222,10 +222,11 @@ MUTANTS = (
     _mutant(
         "leaving availability keeps the offers",
         presence.withdraw_unaccepted,
-        "presence in ws.policy",
-        "presence != Presence.OFFLINE or presence in ws.policy",
-        seed=0,
+        "presence in rules",
+        "presence != Presence.OFFLINE or presence in rules",
+        seed=6,
     ),
+    _mutant("a wish finds nobody on a break", Rooms.__init__, '"presence" in bypassed', "False", seed=2),
     _mutant(
         "a lost desk keeps its offers",
         presence.lose_lease,
