@@ -1,9 +1,13 @@
-"""What holds for all tests: in CI nothing is skipped, because a skipped test has shown nothing."""
+"""What holds for all tests: in CI nothing is skipped, because a skipped test has shown nothing; and where several
+workers share them (`make test`), those that talk to servers are one worker's, one after the other, while the others
+compute."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -11,6 +15,32 @@ from tests.support.fixtures import kafka as kafka
 from tests.support.fixtures import prefix as prefix
 from tests.support.fixtures import redis_url as redis_url
 from tests.support.fixtures import three_brokers as three_brokers
+
+HERE: Final = Path(__file__).parent
+COMPUTING: Final = tuple(
+    HERE / part for part in ("compiled", "oracle", "scenarios", "simulation", "unit/engine", "unit/twin")
+)
+"""Tests that need nothing but time: no servers, no sockets, no bounds of real time."""
+YIELDING: Final = 10
+"""How nice these are to tests beside them that have bounds of real time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Servers of a session are started once, and nobody else loads them."""
+    for item in items:
+        if not _computes(item):
+            item.add_marker(pytest.mark.xdist_group("servers"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A worker that computes leaves the processors to the one with the servers. It stays so: by then that one has all
+    of its tests."""
+    if "PYTEST_XDIST_WORKER" in os.environ and _computes(item) and not os.nice(0):
+        os.nice(YIELDING)
+
+
+def _computes(item: pytest.Item) -> bool:
+    return any(item.path.is_relative_to(part) for part in COMPUTING)
 
 
 @pytest.hookimpl(wrapper=True)
