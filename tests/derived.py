@@ -33,7 +33,7 @@ def residue(world: World) -> dict[str, Any]:
             "attempts": dict(ws.attempts),
             "held": [agent.id for agent in ws.agents.values() if agent.held or agent.offers or agent.consulting],
             "index": [index._contacts, index._due.of_offers, index._due.of_agents, index.fresh_contacts],
-            "waiting": [list(r.waiting) for r in index.requirements.values() if r.waiting],
+            "waiting": [list(r.waiting) for r in index.registry.requirements.values() if r.waiting],
             "pending": [list(pending) for pending in index.pending_on.values() if pending],
             "counts": [count for q in counts for count in (q.waiting, q.offered, q.assigned, len(q.pending)) if count],
         }

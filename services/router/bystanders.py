@@ -84,7 +84,7 @@ def _standing(engine: Engine, workspace: str, contact_id: str) -> dict[str, Any]
 
 
 def _asks_for(index: Index, contact: Contact) -> dict[str, Any]:
-    demand = index.effective(index.requirement_of(contact).demand)
+    demand = index.registry.effective(index.requirement_of(contact).demand)
     return {
         "queue": demand.queue,
         "channel": demand.kind,

@@ -173,7 +173,7 @@ class Gauges:
 
 def add_dated(found: dict[tuple[str, str], tuple[int, float]], index: Index, now: int) -> None:
     """By (kind of channel, language): of queues by deadlines, how many wait past their target and the oldest age."""
-    for requirement in index.requirements.values():
+    for requirement in index.registry.requirements.values():
         if requirement.demand.target and requirement.waiting:
             key = (requirement.demand.kind, requirement.demand.language)
             count, age = found.get(key, (0, 0.0))

@@ -274,7 +274,7 @@ def measure(agents: int, waiting: int, rounds: int, *, unique: bool = False) -> 
     """Build a centre of this size and play some rounds, first as it is, then with the matching timed."""
     floor = Floor(agents, waiting, unique=unique)
     index = floor.engine.world.indexes["w"]
-    measured = Measured(agents, floor.waiting, len(index.classes), len(index.requirements))
+    measured = Measured(agents, floor.waiting, len(index.registry.classes), len(index.registry.requirements))
     for _ in range(rounds // 10):
         round_of(floor, Measured(0, 0, 0, 0))
     # As the leader does after its recovery: what is there now is not garbage.

@@ -25,9 +25,11 @@ def difference(world: World) -> str | None:
 
 def _index(index: Index) -> dict[str, Any]:
     # Class numbers depend on the order in which agents came; the abilities that make a class do not.
-    names = {known.number: str(abilities) for abilities, known in index.classes.items()}
-    classes = sorted((names[known.number], known) for known in index.classes.values() if _free(known))
-    waiting = sorted((str(key), requirement) for key, requirement in index.requirements.items() if requirement.waiting)
+    names = {known.number: str(abilities) for abilities, known in index.registry.classes.items()}
+    classes = sorted((names[known.number], known) for known in index.registry.classes.values() if _free(known))
+    waiting = sorted(
+        (str(key), requirement) for key, requirement in index.registry.requirements.items() if requirement.waiting
+    )
     return {
         "waiting": {key: list(requirement.waiting) for key, requirement in waiting},
         "serves": {
@@ -40,7 +42,7 @@ def _index(index: Index) -> dict[str, Any]:
         "free": {name: _free(known) for name, known in classes},
         "best": {
             kind: [sorted((names[number], item) for number, item in table.items()) for table in tables]
-            for kind, tables in index._best.by_kind.items()
+            for kind, tables in index.registry.best.by_kind.items()
             if any(tables)
         },
         "counts": {

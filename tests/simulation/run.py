@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from services.router import snapshot
 from services.router.chain import Diverged
-from services.router.engine import engine, index, ordered
+from services.router.engine import engine, ordered, registry
 from services.router.replica import ReplicaSettings
 from services.router.turns import Pace
 from shared.contracts import commands as cmd
@@ -91,14 +91,14 @@ def _quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _small_structures(dice: random.Random) -> Iterator[None]:
     """Limits that only large worlds reach are reached by small ones too."""
-    before = ordered.CHUNK, index.MAX_IDLE_REQUIREMENTS, engine.MOST_OFFERS
+    before = ordered.CHUNK, registry.MAX_IDLE_REQUIREMENTS, engine.MOST_OFFERS
     ordered.CHUNK = dice.choice((1, 2, 256))
-    index.MAX_IDLE_REQUIREMENTS = dice.choice((1, 3, 10_000))
+    registry.MAX_IDLE_REQUIREMENTS = dice.choice((1, 3, 10_000))
     engine.MOST_OFFERS = dice.choice((1, 2, 200))
     try:
         yield
     finally:
-        ordered.CHUNK, index.MAX_IDLE_REQUIREMENTS, engine.MOST_OFFERS = before
+        ordered.CHUNK, registry.MAX_IDLE_REQUIREMENTS, engine.MOST_OFFERS = before
 
 
 class _World:

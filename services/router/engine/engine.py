@@ -186,7 +186,7 @@ class Engine:
         due = set(self._workspaces_due(now))
         for number, (name, index) in enumerate(sorted(self.world.indexes.items())):
             index.fresh_contacts.clear()
-            index.fresh_classes.update((known.number, known) for known in index.classes.values())
+            index.fresh_classes.update((known.number, known) for known in index.registry.classes.values())
             workspace = self.state.workspaces[name]
             sequence = workspace.sequence
             command_id = f"t{seq}.r{number}"

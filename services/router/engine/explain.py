@@ -126,7 +126,7 @@ def held_back(index: Index, contact: Contact) -> str | None:
 def _why_not(index: Index, requirement: Requirement, contact: Contact, agent: Agent, now: int) -> str | None:
     # As if they were named: an agent who is none of those named is told so all the same.
     known = CapabilityClass(-1, agent, named=True)
-    reason = known.why_not(index.effective(requirement.demand))
+    reason = known.why_not(index.registry.effective(requirement.demand))
     if reason is not None:
         return reason
     if any(index.workspace.offers[offer].agent == agent.id for offer in contact.offers):

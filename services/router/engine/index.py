@@ -13,9 +13,8 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
-from services.router.engine.candidates import Candidates
-from services.router.engine.chains import Chain, agent_score, chain_of
-from services.router.engine.classes import BestFree, CapabilityClass, Head, Item, Requirement, is_able
+from services.router.engine.chains import agent_score, chain_of
+from services.router.engine.classes import CapabilityClass, Head, Item, Requirement, is_able
 from services.router.engine.contact_timers import ContactTimers
 from services.router.engine.deadlines import Spare
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
@@ -25,6 +24,7 @@ from services.router.engine.ordered import OrderedSet
 from services.router.engine.outbound_timers import OutboundTimers
 from services.router.engine.placing import Alike, how_alike
 from services.router.engine.records import Agent, Contact
+from services.router.engine.registry import Registry
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, towards_queues
 from services.router.engine.staffing import NOTHING, QueueCounts, Staffing, Turned
 from services.router.engine.state import Workspace
@@ -32,13 +32,8 @@ from services.router.engine.unanimity import Unanimity
 from services.router.engine.waiting import Timer, contact_timer, hours_timer, leaves_unstaffed, station_here, timer
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
 
-MAX_IDLE_REQUIREMENTS = 10_000
 REVIEW = 15_000
 """So often (ms) it is looked at whether room can be spared that could not when its contact arrived."""
-
-_CLASSES_EACH = 3
-_CLASSES_SPARE = 64
-"""More capability classes than so many for each agent, and a few, are derived anew: most of them are nobody's."""
 
 _WAITS = (ContactState.WAITING, ContactState.OFFERED)
 
@@ -90,21 +85,6 @@ class Index:
         """The one that everything here is derived under, but for hours that were extended since."""
         self.timers = timers
         self.rooms = Rooms(workspace)
-        self.requirements: dict[Demand, Requirement] = {}
-        self._widest: dict[object, Requirement] = {}
-        """By what is `alike`, a requirement whose heads may be taken over."""
-        self._made_so_far = 0
-        self._forget_at = 0
-        """With so many requirements the idle ones are forgotten, though never with fewer than the module's maximum."""
-        self._taking_in = False
-        """Requirements are being registered for contacts that are not in their `waiting` yet."""
-        self._earlier: dict[Demand, Requirement] = {}
-        """While contacts are taken in, those of an earlier index that nobody asked for yet."""
-        self._by_asks: dict[tuple[object, ...], Requirement] = {}
-        """Requirements by the facts of contacts that ask for no agents in particular."""
-        self.of_queue: dict[str, dict[Demand, Requirement]] = {name: {} for name in policy.queues}
-        self.classes: dict[tuple[object, ...], CapabilityClass] = {}
-        self._candidates = Candidates()
         self._staffing = Staffing(workspace)
         self.queues = self._staffing.counts
         self.closed = {name for name, queue in policy.queues.items() if queue.hours is not None} - self._open_queues()
@@ -119,15 +99,11 @@ class Index:
         agents = workspace.agents.values()
         self._positions = NotedQueues({agent.id: positioned(agent) for agent in agents})
         """The queues in which agents have a position of their own."""
-        self._chain_of = {
-            name: chain_of(queue, positioned=name in self._positions) for name, queue in policy.queues.items()
-        }
-        self._chains: tuple[Chain, ...] = tuple(dict.fromkeys(self._chain_of.values()))
-        self._best = BestFree(self._chains)
-        self.outgrown = False
+        chains = {name: chain_of(queue, positioned=name in self._positions) for name, queue in policy.queues.items()}
+        self.registry = Registry(workspace, self.rooms, self.queues, chains)
+        self._other_groups = False
         """Whether a queue has the first agent with a position of their own, or lost the last one, so that its chain is
-        another; or the first or last one whom an earlier policy's rule still binds, so that its group is; or many
-        classes are nobody's any more, because profiles changed. The whole has to be made anew then."""
+        another; or the first or last one whom an earlier policy's rule still binds, so that its group is."""
         self._bound = NotedQueues({agent.id: towards_queues(agent, policy) for agent in agents})
         """The queues of whose earlier rules agents are still bound."""
         self._named: dict[str, int] = {}
@@ -160,7 +136,6 @@ class Index:
         self._can_wait: dict[int, Requirement] = {}
         """Requirements, by number, that wait for room to spare, with contacts."""
         self._review: Timer | None = None
-        self._class_of: dict[AgentId, tuple[tuple[object, ...], CapabilityClass]] = {}
         for agent in agents:
             self.sync_agent(agent.id)
         for name in policy.queues:
@@ -184,7 +159,7 @@ class Index:
         pending: dict[str, dict[ContactId, None]] = defaultdict(dict)
         standing: Counter[tuple[str, ContactState]] = Counter()
         rest: list[ContactId] = []
-        self._taking_in = True
+        self.registry.taking_in = True
         places = before._contacts if before is not None else {}
         as_before = self._take_over(before) if before is not None and changed is not None else {}
         # With every policy there may be a way out of these.
@@ -223,8 +198,7 @@ class Index:
                 ages[place.queue].append(place.aged)
             if place.leaves:
                 self._leaving.setdefault(place.queue, {})[contact_id] = None
-        self._taking_in = False
-        self._earlier = {}
+        self.registry.taken_in()
         for requirement, orders in waiting.items():
             requirement.waiting.add_all(orders)
             self._asked[requirement.number] = requirement
@@ -259,13 +233,14 @@ class Index:
     def _take_over(self, before: Index) -> dict[str, Alike]:
         """How alike a contact stands in each queue to how it stood before, the policies being what they are. What is
         asked for in queues where that stays is registered."""
-        self._earlier = before.requirements
         alike = how_alike(before.policy, self.policy)
-        for name in sorted(name for name, each in alike.items() if each.asked):
-            for demand, requirement in before.of_queue[name].items():
-                if requirement.waiting:
-                    self._register(self._made(demand, requirement))
+        self.registry.take_over(before.registry, sorted(name for name, each in alike.items() if each.asked))
         return alike
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether what is derived here no longer fits the facts, so that the whole has to be made anew."""
+        return self._other_groups or self.registry.outgrown
 
     def take_fresh(self) -> tuple[list[Contact], dict[int, CapabilityClass]]:
         """What is fresh, by number for classes; it is not any more."""
@@ -310,7 +285,7 @@ class Index:
             self.held_back.add(name)
         elif name in self.held_back:
             self.held_back.discard(name)
-            self._freshen(self.of_queue[name].values())
+            self._freshen(self.registry.of_queue[name].values())
 
     def _open_queues(self) -> set[str]:
         return {name for name in self.workspace.policy.queues if self.workspace.queue_hours.get(name, (True, 0))[0]}
@@ -342,11 +317,11 @@ class Index:
             contact.deadline_near,
             contact.starved,
         )
-        if plain and (requirement := self._by_asks.get(asks)) is not None:
+        if plain and (requirement := self.registry.by_asks.get(asks)) is not None:
             return requirement
         requirement = self._requirement_of(contact)
         if plain:
-            self._by_asks[asks] = requirement
+            self.registry.by_asks[asks] = requirement
         return requirement
 
     def waits_under(self, contact: Contact) -> Requirement:
@@ -356,31 +331,16 @@ class Index:
         return place.requirement
 
     def _requirement_of(self, contact: Contact) -> Requirement:
-        demand = self._demand_of(contact, self._waits_for(contact))
-        requirement = self.requirements.get(demand)
-        if requirement is None:
-            requirement = self._register(self._made(demand, self._earlier.pop(demand, None)))
-        return requirement
+        return self.registry.requirement(self._demand_of(contact, self._waits_for(contact)))
 
     def plain_requirement_of(self, contact: Contact) -> Requirement:
         """What the contact asks of whom somebody picks for it, whomever it would wait for."""
-        return self._made(self._demand_of(contact, None))
+        return self.registry.made(self._demand_of(contact, None))
 
     def _demand_of(self, contact: Contact, preferred: tuple[str, ...] | None) -> Demand:
         queue = self.workspace.policy.queues[contact.queue]
         fallback = self.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
         return demand_of(queue, contact, preferred, station_here(self.workspace, contact), fallback)
-
-    def _made(self, demand: Demand, earlier: Requirement | None = None) -> Requirement:
-        """A requirement for the demand; `earlier`: the one of an earlier index, to be this one now."""
-        queue = self.workspace.policy.queues[demand.queue]
-        self._made_so_far += 1
-        chain = self._chain_of[queue.name]
-        group = self.rooms.group(queue.name)
-        if earlier is None:
-            return Requirement(self._made_so_far, demand, queue, group, chain, self._best)
-        earlier.serve_under(self._made_so_far, queue, group, chain, self._best)
-        return earlier
 
     def _waits_for(self, contact: Contact) -> tuple[str, ...] | None:
         """The preferred agents that the contact waits for; None if it waits for nobody in particular, and where the
@@ -395,8 +355,8 @@ class Index:
 
     def _any_could(self, contact: Contact, wanted: tuple[str, ...]) -> bool:
         """Whether any of the preferred agents could be offered the contact now, or is."""
-        requirement = self._made(self._demand_of(contact, wanted))
-        demand = self.effective(requirement.demand)
+        requirement = self.registry.made(self._demand_of(contact, wanted))
+        demand = self.registry.effective(requirement.demand)
         for name in wanted:
             agent = self.workspace.agents.get(AgentId(name))
             if agent is None:
@@ -447,61 +407,6 @@ class Index:
         it may have been to be spared for them first, which no event told."""
         requirement = self.waits_under(contact)
         return requirement.demand.spare and (len(self._can_wait) > 1 or len(requirement.waiting) > 1)
-
-    def _register(self, requirement: Requirement) -> Requirement:
-        if len(self.requirements) >= max(self._forget_at, MAX_IDLE_REQUIREMENTS) and not self._taking_in:
-            self._forget_idle_requirements()
-        self._relate_all(requirement)
-        self.requirements[requirement.demand] = requirement
-        self.of_queue[requirement.queue.name][requirement.demand] = requirement
-        return requirement
-
-    def _forget_idle_requirements(self) -> None:
-        """Messages may name any skills, so requirements nobody waits under must not pile up."""
-        self._by_asks.clear()
-        idle = {key for key, requirement in self.requirements.items() if not requirement.waiting}
-        numbers = {self.requirements[key].number for key in idle}
-        self.requirements = {key: r for key, r in self.requirements.items() if key not in idle}
-        for name, known in self.of_queue.items():
-            self.of_queue[name] = {key: r for key, r in known.items() if key not in idle}
-        for each in self.classes.values():
-            each.forget(numbers)
-        self._widest = {alike: r for alike, r in self._widest.items() if r.number not in numbers}
-        # Those that are left have somebody waiting: looked through again only when there are twice as many.
-        self._forget_at = 2 * len(self.requirements)
-
-    def _relate_all(self, requirement: Requirement) -> None:
-        self._candidates.relate(requirement, self.effective(requirement.demand))
-        alike = requirement.alike
-        wider = self._widest.get(alike)
-        if wider is not None and wider is not requirement and requirement.by_number.keys() <= wider.by_number.keys():
-            requirement.take_heads(wider)
-            return
-        requirement.rebuild_heads()
-        if alike is not None:
-            self._widest[alike] = requirement
-
-    def _relate(self, known: CapabilityClass, requirement: Requirement) -> None:
-        reason = known.why_not(self.effective(requirement.demand))
-        if reason is None:
-            requirement.by_number[known.number] = known
-            known.requirements[requirement.number] = requirement
-            if known.placed and not requirement.tiered:
-                requirement.tiered = True
-                requirement.rebuild_heads()
-        else:
-            requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
-
-    def effective(self, demand: Demand) -> Demand:
-        """With the next tiers open as long as nobody of the open ones is there, where the queue says so."""
-        tier = demand.tier
-        if tier is None or not self.workspace.policy.queues[demand.queue].skip_empty_tiers:
-            return demand
-        staff = self.queues[demand.queue].staff
-        higher = sorted(each for each in staff if each > tier)
-        while higher and not any(count for each, count in staff.items() if each <= tier):
-            tier = higher.pop(0)
-        return demand._replace(tier=tier)
 
     def sync_contact(self, contact_id: ContactId) -> None:
         """Bring requirement, timer and counts of one contact in step with its facts."""
@@ -611,7 +516,7 @@ class Index:
     def _all_declined(self, contact: Contact, requirement: Requirement) -> tuple[bool, int | None]:
         if requirement.demand.only is None:
             return self._unanimity.all_declined(contact, requirement)
-        demand = self.effective(requirement.demand)
+        demand = self.registry.effective(requirement.demand)
         return self._unanimity.all_named_declined(contact, demand, self.workspace.agents), None
 
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
@@ -727,49 +632,16 @@ class Index:
 
     def class_of(self, agent: Agent) -> CapabilityClass:
         """The agent's capability class, registered."""
-        named = agent.id in self._named
-        known = self._class_of.get(agent.id)
-        # Values of records are replaced, never changed inside: the same objects are the same abilities.
-        if known is not None:
-            languages, skills, queues, channels, memberships, was_named = known[0]
-            if (
-                languages is agent.languages
-                and skills is agent.skills
-                and queues is agent.queues
-                and channels is agent.channels
-                and memberships is agent.memberships
-                and was_named is named
-            ):
-                return known[1]
-        key = (
-            tuple(sorted(agent.languages.items())),
-            tuple(sorted(agent.skills.items())),
-            tuple(sorted(agent.queues)),
-            tuple(sorted(agent.channels)),
-            tuple((m.queue, m.priority, m.delay, m.tier, m.channels) for m in agent.memberships),
-            agent.id if named else None,
-        )
-        capability = self.classes.get(key)
-        if capability is None:
-            capability = self.classes[key] = CapabilityClass(len(self.classes), agent, named=named)
-            self._candidates.add(capability)
-            # Each agent may be in a class of their own and, while somebody waits for them by name, in another.
-            self.outgrown |= len(self.classes) > _CLASSES_EACH * len(self._class_of) + _CLASSES_SPARE
-            for requirement in self.requirements.values():
-                self._relate(capability, requirement)
-            capability.rebuild_wants()
-        abilities = (agent.languages, agent.skills, agent.queues, agent.channels, agent.memberships, named)
-        self._class_of[agent.id] = (abilities, capability)
-        return capability
+        return self.registry.class_of(agent, named=agent.id in self._named)
 
     def sync_agent(self, agent_id: AgentId) -> None:
         """Bring free sets, timers and staffing of one agent in step with their facts."""
         agent = self.workspace.agents.get(agent_id)
         if agent is None or agent.memberships or self._positions.of(agent_id):
-            self.outgrown |= self._positions.sync(agent_id, positioned(agent) if agent is not None else ())
+            self._other_groups |= self._positions.sync(agent_id, positioned(agent) if agent is not None else ())
         if agent is None or agent.queue_presence or agent.queue_wrap_up or self._bound.of(agent_id):
             bound = towards_queues(agent, self.workspace.policy) if agent is not None else ()
-            self.outgrown |= self._bound.sync(agent_id, bound)
+            self._other_groups |= self._bound.sync(agent_id, bound)
         if self.outgrown:
             return
         if agent is None or agent.memberships or agent_id in self._delays_of:
@@ -817,17 +689,17 @@ class Index:
         if agent is not None:
             signature = self.rooms.of(agent)
             if signature is not NO_ROOM:
-                items = tuple([(*agent_score(agent, chain), agent_id) for chain in self._chains])
+                items = tuple([(*agent_score(agent, chain), agent_id) for chain in self.registry.chains])
                 new = _AgentPlace(self.class_of(agent), signature, items)
         if old == new:
             return
         if old is not None:
-            old.known.remove(old.signature, old.items, self._best)
+            old.known.remove(old.signature, old.items, self.registry.best)
         if new is None:
             self._agents.pop(agent_id, None)
             return
         self._agents[agent_id] = new
-        new.known.add(new.signature, new.items, self._best)
+        new.known.add(new.signature, new.items, self.registry.best)
         # With less room than before nobody can be paired who could not be before.
         if old is None or old.known is not new.known or not new.signature.is_within(old.signature):
             self.fresh_classes[new.known.number] = new.known
@@ -863,15 +735,7 @@ class Index:
 
     def _relate_anew(self, queue: str) -> None:
         """Which tiers count as open in a queue has changed."""
-        for requirement in self.of_queue[queue].values():
-            if requirement.demand.tier is None:
-                continue
-            for known in requirement.by_number.values():
-                known.requirements.pop(requirement.number, None)
-            self._relate_all(requirement)
-            if requirement.waiting:
-                for known in requirement.classes:
-                    known.offer_want(requirement)
-        self._freshen(self.of_queue[queue].values())
+        self.registry.relate_tiers(queue)
+        self._freshen(self.registry.of_queue[queue].values())
         for contact_id in [*self._watchers.get(queue, ()), *self._unanimity.contacts(queue)]:
             self.sync_contact(contact_id)

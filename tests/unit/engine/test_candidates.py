@@ -69,7 +69,9 @@ def test_whoever_may_serve_a_demand_is_found(seed: int, placed: bool) -> None:
     for number in range(20):
         demand = _demand(dice)
         rules = index.workspace.policy.queues[demand.queue]
-        requirement = Requirement(number, demand, rules, "", index._chain_of[demand.queue], BestFree(index._chains))
+        requirement = Requirement(
+            number, demand, rules, "", index.registry._chain_of[demand.queue], BestFree(index.registry.chains)
+        )
         candidates.relate(requirement, demand)
         few, beside = candidates._of(demand)
         able, excluded = _looked_through(classes, demand, set(few))
@@ -87,7 +89,7 @@ def _best(index: Index, requirement: Requirement) -> list[Any]:
     """The heads of all classes by a look at each of them."""
     heads = [
         known.head(requirement, item)
-        for known in index.classes.values()
+        for known in index.registry.classes.values()
         if known.why_not(requirement.demand) is None and (item := known.best_item(requirement)) is not None
     ]
     return sorted(heads)
@@ -120,6 +122,6 @@ def test_heads_that_were_taken_over_are_those_of_a_look_at_each_class(
             centre.handle(who[0], f"c{number}")
         centre.wait(1)
         index.settle_heads()
-        for requirement in index.requirements.values():
+        for requirement in index.registry.requirements.values():
             assert requirement.best_heads(5) == _best(index, requirement)[:5]
     assert taken

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.router.engine import index as indexing
+from services.router.engine import registry
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Contact
 from shared.contracts import commands as cmd
@@ -21,7 +22,7 @@ def test_agents_of_the_same_abilities_share_a_class() -> None:
         agent("ben", languages={"en": 5, "fr": 3}, capacity=4, name="Ben"),
         agent("cem", languages={"fr": 4, "en": 5}),
     )
-    assert len(centre.engine.world.indexes["w"].classes) == 2
+    assert len(centre.engine.world.indexes["w"].registry.classes) == 2
 
 
 def test_classes_of_profiles_that_nobody_has_any_more_do_not_pile_up() -> None:
@@ -30,7 +31,7 @@ def test_classes_of_profiles_that_nobody_has_any_more_do_not_pile_up() -> None:
     seen = 0
     for number in range(200):
         centre.do(agent("ana", skills={f"s{number}": 1 + number % 5}))
-        seen = max(seen, len(centre.engine.world.indexes["w"].classes))
+        seen = max(seen, len(centre.engine.world.indexes["w"].registry.classes))
     assert 2 < seen <= 3 * 2 + 64 + 1
     centre.write("c1")
     assert centre.offered_to("c1") == ["ben"]
@@ -43,12 +44,12 @@ def test_contacts_that_ask_for_the_same_share_a_requirement() -> None:
     centre.write("c3", language="pt", skills={"cards": 3})
     centre.write("c4", language="pt", channel="email")
     centre.write("c5", language="pt", queue="other")
-    waiting = [len(r.waiting) for r in centre.engine.world.indexes["w"].requirements.values()]
+    waiting = [len(r.waiting) for r in centre.engine.world.indexes["w"].registry.requirements.values()]
     assert sorted(waiting) == [1, 1, 1, 2]
 
 
 def test_requirements_that_nobody_waits_under_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexing, "MAX_IDLE_REQUIREMENTS", 5)
+    monkeypatch.setattr(registry, "MAX_IDLE_REQUIREMENTS", 5)
     centre = Centre()
     centre.staff(agent("ana", skills={f"s{n}": 5 for n in range(40)}))
     centre.write("stays", skills={"nobody": 5})
@@ -56,8 +57,8 @@ def test_requirements_that_nobody_waits_under_do_not_pile_up(monkeypatch: pytest
         centre.write(f"c{n}", skills={f"s{n}": 1})
         centre.handle("ana", f"c{n}")
     index = centre.engine.world.indexes["w"]
-    assert len(index.requirements) <= 6
-    assert all(len(known.requirements) <= 6 for known in index.classes.values())
+    assert len(index.registry.requirements) <= 6
+    assert all(len(known.requirements) <= 6 for known in index.registry.classes.values())
     centre.staff(agent("ben", skills={"nobody": 5}))
     assert centre.holds("ben") == ["stays"]
 
@@ -66,15 +67,15 @@ def test_requirements_that_nobody_waits_under_do_not_pile_up(monkeypatch: pytest
 def test_requirements_that_all_have_somebody_waiting_are_not_looked_through_for_each_new_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(indexing, "MAX_IDLE_REQUIREMENTS", 5)
+    monkeypatch.setattr(registry, "MAX_IDLE_REQUIREMENTS", 5)
     looked: list[int] = []
-    forget = indexing.Index._forget_idle_requirements
+    forget = registry.Registry._forget_idle_requirements
 
-    def counted(index: indexing.Index) -> None:
-        looked.append(len(index.requirements))
-        forget(index)
+    def counted(known: registry.Registry) -> None:
+        looked.append(len(known.requirements))
+        forget(known)
 
-    monkeypatch.setattr(indexing.Index, "_forget_idle_requirements", counted)
+    monkeypatch.setattr(registry.Registry, "_forget_idle_requirements", counted)
     centre = Centre(checked=False)
     for n in range(100):
         centre.write(f"c{n}", skills={f"s{n}": 1})
@@ -85,11 +86,11 @@ def test_requirements_that_all_have_somebody_waiting_are_not_looked_through_for_
         centre.write(f"d{n}", skills={f"t{n}": 1})
     # At 160 the first hundred are forgotten, and the bound comes down with what is left.
     assert looked == [5, 10, 20, 40, 80, 160]
-    assert len(centre.engine.world.indexes["w"].requirements) <= 2 * 70
+    assert len(centre.engine.world.indexes["w"].registry.requirements) <= 2 * 70
 
 
 def test_requirement_that_came_back_is_served_like_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexing, "MAX_IDLE_REQUIREMENTS", 2)
+    monkeypatch.setattr(registry, "MAX_IDLE_REQUIREMENTS", 2)
     centre = Centre()
     centre.staff(agent("ana", languages={"fr": 1, "en": 1, "de": 1}))
     for n, language in enumerate(["fr", "en", "de", "fr", "en", "de"]):
@@ -99,12 +100,12 @@ def test_requirement_that_came_back_is_served_like_before(monkeypatch: pytest.Mo
 
 
 def test_new_policy_keeps_everybody_waiting_however_much_they_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexing, "MAX_IDLE_REQUIREMENTS", 2)
+    monkeypatch.setattr(registry, "MAX_IDLE_REQUIREMENTS", 2)
     centre = Centre(policy([queue("general")]))
     for n in range(6):
         centre.write(f"c{n}", skills={f"s{n}": 1})
     centre.do(cmd.AdoptPolicy(policy=policy([queue("general", offer_timeout_s=7)])))
-    waiting = [len(each.waiting) for each in centre.engine.world.indexes["w"].requirements.values()]
+    waiting = [len(each.waiting) for each in centre.engine.world.indexes["w"].registry.requirements.values()]
     assert sum(waiting) == 6
     centre.staff(agent("ana", skills={f"s{n}": 5 for n in range(6)}, capacity=6))
     assert len(centre.holds("ana")) + sum(centre.offered_to(f"c{n}") == ["ana"] for n in range(6)) >= 6
