@@ -49,6 +49,7 @@ from services.router.engine.context import Context, Refused
 from services.router.engine.due_timers import DueTimers
 from services.router.engine.engine import Engine
 from services.router.engine.index import Index
+from services.router.engine.opening import Opening
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import Rooms
 from services.router.engine.undo import Undo
@@ -303,8 +304,8 @@ MUTANTS = (
     _mutant("a decline for good is forgotten", Index.bars, "rule.excludes(declines)", "False", seed=7),
     _mutant("who hands a contact on gets it back", Index.bars, "agent == contact.excluded or ", "", seed=7),
     _mutant("preferences are ignored", Index._waits_for, "if not wanted:", "if True:", seed=13),
-    _mutant("a frozen queue offers", Index.sync_queue, " or name in self.workspace.frozen", "", seed=10),
-    _mutant("a closed queue offers", Index.sync_queue, "if name in self.closed or", "if", seed=4),
+    _mutant("a frozen queue offers", Opening.sync, " or name in self._workspace.frozen", "", seed=10),
+    _mutant("a closed queue offers", Opening.sync, "if name in self.closed or", "if", seed=4),
     _mutant(
         "the rate window is off by one",
         Rooms.is_over_rate,

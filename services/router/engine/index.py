@@ -1,9 +1,9 @@
 """Everything derived from a workspace's facts: who can serve what, who waits where, what is due when.
 
-Agents with the same abilities share a *capability class*, contacts that ask for the same share a *requirement*
-(`classes.py`). Every `sync_…` compares what is indexed with the facts and mends the difference: it is called after each
-event for what the event touched, and after an undo for what the undo touched. No decision looks through agents or
-contacts (`docs/adr/0010-one-matcher-for-every-rule.md`).
+Which agents may serve what is asked for is the registry's (`registry.py`). Every `sync_…` compares what is
+indexed with the facts and mends the difference: it is called after each event for what the event touched, and after an
+undo for what the undo touched. No decision looks through agents or contacts
+(`docs/adr/0010-one-matcher-for-every-rule.md`).
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from services.router.engine.chains import agent_score, chain_of
 from services.router.engine.classes import CapabilityClass, Head, Item, Requirement, is_able
 from services.router.engine.contact_timers import ContactTimers
 from services.router.engine.deadlines import Spare
+from services.router.engine.delays import Delays
 from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
 from services.router.engine.due_timers import DueTimers
 from services.router.engine.noted import NotedQueues, positioned
+from services.router.engine.opening import Opening
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.outbound_timers import OutboundTimers
 from services.router.engine.placing import Alike, how_alike
 from services.router.engine.records import Agent, Contact
 from services.router.engine.registry import Registry
+from services.router.engine.review import Review
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, towards_queues
 from services.router.engine.staffing import NOTHING, QueueCounts, Staffing, Turned
 from services.router.engine.state import Workspace
+from services.router.engine.ties import Ties
 from services.router.engine.unanimity import Unanimity
-from services.router.engine.waiting import Timer, contact_timer, hours_timer, leaves_unstaffed, station_here, timer
+from services.router.engine.waiting import Timer, contact_timer, leaves_unstaffed, station_here
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
-
-REVIEW = 15_000
-"""So often (ms) it is looked at whether room can be spared that could not when its contact arrived."""
 
 _WAITS = (ContactState.WAITING, ContactState.OFFERED)
 
@@ -87,9 +88,9 @@ class Index:
         self.rooms = Rooms(workspace)
         self._staffing = Staffing(workspace)
         self.queues = self._staffing.counts
-        self.closed = {name for name, queue in policy.queues.items() if queue.hours is not None} - self._open_queues()
-        self.held_back = self.closed | workspace.frozen.intersection(policy.queues)
-        """Queues of which nothing is offered now: closed ones and frozen ones."""
+        self._opening = Opening(workspace, timers)
+        self.closed = self._opening.closed
+        self.held_back = self._opening.held_back
         self.pending_on: dict[str, dict[ContactId, None]] = {}
         """By channel the contacts that wait there."""
         self.fresh_contacts: dict[ContactId, None] = {}
@@ -108,19 +109,9 @@ class Index:
         """The queues of whose earlier rules agents are still bound."""
         self._named: dict[str, int] = {}
         """Agents that some waiting contact is restricted to, and by how many demands: each is a class of their own."""
-        self._watching: dict[AgentId, dict[ContactId, None]] = {}
-        """Contacts that wait for an agent only as long as they could be offered them, or of which it may hang on them
-        whether everybody has declined."""
-        self._watchers: dict[str, dict[ContactId, None]] = {}
-        """The same contacts by queue."""
-        self._declined: dict[AgentId, dict[ContactId, None]] = {}
-        """Open contacts that an agent declined, in queues that forget it when they sign in."""
-        self._leaving: dict[str, dict[ContactId, None]] = {}
-        """By queue the contacts that leave it as soon as nobody is there."""
+        self._ties = Ties()
         self._unanimity = Unanimity()
-        self._delays: dict[str, dict[int, int]] = {}
-        """By queue the delays (ms) that its agents have, and how many have each."""
-        self._delays_of: dict[AgentId, tuple[tuple[str, int], ...]] = {}
+        self._delays = Delays()
         self._improved: dict[AgentId, None] = {}
         self._asked: dict[int, Requirement] = {}
         self._contacts: dict[ContactId, _ContactPlace] = {}
@@ -129,13 +120,10 @@ class Index:
         )
         self._agents: dict[AgentId, _AgentPlace] = {}
         self._due = DueTimers(workspace, timers)
-        self._queue_timers: dict[str, Timer] = {}
         self.spare = Spare(workspace)
         self._reserves = policy.slo.reserve is not None and any(q.by_deadline for q in policy.queues.values())
         """Whether room is kept free before contacts that can wait."""
-        self._can_wait: dict[int, Requirement] = {}
-        """Requirements, by number, that wait for room to spare, with contacts."""
-        self._review: Timer | None = None
+        self._review = Review(workspace, timers)
         for agent in agents:
             self.sync_agent(agent.id)
         for name in policy.queues:
@@ -197,12 +185,12 @@ class Index:
                 pending[place.channel][contact_id] = None
                 ages[place.queue].append(place.aged)
             if place.leaves:
-                self._leaving.setdefault(place.queue, {})[contact_id] = None
+                self._ties.add(contact_id, place.queue, (), (), leaves=True)
         self.registry.taken_in()
         for requirement, orders in waiting.items():
             requirement.waiting.add_all(orders)
             self._asked[requirement.number] = requirement
-            self._note_who_can_wait(requirement)
+            self._review.note(requirement)
             if requirement.demand.only is not None:
                 self._name(requirement.demand.only, 1)
         for (queue, state), count in standing.items():
@@ -253,10 +241,8 @@ class Index:
     def drop(self) -> None:
         """Take this index's timers out of the shared set but those of contacts, before another index takes over."""
         self._due.drop()
-        for due in self._queue_timers.values():
-            self.timers.remove(due)
-        if self._review is not None:
-            self.timers.remove(self._review)
+        self._opening.drop()
+        self._review.drop()
         self.outbounds.drop()
 
     def drop_contacts(self) -> None:
@@ -267,28 +253,8 @@ class Index:
 
     def sync_queue(self, name: str) -> None:
         """A queue opened or closed, by the hour or by hand."""
-        queue = self.workspace.policy.queues.get(name)
-        old = self._queue_timers.pop(name, None)
-        if old is not None:
-            self.timers.remove(old)
-        if queue is None:
-            return
-        new = hours_timer(self.workspace, queue)
-        if new is not None:
-            self.timers.add(new)
-            self._queue_timers[name] = new
-        if queue.hours is not None and name not in self._open_queues():
-            self.closed.add(name)
-        else:
-            self.closed.discard(name)
-        if name in self.closed or name in self.workspace.frozen:
-            self.held_back.add(name)
-        elif name in self.held_back:
-            self.held_back.discard(name)
+        if self._opening.sync(name):
             self._freshen(self.registry.of_queue[name].values())
-
-    def _open_queues(self) -> set[str]:
-        return {name for name in self.workspace.policy.queues if self.workspace.queue_hours.get(name, (True, 0))[0]}
 
     def _freshen(self, requirements: Iterable[Requirement]) -> None:
         """Whoever is free for one of these is looked at in the next routing pass."""
@@ -394,7 +360,7 @@ class Index:
 
     def declined_by(self, agent: AgentId) -> list[ContactId]:
         """The waiting contacts that an agent declined, of queues that forget it when they sign in."""
-        return sorted(self._declined.get(agent, ()))
+        return self._ties.declined(agent)
 
     def spared(self, requirement: Requirement, known: CapabilityClass, agent: AgentId, now: int) -> bool:
         """Whether an agent can be spared for one of these contacts: at once, unless it is one that can wait."""
@@ -406,7 +372,7 @@ class Index:
         """Whether the contact is one that can wait and others wait for room to spare already: whoever can be spared for
         it may have been to be spared for them first, which no event told."""
         requirement = self.waits_under(contact)
-        return requirement.demand.spare and (len(self._can_wait) > 1 or len(requirement.waiting) > 1)
+        return requirement.demand.spare and (len(self._review) > 1 or len(requirement.waiting) > 1)
 
     def sync_contact(self, contact_id: ContactId) -> None:
         """Bring requirement, timer and counts of one contact in step with its facts."""
@@ -496,7 +462,7 @@ class Index:
 
     def _due_first(self, contact: Contact, *, down: bool, leaves: bool, exhausted: bool) -> Timer | None:
         """See `contact_timer`."""
-        delays = sorted(self._delays[contact.queue]) if contact.queue in self._delays else ()
+        delays = self._delays.of(contact.queue)
         return contact_timer(self.workspace, contact, down=down, delays=delays, leaves=leaves, exhausted=exhausted)
 
     def due_beside(self, contact: Contact) -> Timer | None:
@@ -522,19 +488,11 @@ class Index:
     def _remove_contact(self, contact_id: ContactId, place: _ContactPlace) -> None:
         if place.requirement is not None and place.order is not None:
             place.requirement.waiting.remove(place.order)
-            if place.requirement.demand.spare and not place.requirement.waiting:
-                del self._can_wait[place.requirement.number]
-                self._sync_review()
+            self._review.left(place.requirement)
         if place.channel is not None:
             del self.pending_on[place.channel][contact_id]
-        for agent in place.watched:
-            del self._watching[agent][contact_id]
-        if place.watched:
-            del self._watchers[place.queue][contact_id]
-        for agent in place.decliners:
-            del self._declined[agent][contact_id]
-        if place.leaves:
-            del self._leaving[place.queue][contact_id]
+        if place.watched or place.decliners or place.leaves:
+            self._ties.remove(contact_id, place.queue, place.watched, place.decliners, leaves=place.leaves)
         if place.refused is not None:
             self._unanimity.remove(place.queue, contact_id, *place.refused)
         self._count(place, -1)
@@ -543,45 +501,21 @@ class Index:
         requirement, order = place.requirement, place.order
         if requirement is not None and order is not None:
             requirement.waiting.add(order)
-            self._note_who_can_wait(requirement)
+            self._review.note(requirement)
             if requirement.waiting.first() == order:
                 self._asked[requirement.number] = requirement
         if place.channel is not None:
             self.pending_on.setdefault(place.channel, {})[contact_id] = None
-        for agent in place.watched:
-            self._watching.setdefault(agent, {})[contact_id] = None
-        if place.watched:
-            self._watchers.setdefault(place.queue, {})[contact_id] = None
-        for agent in place.decliners:
-            self._declined.setdefault(agent, {})[contact_id] = None
-        if place.leaves:
-            self._leaving.setdefault(place.queue, {})[contact_id] = None
+        if place.watched or place.decliners or place.leaves:
+            self._ties.add(contact_id, place.queue, place.watched, place.decliners, leaves=place.leaves)
         if place.refused is not None:
             self._unanimity.add(place.queue, contact_id, *place.refused)
         self._count(place, 1)
 
-    def _note_who_can_wait(self, requirement: Requirement) -> None:
-        if requirement.demand.spare and requirement.number not in self._can_wait:
-            self._can_wait[requirement.number] = requirement
-            self._sync_review()
-
-    def _sync_review(self) -> None:
-        """Somebody waits, or nobody any more, for room that can be spared."""
-        new = None
-        if self._can_wait:
-            new = timer(self.workspace, self.workspace.reserve_reviewed + REVIEW, "reserve", "")
-        if new == self._review:
-            return
-        if self._review is not None:
-            self.timers.remove(self._review)
-        if new is not None:
-            self.timers.add(new)
-        self._review = new
-
     def sync_reserve(self) -> None:
         """Who waits for room to spare is looked at anew."""
-        self._sync_review()
-        self._freshen(self._can_wait.values())
+        self._review.sync()
+        self._freshen(self._review.requirements())
 
     def _tally(self, queue: str, state: ContactState, by: int) -> None:
         """Count contacts in their queue."""
@@ -644,7 +578,7 @@ class Index:
             self._other_groups |= self._bound.sync(agent_id, bound)
         if self.outgrown:
             return
-        if agent is None or agent.memberships or agent_id in self._delays_of:
+        if agent is None or agent.memberships or agent_id in self._delays:
             self._sync_delays(agent_id, agent)
         turned = self._staffing.sync(agent_id, agent)
         if turned is not NOTHING:
@@ -655,9 +589,8 @@ class Index:
         if self._reserves:
             self.spare.sync(agent_id, agent)
         self._due.sync_agent(agent_id, agent)
-        if agent_id in self._watching:
-            for contact_id in list(self._watching[agent_id]):
-                self.sync_contact(contact_id)
+        for contact_id in self._ties.watching(agent_id):
+            self.sync_contact(contact_id)
 
     def sync_offer(self, offer_id: OfferId) -> None:
         """Bring the timer of one offer in step with its facts."""
@@ -665,23 +598,10 @@ class Index:
 
     def _sync_delays(self, agent_id: AgentId, agent: Agent | None) -> None:
         """A delay that nobody had yet, or has any more, changes when those who wait in that queue are looked at."""
-        old = self._delays_of.get(agent_id, ())
-        new = tuple((m.queue, m.delay) for m in agent.memberships if m.delay) if agent is not None else ()
-        if old == new:
-            return
-        self._delays_of[agent_id] = new
-        changed: set[str] = set()
-        for pairs, by in ((old, -1), (new, 1)):
-            for queue, delay in pairs:
-                known = self._delays.setdefault(queue, {})
-                known[delay] = known.get(delay, 0) + by
-                if known[delay] == max(by, 0):
-                    changed.add(queue)
-                if not known[delay]:
-                    del known[delay]
-        for queue in sorted(changed & self.queues.keys()):
-            for _, contact_id in list(self.queues[queue].pending):
-                self.sync_contact(ContactId(contact_id))
+        for queue in self._delays.sync(agent_id, agent):
+            if queue in self.queues:
+                for _, contact_id in list(self.queues[queue].pending):
+                    self.sync_contact(ContactId(contact_id))
 
     def _sync_free(self, agent_id: AgentId, agent: Agent | None) -> None:
         old = self._agents.get(agent_id)
@@ -730,12 +650,12 @@ class Index:
         for name in turned.tiers:
             self._relate_anew(name)
         for name in turned.staffed:
-            for contact_id in list(self._leaving.get(name, ())):
+            for contact_id in self._ties.leaving(name):
                 self.sync_contact(contact_id)
 
     def _relate_anew(self, queue: str) -> None:
         """Which tiers count as open in a queue has changed."""
         self.registry.relate_tiers(queue)
         self._freshen(self.registry.of_queue[queue].values())
-        for contact_id in [*self._watchers.get(queue, ()), *self._unanimity.contacts(queue)]:
+        for contact_id in [*self._ties.watchers(queue), *self._unanimity.contacts(queue)]:
             self.sync_contact(contact_id)
