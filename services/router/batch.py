@@ -21,6 +21,9 @@ class Batch:
     decisions: list[Decision] = field(default_factory=list)
     encoded: list[msgspec.Raw] = field(default_factory=list)
     poisoned: list[tuple[InputRecord, str]] = field(default_factory=list)
+    """Inputs that cannot be read, and why."""
+    rejected: list[tuple[InputRecord, str]] = field(default_factory=list)
+    """Those that the engine could not decide, and where."""
     decided_s: list[float] = field(default_factory=list)
     count: int = 0
     """Decisions so far, those without events (repeats) included: numbers the ticks of the entry."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from services.router import bystanders, cluster, explain, policy_lint, snapshot
+from services.router import bystanders, cluster, dead_letters_command, explain, policy_lint, snapshot
 from services.router.chain import Diverged
 from services.router.provision import create_workspace
 from services.router.reading import reading
@@ -34,7 +34,7 @@ class _Silent:
     async def perform(self, replica: Replica, entry: Performed) -> None:
         return
 
-    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
+    async def bury(self, replica: Replica, aside: Sequence[tuple[InputRecord, str]]) -> None:
         return
 
 
@@ -159,6 +159,8 @@ def main(arguments: list[str]) -> int:
                 print(json.dumps(keys, indent=2))
             case "explain":
                 _explain(chosen)
+            case "dead-letters":
+                return dead_letters_command.run(chosen)
             case "scenarios":
                 return report.run(chosen.files, as_json=chosen.json)
             case "policy":
@@ -214,6 +216,8 @@ def _parser() -> argparse.ArgumentParser:
     workspace = commands.add_parser("workspace", help="create a workspace and print its first keys")
     workspace.add_argument("name", help="the workspace's name")
     workspace.add_argument("--title", default="", help="what people call it")
+    aside = commands.add_parser("dead-letters", help="inputs that were put aside: list them, take them once more")
+    dead_letters_command.add_to(aside)
     scenarios = commands.add_parser("scenarios", help="play policy tests through the engine")
     scenarios.add_argument("files", nargs="+", type=Path, help="YAML files, or folders of them")
     scenarios.add_argument("--json", action="store_true", help="one object a line")

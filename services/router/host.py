@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.router.chain import Diverged
+from services.router.engine.engine import where
 from services.router.membership import BEAT_S, COPIES, Roster, rank_of, replicas_of
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
@@ -22,6 +23,8 @@ LINGER_S: Final = 10.0
 """A partition that is no longer this router's is kept for so long: others may still be folding it."""
 LISTEN_S: Final = 1.5
 """How long a new router listens who is there before it takes partitions."""
+AGAIN_S: Final = 30.0
+"""So long after a bug ended a partition here it is begun anew, from its snapshot. Meanwhile its standby leads."""
 DEAF_LISTEN_S: Final = 5.0
 """The same for one that hears nothing, not even itself. Then it takes what it must take for its own: contacts that two
 fold cost less than contacts that nobody does."""
@@ -51,7 +54,7 @@ class _Running:
 
 class Host:
     """Runs `make(partition)` for each partition of this router. A partition that contradicts itself is stopped and told
-    about; the others go on."""
+    about, one that a bug ended begins anew after a while; the others go on."""
 
     def __init__(
         self,
@@ -68,6 +71,8 @@ class Host:
         self._make = make
         self._running: dict[int, _Running] = {}
         self._broken: dict[int, str] = {}
+        self._again: dict[int, float] = {}
+        """When those that a bug ended are begun anew, by the loop's time."""
         self._settled = False
         self._failure: Exception | None = None
 
@@ -115,6 +120,8 @@ class Host:
 
     def _settle(self, now: float) -> None:
         """Start what is ours and does not run; stop what has not been ours for a while."""
+        for partition in [partition for partition, at in self._again.items() if at <= now]:
+            del self._again[partition], self._broken[partition]
         alive = sorted({*self._roster.alive(), self._name})
         ready = ready_replicas(self._roster.replicas())
         for partition in range(self._count):
@@ -148,9 +155,15 @@ class Host:
             self._broken[number] = str(error)
             self._metrics.set_stopped(number, True)
             logger.critical("a partition is stopped", extra={"partition": number, "reason": str(error)})
-        except Exception as error:
-            # A bug: half a router is worse than none, and its partitions go on elsewhere.
+        except MemoryError as error:
+            # Nobody knows what else is missing.
             self._failure = error
+        except Exception as error:
+            # A bug: where it was, not what it said, may be told to everybody.
+            self._broken[number] = where(error)
+            self._again[number] = asyncio.get_running_loop().time() + AGAIN_S
+            self._metrics.set_stopped(number, True)
+            logger.critical("a partition is stopped by a bug", exc_info=True, extra={"partition": number})
         finally:
             self._running.pop(number, None)
 

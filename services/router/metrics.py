@@ -269,10 +269,10 @@ class RouterMetrics:
         )
         self.rejected = self._names.counter(
             "switchdesk_commands_rejected_total",
-            "Commands that could not be decided: a bug, or a poisoned record. Alarm.",
+            "Commands that could not be decided: a bug of ours. Alarm.",
         )
         self.dead_letters = self._names.counter(
-            "switchdesk_dead_letters_total", "Records that could not be read and were put aside. Alarm."
+            "switchdesk_dead_letters_total", "Inputs that could not be read or decided and were put aside. Alarm."
         )
         self.double_assign = self._names.counter(
             "switchdesk_double_assign_total", "Contacts found with two live assignments. Must stay 0. Alarm."

@@ -87,9 +87,9 @@ class PartitionRouter:
             self._mark = StateMark(entry.seq, state_hash(replica.engine.state))
             self._hashed_stretch = entry.seq // stretch
 
-    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
+    async def bury(self, replica: Replica, aside: Sequence[tuple[InputRecord, str]]) -> None:
         """`Performer` of the replica."""
-        await self._publisher.bury(replica, poisoned)
+        await self._publisher.bury(replica, aside)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Recover, take turns until told to stop; then say goodbye and save a snapshot.

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from services.router.dead_letters import DeadLetters
 from services.router.fairness import Fairness, verdict
 from services.router.metrics import RouterMetrics
 from services.router.projection import Key, Projection
 from services.router.replica import Performed, Replica
 from shared.contracts import events as ev
 from shared.ending import ended
-from shared.log.codec import encode
 from shared.log.port import Content, InputRecord
 from shared.views.port import Views, ViewsUnavailable
 
@@ -33,7 +33,7 @@ BEGIN_AGAIN_S: Final = 0.5
 
 
 class Publisher:
-    """Publishes the entries of one replica to views and metrics, and keeps poisoned inputs for a look."""
+    """Publishes the entries of one replica to views and metrics, and keeps inputs that are put aside."""
 
     def __init__(self, views: Views, metrics: RouterMetrics, content: Content, *, epoch: str = "") -> None:
         self._views = views
@@ -70,21 +70,18 @@ class Publisher:
             self._up = False
             return
         self._count(replica, entry)
-        if entry.poisoned:
-            self._metrics.rejected.inc(len(entry.poisoned))
-            self._metrics.dead_letters.inc(len(entry.poisoned))
+        self._metrics.dead_letters.inc(len(entry.poisoned) + len(entry.rejected))
         if self._up:
             seq = entry.seq if self._rewrite is None else None
             await self._views.publish(replica.partition, seq, self._projection.documents(world, keys, entry.seq))
 
-    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
-        """The one road for a record that cannot be read: kept with its place and the reason before it is passed over,
-        counted once it was. Raises `LogUnavailable`."""
-        for record, reason in poisoned:
-            place = f"{replica.partition}:{record.topic}:{record.offset}"
-            logger.error("poisoned input", extra={"position": place, "reason": reason})
-            letter = encode({"position": place, "reason": reason, "raw": record.data.hex()})
-            await self._content.put("_dead_letters", f"dead:{place}", letter, owner="_dead_letters")
+    async def bury(self, replica: Replica, aside: Sequence[tuple[InputRecord, str]]) -> None:
+        """The one road for a record that cannot be read or decided: kept with its place and the reason before it is
+        passed over, counted once it was. Raises `LogUnavailable`."""
+        letters = DeadLetters(self._content, replica.partition)
+        for record, reason in aside:
+            position = await letters.put(record, reason)
+            logger.error("an input is put aside", extra={"position": position, "reason": reason})
 
     async def tend(self, replica: Replica) -> bool:
         """Between entries: bring the views up to date after a take-over or a loss, a slice at a time. Whether there is
@@ -193,7 +190,8 @@ class Publisher:
                     self._metrics.fairness.count(*judged)
                 if isinstance(event, ev.CommandRejected):
                     # A bug, not the caller's doing: somebody has to look at it.
-                    logger.error("command rejected", extra={"command_id": decision.command_id, "reason": event.reason})
+                    facts = {"position": f"{replica.partition}:{event.input_position}", "reason": event.reason}
+                    logger.error("command rejected", extra={"command_id": decision.command_id, **facts})
         self._metrics.on_entry(size=entry.size, took_s=entry.took_s)
         for seconds in entry.decided_s:
             self._metrics.decision_seconds.observe(seconds)

@@ -20,7 +20,7 @@ from typing import Protocol
 from services.router import snapshot
 from services.router.batch import Batch
 from services.router.chain import Chain, Decision, Entry, Head, Proposal, build_proposal, decode_entry
-from services.router.engine.engine import Engine
+from services.router.engine.engine import Decided, Engine, Undecidable
 from services.router.engine.world import Touched
 from services.router.journal_time import JournalTime
 from services.router.recovery import beginning_of
@@ -28,8 +28,10 @@ from services.router.turns import Change, Pace, Turns
 from shared import collector
 from shared.clock import Clock
 from shared.contracts.commands import Input
+from shared.contracts.events import CommandRejected
 from shared.log.codec import decode_input
 from shared.log.port import InputRecord, Log, LogCorrupt, LogUnavailable, Positions, Snapshot
+from shared.vocabulary import Topic
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +39,14 @@ logger = logging.getLogger(__name__)
 class Performer(Protocol):
     """Told of every entry once it is true, in order: publishes views, counts, alarms. At-least-once by nature.
 
-    `bury` keeps inputs that cannot be read before an entry passes them over: whoever reads on after a crash will not
-    see them again. Raises `LogUnavailable`; nothing is proposed then. The same input may be buried twice.
+    `bury` keeps inputs that cannot be read or decided, with the reasons, before an entry passes them over: whoever
+    reads on after a crash will not see them again. Raises `LogUnavailable`; nothing is proposed then. The same input
+    may be buried twice.
     """
 
     async def perform(self, replica: Replica, entry: Performed) -> None: ...
 
-    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None: ...
+    async def bury(self, replica: Replica, aside: Sequence[tuple[InputRecord, str]]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Performed:
     took_s: float | None = None
     decided_s: Sequence[float] = ()
     poisoned: Sequence[tuple[InputRecord, str]] = ()
+    rejected: Sequence[tuple[InputRecord, str]] = ()
     beat: bool = False
     """It says nothing but that somebody leads, because nothing was to be decided."""
 
@@ -93,6 +97,15 @@ class _Pending:
     bye: bool
 
 
+class _Failed(Exception):
+    """What this input leads to cannot be decided."""
+
+    def __init__(self, record: InputRecord, reason: str) -> None:
+        super().__init__(reason)
+        self.record = record
+        self.reason = reason
+
+
 @dataclass(slots=True)
 class Replica:
     """The state of one partition in this process. `run` keeps it true until told to stop.
@@ -122,6 +135,8 @@ class Replica:
     snapshot_offset: int = -1
     """Journal offset of the newest snapshot's entry, as far as this replica knows; -1 without one."""
     _rematch: bool = False
+    _undecidable: dict[tuple[Topic, int], str] = field(default_factory=dict)
+    """Inputs that are to be answered as rejected when they are decided anew, by topic and offset, and why."""
     _turns: Turns | None = None
     _time: JournalTime = field(init=False)
 
@@ -270,22 +285,36 @@ class Replica:
         if not records and not self.engine.due(now) and not self._must_beat():
             return
         mark = self.engine.world.mark()
-        batch = self._decide(records, now)
-        if batch.poisoned and not await self._buried(batch, mark):
+        try:
+            batch = self._decide(records, now)
+        except _Failed as failed:
+            # Everything of this turn is decided anew, with that one answered as rejected: unless it is not its doing.
+            # Then the look at everybody that comes first fails as well, and ends this partition.
+            self._take_back(mark)
+            self._undecidable[failed.record.topic, failed.record.offset] = failed.reason
             return
+        aside = [*batch.poisoned, *batch.rejected]
+        if aside and not await self._buried(aside, mark):
+            return
+        self._undecidable.clear()
         await self._propose(batch, now, mark)
         await self._until_known()
 
-    async def _buried(self, batch: Batch, mark: tuple[int, int]) -> bool:
-        """Whether what cannot be read is kept. As long as it is not, everything decided behind it is taken back."""
+    async def _buried(self, aside: list[tuple[InputRecord, str]], mark: tuple[int, int]) -> bool:
+        """Whether what cannot be read or decided is kept. As long as it is not, everything decided in this turn is
+        taken back: also where the turn ends here, because nobody may take it for true."""
+        kept = False
         try:
-            await self.performer.bury(self, batch.poisoned)
+            await self.performer.bury(self, aside)
+            kept = True
         except LogUnavailable as error:
-            logger.warning("an input that cannot be read is not kept yet", extra={"reason": str(error)})
-            self._take_back(mark)
+            logger.warning("an input that is put aside is not kept yet", extra={"reason": str(error)})
+        finally:
+            if not kept:
+                self._take_back(mark)
+        if not kept:
             await asyncio.sleep(self.settings.idle_s)
-            return False
-        return True
+        return kept
 
     def _take_back(self, mark: tuple[int, int]) -> None:
         """What was decided since the mark did not happen; what it would have routed is looked at anew."""
@@ -350,12 +379,26 @@ class Replica:
             if command is None:
                 continue
             began = self.clock.monotonic()
-            decided = self.engine.apply(command, now, seq, position=f"{record.topic}:{record.offset}")
+            decided = self._decided(record, command, now, seq)
             batch.decided_s.append(self.clock.monotonic() - began)
+            if decided.events and isinstance(decided.events[0], CommandRejected):
+                batch.rejected.append((record, decided.events[0].reason))
             batch.add(decided)
         if self.engine.unfinished:
             self._tick(batch, now, seq)
         return batch
+
+    def _decided(self, record: InputRecord, command: Input, now: int, seq: int) -> Decided:
+        """Raises `_Failed` for what must be decided again as rejected."""
+        position = f"{record.topic}:{record.offset}"
+        failed = self._undecidable.get((record.topic, record.offset))
+        if failed is not None:
+            return self.engine.reject(command, failed, now, seq, position=position)
+        try:
+            return self.engine.apply(command, now, seq, position=position)
+        except Undecidable as error:
+            logger.exception("what follows a command cannot be decided", extra={"position": position})
+            raise _Failed(record, str(error)) from error
 
     @staticmethod
     def _decode(record: InputRecord, poisoned: list[tuple[InputRecord, str]]) -> Input | None:
@@ -437,6 +480,7 @@ class Replica:
             took_s=self.clock.monotonic() - pending.proposed_at,
             decided_s=batch.decided_s,
             poisoned=batch.poisoned,
+            rejected=batch.rejected,
             beat=not batch.decisions and not pending.bye,
         )
 
@@ -490,6 +534,7 @@ class Replica:
         """The folded state as a snapshot. Only while nothing is pending: pending changes are not true yet."""
         assert self._chain is not None, "recover first"
         assert self._pending is None, "a snapshot must not hold what is not journaled"
+        assert self.engine.world.settled, "a snapshot must not hold what is not even proposed"
         return Snapshot(
             partition=self.partition,
             seq=self.head.seq,

@@ -61,7 +61,7 @@ class Silent:
     async def perform(self, replica: Replica, entry: Performed) -> None:
         return
 
-    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
+    async def bury(self, replica: Replica, aside: Sequence[tuple[InputRecord, str]]) -> None:
         return
 
 

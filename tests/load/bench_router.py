@@ -250,8 +250,8 @@ class _Desks:
         if inputs:
             await _append(self._log, Topic.COMMANDS, inputs)
 
-    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
-        raise AssertionError(f"{len(poisoned)} inputs of the bench cannot be read")
+    async def bury(self, replica: Replica, aside: Sequence[tuple[InputRecord, str]]) -> None:
+        raise AssertionError(f"{len(aside)} inputs of the bench are put aside")
 
 
 async def leader(contacts: int = 10_000, agents: int = 200, *, opened: OpenedLog | None = None) -> None:

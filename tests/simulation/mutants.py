@@ -344,7 +344,7 @@ MUTANTS = (
     _mutant(
         "a letter is written when its record is passed over already",
         Replica.step,
-        "if batch.poisoned and not await self._buried(batch, mark):",
+        "if aside and not await self._buried(aside, mark):",
         "if False:",
         seed=10,
     ),

@@ -91,9 +91,9 @@ class Witness:
         with suppress(LogUnavailable):
             await self._weather.passage()
 
-    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
+    async def bury(self, replica: Replica, aside: Sequence[tuple[InputRecord, str]]) -> None:
         await self._weather.passage()
-        self._referee.on_buried(poisoned)
+        self._referee.on_buried(aside)
 
 
 class Node:

@@ -49,6 +49,21 @@ class Decided:
     fresh: bool = True
 
 
+class Undecidable(Exception):
+    """A bug of ours in what a command leads to. Says where it is."""
+
+
+def where(error: BaseException) -> str:
+    """The kind of an exception and the line that raised it. Its words may be a customer's: they are left out."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    file = trace.tb_frame.f_code.co_filename.rsplit("/", 1)[-1]
+    return f"{type(error).__name__} at {file}:{trace.tb_lineno}"
+
+
 class Engine:
     """One partition's decisions on one state."""
 
@@ -63,28 +78,44 @@ class Engine:
     def apply(self, record: Input, now: int, seq: int, *, position: str = "") -> Decided:
         """Decide one command as part of entry `seq`, make it true on the working state, and route what it freed.
 
-        Never raises for anything the command says: an exception while deciding is taken back and becomes
-        `CommandRejected`. Exceptions of `evolve`, and MemoryError, are passed on: they stop the partition.
+        Never raises for anything the command says: an exception while deciding becomes `CommandRejected`. Raises
+        `Undecidable` if it is what follows the command that cannot be decided; whoever asked has to take everything
+        since their mark back and may `reject` it then. Exceptions of `evolve`, and MemoryError, are passed on: they
+        stop the partition.
         """
         known = self.state.answer_of(record.id)
         if known is not None:
             return self._repeat(record, known)
         workspace = self.state.workspaces.get(record.workspace)
-        sequence = workspace.sequence if workspace else 0
         try:
             events = self._decide(record, workspace, now)
         except (MemoryError, KeyboardInterrupt):
             raise
         except Exception as error:
             # Nothing to take back: deciding only reads.
-            events = [ev.CommandRejected(reason=f"{type(error).__name__}: {error}"[:200], input_position=position)]
+            return self.reject(record, where(error), now, seq, position=position)
+        return self._made_true(record, events, now, seq)
+
+    def reject(self, record: Input, reason: str, now: int, seq: int, *, position: str = "") -> Decided:
+        """Answer a command with a bug of ours. `reason` holds no words of a customer."""
+        events: list[ev.Event] = [ev.CommandRejected(reason=reason, input_position=position)]
+        return self._made_true(record, events, now, seq)
+
+    def _made_true(self, record: Input, events: list[ev.Event], now: int, seq: int) -> Decided:
+        workspace = self.state.workspaces.get(record.workspace)
+        sequence = workspace.sequence if workspace else 0
         evolve(self.world, record.workspace, events, now, seq)
         workspace = self.state.workspaces.get(record.workspace)
         if workspace is not None and not isinstance(events[0], REFUSALS):
             ctx = Context(self.world, workspace, now, f"{record.id}.m", record.actor)
-            if isinstance(events[0], ev.PolicyAdopted):
-                events += self._follow_policy(ctx, seq)
-            events += self._follow_dues(ctx, seq) + self._follow(ctx, seq)
+            try:
+                if isinstance(events[0], ev.PolicyAdopted):
+                    events += self._follow_policy(ctx, seq)
+                events += self._follow_dues(ctx, seq) + self._follow(ctx, seq)
+            except (MemoryError, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                raise Undecidable(where(error)) from error
         actor = f"{record.actor.role}:{record.actor.id}"
         answer = self._remember(record.id, record.workspace, actor, record.digest, events, seq)
         return Decided(record.id, record.workspace, actor, record.digest, sequence, tuple(events), answer)

@@ -36,6 +36,10 @@ class Undo:
         self._stretch = object()
         """Since the last mark; another one after each."""
 
+    def __len__(self) -> int:
+        """How many changes can be taken back."""
+        return len(self._steps)
+
     def mark(self) -> int:
         """A place to come back to."""
         self._stretch = object()

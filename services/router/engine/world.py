@@ -104,6 +104,11 @@ class World:
         """A place to roll back to."""
         return self.state.undo.mark(), len(self.touched)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing was changed that can still be taken back."""
+        return not self.touched and not self.state.undo
+
     def rollback(self, mark: tuple[int, int]) -> None:
         """Take back every fact since the mark, and bring the indexes in step with what is true again."""
         undo_mark, touched_mark = mark

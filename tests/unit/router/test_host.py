@@ -204,3 +204,24 @@ def test_a_replica_far_behind_the_head_does_not_count() -> None:
     ]
     assert ready_replicas(told) == {0: 2, 1: 1}
     assert ready_replicas([]) == {}
+
+
+async def test_a_bug_ends_one_partition_for_a_while_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "AGAIN_S", 0.3)
+    house = House()
+    open_for_work(house.store)
+    turn, bugs = Replica.turn, [KeyError("the words of a customer")]
+
+    async def broken(replica: Replica) -> None:
+        if replica.partition == 0 and replica.leading and bugs:
+            raise bugs.pop()
+        await turn(replica)
+
+    monkeypatch.setattr(Replica, "turn", broken)
+    async with house.running():
+        await eventually(lambda: house.value("switchdesk_partition_stopped", 0) == 1)
+        assert house.value("switchdesk_partition_stopped", 1) == 0
+        assert str(house.host.why_not_ready()).startswith("partition 0 is stopped: KeyError at test_host.py:")
+        await eventually(lambda: house.leads() == {0, 1})
+        assert house.value("switchdesk_partition_stopped", 0) == 0
+        assert house.host.why_not_ready() is True

@@ -12,6 +12,10 @@ import pytest
 
 from services.router.chain import Diverged, Head, build_proposal, genesis_hash
 from services.router.engine import engine, setup
+from services.router.engine.context import Context
+from services.router.engine.decide import decide
+from services.router.engine.matching import Match
+from services.router.engine.offers import make_offer
 from services.router.replica import Performed, Replica, ReplicaSettings
 from services.router.snapshot import state_hash
 from services.router.turns import Pace
@@ -54,15 +58,19 @@ class Told:
         self.buried: list[int] = []
         self.grave: Exception | None = None
         """What keeps inputs from being buried."""
+        self.slow: asyncio.Event | None = None
+        """Until when it takes."""
 
     async def perform(self, replica: Replica, entry: Performed) -> None:
         assert not replica.proposing, "nothing is told before it is true"
         self.entries.append(entry)
 
-    async def bury(self, replica: Replica, poisoned: Sequence[tuple[InputRecord, str]]) -> None:
+    async def bury(self, replica: Replica, aside: Sequence[tuple[InputRecord, str]]) -> None:
+        if self.slow is not None:
+            await self.slow.wait()
         if self.grave is not None:
             raise self.grave
-        self.buried += [record.offset for record, _ in poisoned]
+        self.buried += [record.offset for record, _ in aside]
 
     def events(self) -> list[ev.Event]:
         return [event for entry in self.entries for decision in entry.decisions for event in decision.events]
@@ -127,6 +135,28 @@ def open_for_work(store: MemoryStore, *, capacity: float = 1, queues: Sequence[d
     put(store, cmd.AdoptPolicy(policy=policy(queues or None)))
     put(store, agent("ana", capacity=capacity))
     put(store, presence("ana"), by=acting("ana"))
+
+
+def deciding(monkeypatch: pytest.MonkeyPatch, *, raising_for: str) -> None:
+    """A bug in deciding one message."""
+
+    def broken(ctx: Context, command: Command) -> list[ev.Event]:
+        if isinstance(command, cmd.ReceiveMessage) and command.source_key == raising_for:
+            raise KeyError("the words of a customer")
+        return decide(ctx, command)
+
+    monkeypatch.setattr("services.router.engine.engine.decide", broken)
+
+
+def offering(monkeypatch: pytest.MonkeyPatch, *, raising_for: str) -> None:
+    """A bug in offering one contact."""
+
+    def broken(ctx: Context, match: Match) -> list[ev.Event]:
+        if match.contact.source_key == raising_for:
+            raise KeyError("the words of a customer")
+        return make_offer(ctx, match)
+
+    monkeypatch.setattr("services.router.engine.engine.make_offer", broken)
 
 
 # The plain way
@@ -240,6 +270,86 @@ async def test_no_entry_passes_poisoned_bytes_over_before_they_are_kept() -> Non
     desk.told.grave = None
     await desk.work()
     assert desk.hash() == other.hash()
+
+
+async def test_who_stops_while_bytes_are_being_kept_holds_nothing_of_that_turn_for_true() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    before = desk.hash()
+    store.add_input(Topic.INBOUND, 0, b'{"v":1')
+    put(store, message("c1"), by=ADAPTER)
+    desk.told.slow = asyncio.Event()
+    turn = asyncio.create_task(desk.replica.step())
+    await eventually(lambda: not desk.replica.engine.world.settled)
+    turn.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+    await desk.replica.stop()
+    assert desk.hash() == before, "what was decided and never proposed is taken back"
+    other = await Desk(store, name="two").start()
+    await other.work()
+    assert other.states() == {"c1": ContactState.OFFERED}
+    assert other.told.buried == [0]
+
+
+@pytest.mark.interpreted
+async def test_a_command_that_cannot_be_decided_is_put_aside_and_the_next_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store).start()
+    await desk.work()
+    deciding(monkeypatch, raising_for="c1")
+    put(store, message("c1"), by=ADAPTER)
+    put(store, message("c2"), by=ADAPTER)
+    desk.told.grave = LogUnavailable("nobody keeps texts")
+    await desk.replica.step()
+    assert desk.replica.positions.inbound == 0, "not before it is kept"
+    desk.told.grave = None
+    await desk.work()
+    assert desk.states() == {"c2": ContactState.OFFERED}
+    assert desk.told.buried == [0]
+    (rejected,) = [event for event in desk.told.events() if isinstance(event, ev.CommandRejected)]
+    assert rejected.reason.startswith("KeyError at test_replica.py:"), "where it was; what it said may be a customer's"
+    assert rejected.input_position == "inbound:0"
+    assert next(each for entry in desk.told.entries for each in entry.rejected)[1] == rejected.reason
+
+
+@pytest.mark.interpreted
+async def test_what_leads_to_something_undecidable_is_taken_back_and_put_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    open_for_work(store, capacity=3)
+    desk = await Desk(store).start()
+    await desk.work()
+    offering(monkeypatch, raising_for="c2")
+    for name in ("c1", "c2", "c3"):
+        put(store, message(name), by=ADAPTER)
+    await desk.work()
+    assert desk.states() == {"c1": ContactState.OFFERED, "c3": ContactState.OFFERED}
+    assert desk.told.buried == [1]
+    answer = desk.replica.engine.state.answer_of("inbound1")
+    assert answer is not None
+    assert answer.refused is not None
+    assert answer.refused[0] == "rejected"
+    other = Desk(store, name="two")
+    await other.replica.recover()
+    assert other.hash() == desk.hash()
+
+
+@pytest.mark.interpreted
+async def test_what_is_undecidable_though_nobody_asked_ends_the_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    put(store, message("c1"), by=ADAPTER)
+    desk = await Desk(store).start()
+    await desk.work()
+    offering(monkeypatch, raising_for="c1")
+    desk.clock.pass_s(31)  # The offer runs out, and the contact is offered again.
+    with pytest.raises(KeyError):
+        await desk.replica.step()
 
 
 # Starting again
