@@ -22,7 +22,7 @@ from shared.contracts.policy import Policy
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _CoreLoader(_Loader):  # type: ignore[misc]  # the C loader is there only where libyaml is
+class CoreLoader(_Loader):  # type: ignore[misc]  # the C loader is there only where libyaml is
     """YAML 1.2's core schema instead of 1.1's guesses: no dates, no base 60, and yes, no, on, off are words."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # PyYAML's own way
@@ -34,8 +34,8 @@ for _tag, _pattern, _first in (
     ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?$", "-+.0123456789"),
     ("null", r"^(?:~|null|Null|NULL|)$", "~nN\0"),
 ):
-    _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
-_CoreLoader.yaml_implicit_resolvers.setdefault("", []).append(("tag:yaml.org,2002:null", re.compile(r"^$")))
+    CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+CoreLoader.yaml_implicit_resolvers.setdefault("", []).append(("tag:yaml.org,2002:null", re.compile(r"^$")))
 
 _YAML: Final = "yaml"
 
@@ -90,7 +90,7 @@ def _from_json(data: bytes) -> Any:
 def _from_yaml(data: bytes) -> Any:
     try:
         _refuse_traps(data)
-        loader = _CoreLoader(data)
+        loader = CoreLoader(data)
         try:
             node = loader.get_single_node()
             if node is None:
@@ -109,7 +109,7 @@ def _from_yaml(data: bytes) -> Any:
 
 def _refuse_traps(data: bytes) -> None:
     depth = 0
-    for event in yaml.parse(data, Loader=_CoreLoader):
+    for event in yaml.parse(data, Loader=CoreLoader):
         if isinstance(event, yaml.AliasEvent):
             raise _not_yaml("aliases are not taken", event.start_mark)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -142,7 +142,7 @@ class _Lines:
 
     def __init__(self, data: bytes) -> None:
         try:
-            self._root: yaml.Node | None = yaml.compose(data, Loader=_CoreLoader)
+            self._root: yaml.Node | None = yaml.compose(data, Loader=CoreLoader)
         except yaml.YAMLError:
             self._root = None
 

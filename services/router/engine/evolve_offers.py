@@ -59,6 +59,7 @@ def _offer_accepted(world: World, ws: Workspace, event: ev.OfferAccepted, at: in
     contact.state = ContactState.ASSIGNED
     contact.state_since = at
     contact.agent = agent.id
+    contact.excluded = None
     contact.exhausted = False
     contact.retry_at = None
     if contact.answered_at is None:

@@ -138,8 +138,13 @@ def _agent_presence_changed(world: World, ws: Workspace, event: ev.AgentPresence
         agent.queue_presence = {**agent.queue_presence, event.queue: event.presence}
         agent.missed_in = {name: count for name, count in agent.missed_in.items() if name != event.queue}
         return
+    switched = {**agent.channel_switch, **event.channels}
+    if event.presence == agent.presence and event.next_presence is None and switched != agent.channel_switch:
+        # A channel is switched, and nothing is declared: what misses made of the presence and what is to follow stay.
+        agent.channel_switch = switched
+        return
     agent.queue_presence = {}
-    if event.presence == "available" and agent.presence != "available":
+    if _is_work(ws, event.presence) and not _is_work(ws, agent.presence):
         agent.idle_since = at
         agent.missed = 0
     if event.presence != agent.presence:
@@ -149,7 +154,14 @@ def _agent_presence_changed(world: World, ws: Workspace, event: ev.AgentPresence
     agent.presence = event.presence
     agent.next_presence = event.next_presence
     if event.channels:
-        agent.channel_switch = {**agent.channel_switch, **event.channels}
+        agent.channel_switch = switched
+
+
+def _is_work(ws: Workspace, presence: str) -> bool:
+    """Whether any queue offers something in this presence."""
+    return presence == Presence.AVAILABLE or any(
+        presence in queue.accepts_presence for queue in ws.policy.queues.values()
+    )
 
 
 def _sign_in_or_out(agent: Agent, presence: str, at: int) -> None:

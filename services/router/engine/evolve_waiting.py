@@ -20,7 +20,9 @@ def _contact_queued(world: World, ws: Workspace, event: ev.ContactQueued, at: in
     _enter(world, ws, contact, event.queue, at)
     if contact.scheduled_priority is not None:
         contact.priority = contact.scheduled_priority
+        contact.scheduled_priority = None
     if event.reason == "reopened":
+        contact.excluded = None
         contact.steps = 0
         contact.stepped = {}
         contact.declines = {}
@@ -63,6 +65,7 @@ def wait(contact: Contact, at: int, retry_at: int | None = None) -> None:
 
 def _contact_moved(world: World, ws: Workspace, event: ev.ContactMoved, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
+    held = contact.agent is not None
     if contact.agent is not None:
         release(ws, world.change_agent(ws, contact.agent), contact.id, at)
         contact.agent = None
@@ -74,8 +77,8 @@ def _contact_moved(world: World, ws: Workspace, event: ev.ContactMoved, at: int)
         return
     if event.reason == "overflow":
         contact.overflowed = (*contact.overflowed, event.queue)
-    if event.reason != "flow" and event.queue != contact.queue:
-        # Whoever is sent elsewhere has left the flow: its stations and times are of other queues.
+    if held or (event.reason != "flow" and event.queue != contact.queue):
+        # Whoever was answered or is sent elsewhere has left the flow: its stations and times are of other queues.
         contact.flow = None
     if event.age_from is not None:
         contact.age_from = event.age_from
@@ -83,8 +86,11 @@ def _contact_moved(world: World, ws: Workspace, event: ev.ContactMoved, at: int)
         contact.flow_step = event.flow_step
     if event.channel is not None:
         contact.channel = event.channel
-    contact.excluded = event.excluded
+    if held:
+        contact.excluded = event.excluded
     _enter(world, ws, contact, event.queue, at)
+    # The wish had its answer, but where contacts are held for whom they name.
+    contact.preference_over = held and not ws.policy.queues[event.queue].preferred.hold
     wait(contact, at)
 
 
@@ -112,6 +118,9 @@ def _contact_aged_out(world: World, ws: Workspace, event: ev.ContactAgedOut, at:
 def _contact_prioritised(world: World, ws: Workspace, event: ev.ContactPrioritised, at: int) -> None:
     contact = world.change_contact(ws, event.contact)
     contact.priority = event.priority
+    if contact.state is ContactState.SCHEDULED:
+        # It is the priority that it has when it is due.
+        contact.scheduled_priority = None
     contact.deadline_near = False
 
 
@@ -146,6 +155,7 @@ def _contact_assigned(world: World, ws: Workspace, event: ev.ContactAssigned, at
     contact.state_since = at
     contact.agent = event.agent
     contact.active = True
+    contact.excluded = None
     contact.exhausted = False
     contact.retry_at = None
     if contact.answered_at is None:

@@ -6,6 +6,7 @@ from services.router.engine.admission import behind_flow, is_passed_by, overflow
 from services.router.engine.context import Context, withdraw_offers
 from services.router.engine.policy import FlowStep
 from services.router.engine.records import Agent, Contact
+from services.router.engine.rooms import accepts
 from services.router.engine.waiting import is_done, overflow_after, station_here
 from shared.contracts import events as ev
 from shared.vocabulary import AgentId, ContactState, QueueName
@@ -46,8 +47,18 @@ def language_due(ctx: Context, contact: Contact) -> list[ev.Event]:
 
 
 def preference_due(ctx: Context, contact: Contact) -> list[ev.Event]:
-    """The preferred agents had their time; what is offered to one of them stays so."""
-    return [ev.PreferenceEnded(contact=contact.id)]
+    """The preferred agents had their time; what is offered to one of them stays so, unless it was in a presence that
+    the queue accepts of nobody else."""
+    workspace = ctx.workspace
+    queue = workspace.policy.queues[contact.queue]
+    away = (o for o in contact.offers if not accepts(workspace.agents[workspace.offers[o].agent], queue))
+    return [
+        ev.PreferenceEnded(contact=contact.id),
+        *[
+            ev.OfferWithdrawn(offer=o, contact=contact.id, agent=workspace.offers[o].agent, reason="presence")
+            for o in away
+        ],
+    ]
 
 
 def age_due(ctx: Context, contact: Contact) -> list[ev.Event]:

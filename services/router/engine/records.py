@@ -104,6 +104,7 @@ class Contact(Record):
         "delay",
         "widened",
         "preference_over",
+        "scheduled_priority",
         "past_age",
         "deadline_near",
         "starved",

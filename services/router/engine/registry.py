@@ -150,15 +150,13 @@ class Registry:
             requirement.excluded[reason] = requirement.excluded.get(reason, 0) + 1
 
     def effective(self, demand: Demand) -> Demand:
-        """With the next tiers open as long as nobody of the open ones is there, where the queue says so."""
+        """With the next tier that somebody is there of open, as long as nobody of the open ones is, where the queue
+        says so."""
         tier = demand.tier
         if tier is None or not self._workspace.policy.queues[demand.queue].skip_empty_tiers:
             return demand
-        staff = self._counts[demand.queue].staff
-        higher = sorted(each for each in staff if each > tier)
-        while higher and not any(count for each, count in staff.items() if each <= tier):
-            tier = higher.pop(0)
-        return demand._replace(tier=tier)
+        lowest = self._counts[demand.queue].lowest_tier
+        return demand if lowest is None or lowest <= tier else demand._replace(tier=lowest)
 
     # Classes
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from services.router.engine.demand import preference_of
 from services.router.engine.policy import QueuePolicy, RoutingPolicy
 from services.router.engine.records import UNIT, Agent, Contact
 from services.router.engine.state import Workspace
@@ -230,10 +231,11 @@ def accepts(agent: Agent, queue: QueuePolicy) -> bool:
 
 
 def is_wished_anyway(agent: AgentId, presence: str, queue: QueuePolicy, contact: Contact) -> bool:
-    """Whether an agent in a presence that the queue does not accept keeps an offer, because the customer wished for
-    them: who was asked for that stays asked when the time of the wish is over."""
-    rule = queue.preferred
-    return "presence" in rule.bypass and rule.enabled and agent in contact.preferred and presence != Presence.OFFLINE
+    """Whether an agent in a presence that the queue does not accept is asked, or stays so, because the contact waits
+    for them and the queue looks at no presence then."""
+    if "presence" not in queue.preferred.bypass or presence == Presence.OFFLINE:
+        return False
+    return agent in preference_of(queue, contact)
 
 
 def channel_is_on(agent: Agent, kind: str) -> bool:

@@ -31,6 +31,11 @@ class QueueCounts:
         return any(self.staff.values())
 
     @property
+    def lowest_tier(self) -> int | None:
+        """The lowest tier that somebody is there of; None if nobody is."""
+        return min((tier for tier, count in self.staff.items() if count), default=None)
+
+    @property
     def there(self) -> int:
         """How many are."""
         return sum(self.staff.values())
@@ -48,8 +53,8 @@ class _Staff(NamedTuple):
 
 
 class Turned(NamedTuple):
-    """What a change of staff means: the queues that have other empty tiers than before, and those where the first
-    agent came or the last one went."""
+    """What a change of staff means: the queues that have another lowest tier with somebody than before, and those
+    where the first agent came or the last one went."""
 
     tiers: tuple[str, ...] = ()
     staffed: tuple[str, ...] = ()
@@ -96,7 +101,7 @@ class Staffing:
             return NOTHING
         queues = {name for staff in (old, new) if staff is not None for name, _ in staff.accepted}
         skipping = {name for name in queues if self._workspace.policy.queues[name].skip_empty_tiers}
-        empty = {name: self._empty(name) for name in skipping}
+        lowest = {name: self.counts[name].lowest_tier for name in skipping}
         there = {name: self.counts[name].somebody_there for name in queues}
         if old is not None:
             self._staff_by(old, -1)
@@ -106,7 +111,7 @@ class Staffing:
             self._staff[agent_id] = new
             self._staff_by(new, 1)
         return Turned(
-            tuple(name for name, before in empty.items() if before != self._empty(name)),
+            tuple(name for name, before in lowest.items() if before != self.counts[name].lowest_tier),
             tuple(name for name, before in there.items() if before != self.counts[name].somebody_there),
         )
 
@@ -137,6 +142,3 @@ class Staffing:
             counts = self.counts.get(queue)
             if counts is not None:
                 counts.staff[tier] = counts.staff.get(tier, 0) + by
-
-    def _empty(self, queue: str) -> tuple[int, ...]:
-        return tuple(sorted(tier for tier, count in self.counts[queue].staff.items() if not count))

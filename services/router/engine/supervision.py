@@ -47,6 +47,9 @@ def transfer_contact(ctx: Context, command: cmd.TransferContact) -> list[ev.Even
     assert command.queue is not None
     if command.queue not in ctx.workspace.policy.queues:
         raise Refused("unknown_queue", f"there is no queue {command.queue!r}", "queue")
+    target_queue = ctx.workspace.policy.queues[command.queue]
+    # Where contacts are held for whom they name, nobody else would ever get it.
+    alone = target_queue.preferred.hold and target_queue.preferred.enabled and contact.preferred == (agent.id,)
     return [
         ev.ContactMoved(
             contact=contact.id,
@@ -54,7 +57,7 @@ def transfer_contact(ctx: Context, command: cmd.TransferContact) -> list[ev.Even
             reason="transfer",
             from_queue=contact.queue,
             age_from=None if command.keep_age else ctx.now,
-            excluded=agent.id if command.exclude_self else None,
+            excluded=agent.id if command.exclude_self and not alone else None,
         )
     ]
 

@@ -77,7 +77,7 @@ class Centre:
     def do(self, command: cmd.Command, actor: cmd.Actor = OPERATOR) -> Decided:
         """Decide a command now."""
         self.entries += 1
-        record = cmd.Input(id=f"x{self.entries}", workspace=NAME, actor=actor, received_at=self.now, command=command)
+        record = cmd.Input(id=f"x{self.entries:06}", workspace=NAME, actor=actor, received_at=self.now, command=command)
         decided = self.engine.apply(record, self.now, self.entries)
         self._note(decided)
         self.engine.settle(self.now, (0, 0))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from services.router.api.policy_document import CoreLoader
 from services.router.scenarios.vocabulary import UnreadableScenarios
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MERGE: Final = "tag:yaml.org,2002:merge"
+
+
+class _Loader(CoreLoader):
+    """The rules by which a policy is read, with `<<` besides."""
+
+    yaml_implicit_resolvers = {**CoreLoader.yaml_implicit_resolvers, "<": [(MERGE, re.compile(r"^<<$"))]}  # noqa: RUF012
 
 
 class Document:

@@ -311,6 +311,10 @@ class WorkspaceBook:
         """Whether the desk answers and the presence, towards this queue, is one that it accepts."""
         return agent.reachable and agent.presence_towards(queue) in self.queues[queue]["accepts_presence"]
 
+    def is_work(self, presence: str) -> bool:
+        """Whether any queue offers something in this presence."""
+        return presence == "available" or any(presence in queue["accepts_presence"] for queue in self.queues.values())
+
     def is_staffed(self, queue: str) -> bool:
         return any(agent.is_member(queue) and self.is_there(agent, queue) for agent in self.agents.values())
 

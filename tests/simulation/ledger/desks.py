@@ -19,7 +19,11 @@ def presence_changed(ws: WorkspaceBook, event: ev.AgentPresenceChanged, now: Ins
     if event.cause == "next_presence":
         due = agent.next_presence == event.presence and agent.is_done
         require(due, "4", f"next presence of {agent.id} while it holds {agent.held}")
-    if event.presence == "available" and agent.presence != "available":
+    switched = {**agent.switch, **event.channels}
+    if event.presence == agent.presence and event.next_presence is None and switched != agent.switch:
+        agent.switch = switched
+        return
+    if ws.is_work(event.presence) and not ws.is_work(agent.presence):
         agent.idle_since = now.at
         agent.missed = 0
     if event.presence == "offline":

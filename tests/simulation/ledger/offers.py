@@ -63,7 +63,7 @@ def accepted(ws: WorkspaceBook, event: ev.OfferAccepted, now: Instant) -> None:
     require(now.actor == f"agent:{agent.id}" or by_itself, "2", f"{now.actor} accepts the offer of {agent.id}")
     contact.state = "assigned"
     contact.agent = agent.id
-    contact.exhausted = False
+    contact.exhausted, contact.excluded = False, None
     contact.retry_at = None
     agent.missed = 0
     agent.missed_in = {}
@@ -119,7 +119,7 @@ def assigned(ws: WorkspaceBook, event: ev.ContactAssigned, now: Instant) -> None
     agent.held[contact.id] = contact.channel
     contact.state = "assigned"
     contact.agent = agent.id
-    contact.exhausted = False
+    contact.exhausted, contact.excluded = False, None
     contact.retry_at = None
     _note_assignment(ws, contact, agent, now.at)
 

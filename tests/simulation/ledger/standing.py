@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from tests.simulation.ledger.books import AgentBook, ContactBook, WorkspaceBook
 from tests.simulation.ledger.gates import is_away, why_no_member
+from tests.simulation.ledger.room import bypasses
 
 
 def why_not_kept(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook) -> str | None:
     """Why an offer should have been taken back from an agent; None if it may stand."""
-    # Who was asked because the customer wished it stays asked when the time of the wish is over.
-    rule = ws.queues[contact.queue]["preferred"]
-    wished = rule["enabled"] and agent.id in contact.preferred and "presence" in rule["bypass"]
-    away = is_away(ws, contact, agent, whatever=wished)
+    away = is_away(ws, contact, agent, whatever=bypasses(ws, contact, agent, "presence"))
     if away is not None:
         return away
     if not agent.switch.get(contact.channel, True):

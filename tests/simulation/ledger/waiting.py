@@ -16,7 +16,7 @@ def queued(ws: WorkspaceBook, event: ev.ContactQueued, now: Instant) -> None:
         contact.enter(event.queue, now.at)
         contact.steps, contact.stepped = 0, {}
         contact.declines, contact.declined_at = {}, {}
-        contact.flow = None
+        contact.flow, contact.excluded = None, None
         contact.preferred = event.preferred or contact.preferred
         contact.age_from = now.at
         contact.ended_at = None
@@ -29,7 +29,7 @@ def queued(ws: WorkspaceBook, event: ev.ContactQueued, now: Instant) -> None:
         if station is not None and station["queue"] == contact.queue and ws.is_passed_by(station, contact):
             ws.passing = contact.id
     if contact.scheduled_priority is not None:
-        contact.priority = contact.scheduled_priority
+        contact.priority, contact.scheduled_priority = contact.scheduled_priority, None
     contact.wait()
 
 
@@ -45,15 +45,18 @@ def moved(ws: WorkspaceBook, event: ev.ContactMoved, now: Instant) -> None:
         return
     if event.reason == "overflow":
         contact.overflowed = (*contact.overflowed, event.queue)
-    if event.reason != "flow" and elsewhere:
+    transferred = event.reason == "transfer"
+    if transferred or (event.reason != "flow" and elsewhere):
         contact.flow = None
     if event.age_from is not None:
         require(event.reason == "transfer", "5", f"{contact.id} loses its age by {event.reason}")
         contact.age_from = event.age_from
     if event.channel is not None:
         contact.channel = event.channel
-    contact.excluded = event.excluded
+    if transferred:
+        contact.excluded = event.excluded
     contact.enter(event.queue, now.at)
+    contact.preference_over = transferred and ws.queues[event.queue]["preferred"]["fallback"] != "hold"
     contact.wait()
     ws.hurried = None
 
@@ -255,6 +258,8 @@ def prioritised(ws: WorkspaceBook, event: ev.ContactPrioritised, now: Instant) -
         step = _step_just_taken(ws, contact)
         require(step == event.priority, "5", f"{contact.id} gets priority {event.priority}, its step says {step}")
     contact.priority = event.priority
+    if contact.state == "scheduled":
+        contact.scheduled_priority = None
     contact.deadline_near = False
 
 
