@@ -100,7 +100,7 @@ async def run_process(
     state = _Readiness()
     with ExitStack() as sockets:
         admin_socket = sockets.enter_context(listen(settings.host, settings.admin_port, setting="ADMIN_PORT"))
-        admin = WebServer(admin_app(metrics.catalogue.registry, state.why), admin_socket)
+        admin = WebServer(admin_app(metrics.catalogue.registry, state.why, stopping), admin_socket)
         service = _Service(settings, name, metrics, build, sockets, state)
         lag = LoopLag(SystemClock(), metrics.loop_lag)
         parts = [
