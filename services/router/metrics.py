@@ -543,6 +543,19 @@ class RouterMetrics:
         self.inputs_lag.labels(str(partition), Topic.COMMANDS.value).set(commands)
         self.inputs_lag.labels(str(partition), Topic.INBOUND.value).set(inbound)
 
+    def set_journal_lag(self, partition: int, *, behind: int, gap: int) -> None:
+        self.journal_lag.labels(str(partition)).set(behind)
+        self.journal_gap.labels(str(partition)).set(gap)
+
+    def forget_lag(self, partition: int) -> None:
+        """Nobody knows it now."""
+        self.inputs_lag.remove_by_labels({"partition": str(partition)})
+
+    def forget_journal_lag(self, partition: int) -> None:
+        """Nobody knows it now."""
+        self.journal_lag.remove(str(partition))
+        self.journal_gap.remove(str(partition))
+
     def set_leading(self, partition: int, leading: bool) -> None:
         self.leading.labels(str(partition)).set(leading)
 

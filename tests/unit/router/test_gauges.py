@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from services.router.gauges import Gauges
 from shared.contracts import commands as cmd
-from shared.log.memory import MemoryStore
+from shared.log.memory import Call, MemoryStore
 from shared.views.memory import MemoryViews
 from tests.builders import ADAPTER, message
+from tests.unit.router.test_partition import Deaf, two
 from tests.unit.router.test_perform import Seat
 from tests.unit.router.test_replica import HandClock, open_for_work, put
 
@@ -39,3 +40,44 @@ async def test_a_journal_that_begins_behind_its_newest_snapshot_is_told_of() -> 
     store.journal_start[0] = 0
     again = await Seat(store, MemoryViews(), clock, "two").start()
     assert again.replica.snapshot_offset == seat.replica.snapshot_offset
+
+
+async def test_what_the_log_does_not_tell_now_is_not_told() -> None:
+    faults = Deaf()
+    leader, standby = await two(faults)
+    value = standby.metrics.registry.get_sample_value
+
+    async def content_lag(partition: int) -> int:
+        await faults.before(Call("content lag", partition))
+        return 7
+
+    gauges = Gauges(standby.metrics, standby.log, standby.clock, lambda: [standby.router], content_lag)
+
+    async def told() -> dict[str, float]:
+        await gauges.look()
+        found: dict[str, float] = {}
+        for name in ("journal_lag_records", "journal_gap_records", "inputs_lag", "content_lag_records"):
+            topic = {"topic": "commands"} if name == "inputs_lag" else {}
+            if (told := value(f"switchdesk_{name}", {"partition": "0", **topic})) is not None:
+                found[name] = told
+        return found
+
+    assert await told() == {"journal_lag_records": 0, "journal_gap_records": 0, "inputs_lag": 0}
+    faults.away.add("journal.bounds")
+    await leader.turn()
+    assert await told() == {"inputs_lag": 0}
+    faults.away = {"inputs.end"}
+    assert await told() == {"journal_lag_records": 0, "journal_gap_records": 0}
+    faults.away = set()
+    assert await told() == {"journal_lag_records": 0, "journal_gap_records": 0, "inputs_lag": 0}
+
+    await leader.replica.stop()
+    await standby.turn()
+    await standby.lead()
+    assert (await told())["content_lag_records"] == 7
+    faults.away.add("content lag")
+    assert "content_lag_records" not in await told()
+    faults.away.clear()
+    assert "content_lag_records" in await told()
+    await standby.replica.stop()
+    assert "content_lag_records" not in await told(), "only who leads looks at it"
