@@ -52,6 +52,8 @@ class Gauges:
         self._by_agent = by_agent
         self._fairness_at = -FAIRNESS_S
         self._audits: dict[int, Audit] = {}
+        self._told: set[int] = set()
+        """The partitions that ran here at the last look."""
         self._seen: Counter[tuple[object, ...]] = Counter()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -69,6 +71,7 @@ class Gauges:
 
     async def look(self) -> None:
         """Every gauge once."""
+        self._forget_others(self._partitions())
         partitions = [partition for partition in self._partitions() if partition.ready.is_set()]
         for partition in partitions:
             self._look_at(partition.replica)
@@ -83,6 +86,12 @@ class Gauges:
         if asked - self._fairness_at >= FAIRNESS_S:
             self._fairness_at = asked
             await self._tell_fairness(partitions)
+
+    def _forget_others(self, running: Sequence[PartitionRouter]) -> None:
+        """A partition that was given up or stopped since the last look has no replica here to tell of."""
+        told, self._told = self._told, {partition.replica.partition for partition in running}
+        for gone in told - self._told:
+            self._metrics.forget_partition(gone)
 
     def _look_at(self, replica: Replica) -> None:
         metrics, partition = self._metrics, replica.partition

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from services.router.gauges import Gauges
 from shared.contracts import commands as cmd
-from shared.log.memory import Call, MemoryStore
+from shared.log.memory import Call, Faults, MemoryStore
 from shared.views.memory import MemoryViews
 from tests.builders import ADAPTER, message
 from tests.unit.router.test_partition import Deaf, two
@@ -81,3 +83,42 @@ async def test_what_the_log_does_not_tell_now_is_not_told() -> None:
     assert "content_lag_records" in await told()
     await standby.replica.stop()
     assert "content_lag_records" not in await told(), "only who leads looks at it"
+
+
+async def test_a_partition_that_does_not_run_here_any_more_leaves_no_figure_of_its_replica_behind() -> None:
+    """Alerts take the least of what engines tell: an old figure of one would hide the trouble of all others."""
+    leader, standby = await two(Faults())
+    running = [leader.router]
+
+    async def content_lag(partition: int) -> int:
+        return 0
+
+    gauges = Gauges(leader.metrics, leader.log, leader.clock, lambda: running, content_lag)
+
+    async def told() -> set[str]:
+        await gauges.look()
+        samples = (sample for metric in leader.metrics.registry.collect() for sample in metric.samples)
+        return {sample.name for sample in samples if sample.labels.get("partition") == "0"}
+
+    of_the_replica = {
+        "switchdesk_journal_seq",
+        "switchdesk_journal_lag_records",
+        "switchdesk_journal_gap_records",
+        "switchdesk_snapshot_age_entries",
+        "switchdesk_inputs_lag",
+        "switchdesk_content_lag_records",
+    }
+    gauges_of_partitions = {f"switchdesk_{name}" for name in ("leading", "replicas", "partition_stopped")}
+    assert await told() >= of_the_replica
+    listed = {each.name for each in leader.metrics.catalogue if each.kind == "gauge" and "partition" in each.labels}
+    assert listed == of_the_replica | gauges_of_partitions, "a new one is of the replica, or stays true without it"
+
+    stopping = asyncio.Event()
+    stopping.set()
+    await leader.router.run(stopping)
+    running.clear()
+    assert not await told() & of_the_replica
+    assert leader.metrics.registry.get_sample_value("switchdesk_leading", {"partition": "0"}) == 0
+
+    running.append(standby.router)
+    assert "switchdesk_journal_lag_records" in await told(), "it may come back"
