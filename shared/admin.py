@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -12,8 +13,14 @@ Ready = Callable[[], bool | str]
 """True, or False or a sentence why not."""
 
 
-def admin_app(registry: CollectorRegistry, ready: Ready) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """`/metrics`, `/healthz` and `/readyz` as an ASGI application."""
+def admin_app(
+    registry: CollectorRegistry, ready: Ready, stopping: asyncio.Event
+) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """`/metrics`, `/healthz` and `/readyz` as an ASGI application.
+
+    From `stopping` on it is not ready, whatever `ready` says: this port closes last, when the public one has refused
+    connections for seconds.
+    """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -25,7 +32,7 @@ def admin_app(registry: CollectorRegistry, ready: Ready) -> Callable[[Scope, Rec
             case "/healthz":
                 body = b"ok\n"
             case "/readyz":
-                answer = ready()
+                answer = "stopping" if stopping.is_set() else ready()
                 status = HTTPStatus.OK if answer is True else HTTPStatus.SERVICE_UNAVAILABLE
                 body = b"ready\n" if answer is True else f"{answer or 'not ready'}\n".encode()
             case _:

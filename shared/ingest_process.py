@@ -122,9 +122,8 @@ def run_web_ingest(name: str, own: type[Own], build: BuildWeb[Own], arguments: l
             partition_of=backends.partition_of,
         )
         service.observe(metrics)
-        web = WebServer(
-            web_app([service.routes]), sockets.enter_context(listen(settings.host, settings.port, setting="PORT"))
-        )
+        public = sockets.enter_context(listen(settings.host, settings.port, setting="PORT"))
+        web = WebServer(web_app([service.routes], metrics), public)
         parts = [Part(name="web", run=web.run), Part(name=name, run=service.run)]
         return parts, lambda: True if web.ready.is_set() else "the web server is starting"
 

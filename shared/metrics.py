@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 
 OTHER: Final = "other"
+FAST_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 def closed(value: object, allowed: frozenset[Any]) -> str:
@@ -58,7 +59,7 @@ class Catalogue:
 
 
 class ProcessMetrics:
-    """What every process tells: itself, and how it stands with the log and the views."""
+    """What every process tells: itself, how it stands with the log and the views, and what it answers by HTTP."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
@@ -96,3 +97,10 @@ class ProcessMetrics:
         self.loop_lag = catalogue.gauge(
             "switchdesk_loop_lag_seconds", "How late the event loop ran at worst in the last 15 s."
         )
+        self.http_requests = catalogue.counter(
+            "switchdesk_http_requests_total", "Requests by route template and status.", ("method", "route", "status")
+        )
+        self.http_seconds = catalogue.histogram(
+            "switchdesk_http_request_seconds", "Time to answer, without streams.", ("route",), FAST_BUCKETS
+        )
+        self.http_streams = catalogue.gauge("switchdesk_http_streams", "Open streams.")

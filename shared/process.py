@@ -11,8 +11,9 @@ import math
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -26,7 +27,7 @@ from shared.leases.memory import MemoryLeaseBook
 from shared.leases.port import LeaseBook
 from shared.leases.redis import RedisLeaseBook
 from shared.log.kafka import KafkaLog
-from shared.log.port import Log, LogLocked, LogMisconfigured, LogUnavailable, UnknownWorkspace
+from shared.log.port import Log, LogCorrupt, LogLocked, LogMisconfigured, LogUnavailable, UnknownWorkspace
 from shared.log.redis_content_table import RedisContentTable
 from shared.log.sqlite import SqliteLog
 from shared.loop_lag import LoopLag
@@ -100,7 +101,7 @@ async def run_process(
     state = _Readiness()
     with ExitStack() as sockets:
         admin_socket = sockets.enter_context(listen(settings.host, settings.admin_port, setting="ADMIN_PORT"))
-        admin = WebServer(admin_app(metrics.catalogue.registry, state.why), admin_socket)
+        admin = WebServer(admin_app(metrics.catalogue.registry, state.why, stopping), admin_socket)
         service = _Service(settings, name, metrics, build, sockets, state)
         lag = LoopLag(SystemClock(), metrics.loop_lag)
         parts = [
@@ -158,7 +159,9 @@ class _Service:
             parts, ready = await self.build(backends, self.sockets, self.metrics, stopping)
             self.state.backends, self.state.parts = backends.healthy, ready
             collector.keep()
-            looking = Part(name="backends", run=lambda stop: look_at(backends, self.metrics, stop), stage=Stage.CORE)
+            looking = Part(
+                name="backends", run=partial(look_at, backends.log, backends.views, self.metrics), stage=Stage.CORE
+            )
             await run_parts([*parts, looking], stopping, limit_s=INNER_LIMIT_S)
 
     def _waits(self, words: str) -> None:
@@ -207,26 +210,29 @@ def process_name(role: str) -> str:
     return f"{role}-{socket.gethostname()}-{os.getpid()}"
 
 
-async def look_at(backends: Backends, metrics: ProcessMetrics, stopping: asyncio.Event) -> None:
+async def look_at(log: Log, views: Views, metrics: ProcessMetrics, stopping: asyncio.Event) -> None:
     """Keep the gauges of log and views until `stopping`."""
-    await run_until(stopping, _look_at(backends, metrics))
+    await run_until(stopping, _look_at(log, views, metrics))
 
 
-async def _look_at(backends: Backends, metrics: ProcessMetrics) -> None:
+async def _look_at(log: Log, views: Views, metrics: ProcessMetrics) -> None:
     replaced = missed = 0
-    kafka, redis = backends.kafka, backends.redis
     while True:
-        metrics.log_up.set(kafka is None or kafka.healthy() is True)
-        metrics.views_up.set(redis is None or redis.healthy() is True)
-        if kafka is not None:
-            metrics.producer_replacements.inc(kafka.replacements - replaced)
-            replaced = kafka.replacements
-        if redis is not None:
-            metrics.hints_missed.inc(redis.hints_missed - missed)
-            missed = redis.hints_missed
-            metrics.views_queue.set(redis.queued)
-            metrics.views_queue_bytes.set(redis.queued_bytes)
+        metrics.log_up.set(not isinstance(log, KafkaLog | SqliteLog) or log.healthy() is True)
+        metrics.views_up.set(not isinstance(views, RedisViews) or views.healthy() is True)
+        if isinstance(log, KafkaLog):
+            metrics.producer_replacements.inc(log.replacements - replaced)
+            replaced = log.replacements
+        if isinstance(views, RedisViews):
+            metrics.hints_missed.inc(views.hints_missed - missed)
+            missed = views.hints_missed
+            metrics.views_queue.set(views.queued)
+            metrics.views_queue_bytes.set(views.queued_bytes)
         await asyncio.sleep(LOOK_S)
+        if isinstance(log, SqliteLog) and log.healthy() is not True:
+            # What failed counts until something succeeds; so somebody has to try while nobody sends.
+            with suppress(LogUnavailable, LogCorrupt):
+                await log.prove()
 
 
 @asynccontextmanager

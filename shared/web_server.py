@@ -15,7 +15,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.http_metrics import HttpMetrics
 from shared.log.port import LogUnavailable
+from shared.metrics import ProcessMetrics
 from shared.service import CannotStart
 
 GRACEFUL_STOP_S = 3
@@ -63,8 +65,9 @@ def url_of(sock: socket.socket, scheme: str = "http") -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port_of(sock)}"
 
 
-def web_app(routers: Sequence[APIRouter]) -> FastAPI:
-    """The public application of an ingest service: its routes alone, and 503 for a log that is away."""
+def web_app(routers: Sequence[APIRouter], metrics: ProcessMetrics) -> FastAPI:
+    """The public application of an ingest service: its routes alone, and 503 for a log that is away. Answers are
+    counted in `metrics`."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     for router in routers:
         app.include_router(router)
@@ -73,6 +76,7 @@ def web_app(routers: Sequence[APIRouter]) -> FastAPI:
         return _try_again(after_s=5)
 
     app.add_exception_handler(LogUnavailable, try_again)
+    app.add_middleware(HttpMetrics, metrics=metrics)
     return app
 
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ from shared.language import language_detector
 from shared.log.port import Log, LogLocked
 from shared.log.sqlite import SqliteLog
 from shared.metrics import ProcessMetrics
+from shared.process import look_at
 from shared.service import CannotStart, Part, Stage, run_parts
 from shared.views.memory import MemoryViews
 from shared.views.port import Views
@@ -202,6 +204,7 @@ async def build(
         Part(name="social", run=social.run),
         Part(name="demo", run=opening.run),
         Part(name="admin", run=admin.run, stage=Stage.CORE),
+        Part(name="backends", run=partial(look_at, log, views, router.process_metrics), stage=Stage.CORE),
         *router.parts,
     ]
 

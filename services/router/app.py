@@ -106,7 +106,7 @@ def build_router(
         parts.append(Part(name="snapshots", run=keeper.run))
     return Router(
         api=api,
-        admin=admin_app(metrics.registry, partition.why_not_ready),
+        admin=admin_app(metrics.registry, partition.why_not_ready, stopping),
         parts=parts,
         ready=partition.ready,
         partition=partition,

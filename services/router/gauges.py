@@ -52,6 +52,8 @@ class Gauges:
         self._by_agent = by_agent
         self._fairness_at = -FAIRNESS_S
         self._audits: dict[int, Audit] = {}
+        self._told: set[int] = set()
+        """The partitions that ran here at the last look."""
         self._seen: Counter[tuple[object, ...]] = Counter()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -69,9 +71,13 @@ class Gauges:
 
     async def look(self) -> None:
         """Every gauge once."""
+        self._forget_others(self._partitions())
         partitions = [partition for partition in self._partitions() if partition.ready.is_set()]
         for partition in partitions:
-            await self._look_at(partition.replica)
+            self._look_at(partition.replica)
+            await asyncio.sleep(0)
+        # All at once: each of them may wait for seconds for a log that is away.
+        await asyncio.gather(*(self._ask_about(partition.replica) for partition in partitions))
         # What was found in a partition that does not run here any more is not found any more.
         for gone in self._audits.keys() - {partition.replica.partition for partition in partitions}:
             del self._audits[gone]
@@ -81,7 +87,13 @@ class Gauges:
             self._fairness_at = asked
             await self._tell_fairness(partitions)
 
-    async def _look_at(self, replica: Replica) -> None:
+    def _forget_others(self, running: Sequence[PartitionRouter]) -> None:
+        """A partition that was given up or stopped since the last look has no replica here to tell of."""
+        told, self._told = self._told, {partition.replica.partition for partition in running}
+        for gone in told - self._told:
+            self._metrics.forget_partition(gone)
+
+    def _look_at(self, replica: Replica) -> None:
         metrics, partition = self._metrics, replica.partition
         label = str(partition)
         self._add(metrics.journal_void.inc, ("void", partition), replica.void_records)
@@ -97,16 +109,30 @@ class Gauges:
         elif not replica.leading:
             self._audits.pop(partition, None)
         metrics.orphans.set(sum(audit.orphans for audit in self._audits.values()))
+
+    async def _ask_about(self, replica: Replica) -> None:
+        """What only the log can tell. What it does not tell now is not told: the last figure that was good would look
+        good for as long as the log is away."""
+        metrics, partition = self._metrics, replica.partition
         try:
             end, read = await self._log.inputs.end(partition), replica.positions
-            journal_start, journal_end = await self._log.journal.bounds(partition)
-            if self._content_lag is not None and replica.leading:
-                metrics.process.content_lag.labels(label).set(await self._content_lag(partition))
+            metrics.set_lag(partition, commands=end.commands - read.commands, inbound=end.inbound - read.inbound)
         except LogUnavailable:
-            return
-        metrics.set_lag(partition, commands=end.commands - read.commands, inbound=end.inbound - read.inbound)
-        metrics.journal_lag.labels(label).set(max(0, journal_end - replica.next_offset))
-        metrics.journal_gap.labels(label).set(max(0, journal_start - replica.snapshot_offset - 1))
+            metrics.forget_lag(partition)
+        try:
+            start, stored = await self._log.journal.bounds(partition)
+            behind, gap = stored - replica.next_offset, start - replica.snapshot_offset - 1
+            metrics.set_journal_lag(partition, behind=max(0, behind), gap=max(0, gap))
+        except LogUnavailable:
+            metrics.forget_journal_lag(partition)
+        content_lag = metrics.process.content_lag
+        try:
+            if self._content_lag is not None and replica.leading:
+                content_lag.labels(str(partition)).set(await self._content_lag(partition))
+            else:
+                content_lag.remove(str(partition))
+        except LogUnavailable:
+            content_lag.remove(str(partition))
 
     def _add(self, inc: Callable[[float], None], key: tuple[object, ...], total: int) -> None:
         """A count that lives in the replica becomes a counter; one that began anew counts from nothing."""

@@ -18,14 +18,13 @@ from services.router.engine import engine
 from services.router.engine.waits import HALF, KEPT_MEMORY, MOST, Line
 from services.router.fairness_metrics import FairnessMetrics
 from shared.contracts import events as ev
-from shared.metrics import OTHER, Catalogue, Metric, ProcessMetrics, closed
+from shared.metrics import FAST_BUCKETS, OTHER, Catalogue, Metric, ProcessMetrics, closed
 from shared.vocabulary import AutoClass, ChannelHealth, ChannelKind, ContactState, Delivery, Presence, Topic
 
 WAIT_BUCKETS: Final = (
     1, 5, 10, 15, 20, 25, 30, 45, 60, 90, 120, 180, 240, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400,
 )  # fmt: skip
 """The service levels that contact centres promise, then what mail takes."""
-FAST_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 DECISION_BUCKETS: Final = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1)
 SIZE_BUCKETS: Final = (256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576)
 SHORT_ABANDON_MS: Final = 5_000
@@ -299,13 +298,6 @@ class RouterMetrics:
             "switchdesk_inputs_lag", "Inputs that are durable and not read yet.", ("partition", "topic")
         )
         self._define_cluster()
-        self.http_requests = self._names.counter(
-            "switchdesk_http_requests_total", "Requests by route template and status.", ("method", "route", "status")
-        )
-        self.http_seconds = self._names.histogram(
-            "switchdesk_http_request_seconds", "Time to answer, without streams.", ("route",), FAST_BUCKETS
-        )
-        self.http_streams = self._names.gauge("switchdesk_http_streams", "Open streams.")
 
     def _define_cluster(self) -> None:
         self.leading = self._names.gauge("switchdesk_leading", "1 if this process leads the partition.", ("partition",))
@@ -542,6 +534,29 @@ class RouterMetrics:
     def set_lag(self, partition: int, *, commands: int, inbound: int) -> None:
         self.inputs_lag.labels(str(partition), Topic.COMMANDS.value).set(commands)
         self.inputs_lag.labels(str(partition), Topic.INBOUND.value).set(inbound)
+
+    def set_journal_lag(self, partition: int, *, behind: int, gap: int) -> None:
+        self.journal_lag.labels(str(partition)).set(behind)
+        self.journal_gap.labels(str(partition)).set(gap)
+
+    def forget_lag(self, partition: int) -> None:
+        """Nobody knows it now."""
+        self.inputs_lag.remove_by_labels({"partition": str(partition)})
+
+    def forget_journal_lag(self, partition: int) -> None:
+        """Nobody knows it now."""
+        self.journal_lag.remove(str(partition))
+        self.journal_gap.remove(str(partition))
+
+    def forget_partition(self, partition: int) -> None:
+        """It does not run here any more: figures of a replica that is gone would stay what they were for ever.
+
+        That this process does not lead it, that it stopped it, and how many replicas others have stays true.
+        """
+        self.forget_lag(partition)
+        self.forget_journal_lag(partition)
+        for gauge in (self.journal_seq, self.snapshot_age, self.process.content_lag):
+            gauge.remove(str(partition))
 
     def set_leading(self, partition: int, leading: bool) -> None:
         self.leading.labels(str(partition)).set(leading)

@@ -134,6 +134,8 @@ class Replica:
     snapshot_seq: int = 0
     snapshot_offset: int = -1
     """Journal offset of the newest snapshot's entry, as far as this replica knows; -1 without one."""
+    read_at: float = 0.0
+    """When the journal was last read, also if nothing new was there; in seconds of a steady clock."""
     _rematch: bool = False
     _undecidable: dict[tuple[Topic, int], str] = field(default_factory=dict)
     """Inputs that are to be answered as rejected when they are decided anew, by topic and offset, and why."""
@@ -174,6 +176,16 @@ class Replica:
         """Whether a proposal of this replica is out and its fate not known."""
         return self._pending is not None
 
+    @property
+    def unread_s(self) -> float:
+        """For how long the journal could not be read, in seconds, where it is read all the time: by a standby, and by
+        whoever waits for what becomes of a proposal. 0 for others."""
+        pending = self._pending
+        if self.leading and pending is None:
+            return 0.0
+        since = self.read_at if pending is None else max(self.read_at, pending.proposed_at)
+        return self.clock.monotonic() - since
+
     # Recovery
 
     async def recover(self) -> None:
@@ -196,6 +208,7 @@ class Replica:
             await self._read_back(wait_s=0.0, perform=False)
             # Replaying a long tail must not starve the other parts of this process.
             await asyncio.sleep(0)
+        self.read_at = self.clock.monotonic()
         self._time.forget()
         logger.info("recovered", extra={"partition": self.partition, "seq": self.head.seq})
 
@@ -451,6 +464,7 @@ class Replica:
                 self._turns.deaf(self.clock.monotonic())
             await asyncio.sleep(min(0.2, self.settings.resend_s))
             return 0
+        self.read_at = self.clock.monotonic()
         for record in records:
             entry_hash = self._chain.fold(record)
             if entry_hash is None:

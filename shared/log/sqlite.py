@@ -36,6 +36,8 @@ from shared.log.tail import Stored, Tail
 from shared.vocabulary import Topic
 
 POLL_S: Final = 0.05
+PROOF_BYTES: Final = 64 * 1024
+"""Room for so much has to be there before a log that could not be written counts as one again."""
 
 R = TypeVar("R", bound=Stored)
 
@@ -74,6 +76,14 @@ class SqliteLog:
             self._lock.release()
             self._lock = None
 
+    def healthy(self) -> bool | str:
+        """True, or why the newest write came to nothing."""
+        return self.writer.trouble or True
+
+    async def prove(self) -> None:
+        """Write something that says nothing and leaves nothing behind but room. Raises `LogUnavailable`."""
+        await self.writer.submit(_prove, size=PROOF_BYTES)
+
     def _lock_and_prepare(self) -> tuple[DirectoryLock, str]:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,6 +95,11 @@ class SqliteLog:
         except BaseException:
             lock.release()
             raise
+
+
+def _prove(transaction: Transaction) -> None:
+    transaction.connection.execute("INSERT INTO meta VALUES ('proof', zeroblob(?))", (PROOF_BYTES,))
+    transaction.connection.execute("DELETE FROM meta WHERE key = 'proof'")
 
 
 class _Streams(Generic[R]):

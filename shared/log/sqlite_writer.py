@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-from shared.log.port import LogUnavailable
+from shared.log.port import LogCorrupt, LogUnavailable
 from shared.log.sqlite_file import log_error
 from shared.vocabulary import Topic
 
@@ -84,6 +84,8 @@ class Writer:
     def __init__(self, connect: Callable[[], sqlite3.Connection], *, deadline_s: float = DEADLINE_S) -> None:
         self.commits = 0
         """Transactions committed so far."""
+        self.trouble: str | None = None
+        """Why the newest write came to nothing, or is not known to be durable; None once one was committed."""
         self._connect = connect
         self._deadline_s = deadline_s
         self._connection: sqlite3.Connection | None = None
@@ -155,15 +157,19 @@ class Writer:
                 self._timer = self._loop.call_at(work.deadline, self._expire)
                 return
             if not work.future.done():
-                work.future.set_exception(
-                    LogUnavailable(f"not confirmed within {self._deadline_s:g} s; it may still become durable")
-                )
+                error = LogUnavailable(f"not confirmed within {self._deadline_s:g} s; it may still become durable")
+                self.trouble = str(error)
+                work.future.set_exception(error)
 
     def _settle(self, batch: Sequence[_Work[Any]]) -> None:
         for work in batch:
             head = self._waiting.popleft()
             assert head is work, "works are settled in the order in which they were submitted"
             self._waiting_bytes -= work.size
+            if work.done:
+                self.trouble = None
+            elif isinstance(work.error, LogUnavailable | LogCorrupt):
+                self.trouble = str(work.error)
             if work.done and work.on_commit is not None:
                 work.on_commit(work.result)
             if work.future.done():

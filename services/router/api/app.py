@@ -32,8 +32,8 @@ from services.router.api.auth import Authenticator
 from services.router.api.bodies import BodyLimit
 from services.router.api.deps import ApiDeps, Limits
 from services.router.api.gateway import CommandGateway
-from services.router.api.http_metrics import HttpMetrics
 from services.router.api.streams import StreamBook
+from shared.http_metrics import HttpMetrics
 
 __all__ = ["ROUTERS", "ApiDeps", "Limits", "build_api"]
 
@@ -94,7 +94,7 @@ def build_api(deps: ApiDeps) -> FastAPI:
         read_s=deps.limits.body_read_s,
         by_prefix={"/v1/policy": deps.limits.policy_bytes, "/webhooks/": deps.limits.webhook_bytes},
     )
-    app.add_middleware(HttpMetrics, metrics=deps.metrics)
+    app.add_middleware(HttpMetrics, metrics=deps.metrics.process)
     return app
 
 

@@ -18,8 +18,8 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from services.router.api.answers import NO_STORE
-from services.router.api.http_metrics import STREAM_MARK
 from services.router.api.problems import TooManyStreams
+from shared.http_metrics import STREAM_MARK
 from shared.log.codec import encode
 
 EVENT_STREAM: Final = "text/event-stream"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -224,7 +225,8 @@ async def test_a_stream_is_counted_while_it_is_open_and_is_not_a_slow_answer(api
 async def test_the_admin_port() -> None:
     metrics = RouterMetrics()
     ready: list[bool | str] = [False]
-    app = admin_app(metrics.registry, lambda: ready[0])
+    stopping = asyncio.Event()
+    app = admin_app(metrics.registry, lambda: ready[0], stopping)
     async with serving(app) as base_url, httpx.AsyncClient(base_url=base_url, verify=False) as client:
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/readyz")).status_code == 503
@@ -237,6 +239,10 @@ async def test_the_admin_port() -> None:
         assert "# HELP switchdesk_double_assign_total" in shown.text
         assert "process_resident_memory_bytes" in shown.text
         assert (await client.get("/elsewhere")).status_code == 404
+        stopping.set()
+        told = await client.get("/readyz")
+        assert (told.status_code, told.text) == (503, "stopping\n")
+        assert (await client.get("/healthz")).status_code == 200
 
 
 def test_two_services_in_one_process_do_not_collide() -> None:

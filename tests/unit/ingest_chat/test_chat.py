@@ -18,6 +18,8 @@ from services.ingest_chat.app import Chat, build_chat
 from services.ingest_chat.settings import ChatSettings
 from shared.contracts.commands import LeaveThread
 from shared.ids import thread_key
+from shared.metrics import Catalogue, ProcessMetrics
+from shared.web_server import web_app
 from tests.eventually import eventually
 from tests.unit.ingest_support.world import WORKSPACE, World, running, served
 
@@ -407,3 +409,16 @@ async def test_the_fallback_refuses_with_reasons(world: World) -> None:
         assert down.status_code == 503
         assert int(down.headers["retry-after"]) >= 1
         assert world.messages() == []
+
+
+async def test_what_is_sent_without_a_socket_is_counted_by_route_so_that_an_alert_sees_503(world: World) -> None:
+    metrics = ProcessMetrics(Catalogue())
+    app = web_app([build_chat(settings(), **world.ports()).routes], metrics)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x/chat/web") as page:
+        token = (await page.post("/sessions", json={})).json()["token"]
+        world.switch.down = True
+        message = {"client_message_id": "m1", "text": "hello"}
+        said = await page.post("/messages", json=message, headers={"Authorization": f"Bearer {token}"})
+        assert said.status_code == 503
+    labels = {"method": "POST", "route": "/chat/{account}/messages", "status": "503"}
+    assert metrics.catalogue.registry.get_sample_value("switchdesk_http_requests_total", labels) == 1

@@ -22,7 +22,9 @@ from services.ingest_social.app import build_social
 from services.ingest_social.platforms.port import pieces
 from services.ingest_social.settings import MessengerAccount, SocialSettings, TelegramAccount
 from shared.ids import thread_key
+from shared.metrics import Catalogue, ProcessMetrics
 from shared.vocabulary import MessageKind
+from shared.web_server import web_app
 from tests.eventually import eventually
 from tests.unit.ingest_support.world import WORKSPACE, World, running, served
 
@@ -226,6 +228,24 @@ async def test_big_bodies_and_unknown_places_are_refused(world: World, tmp_path:
             assert (await client.post(path, content=b"{}")).status_code == 404
         assert (await client.get("/webhooks/telegram/other")).status_code == 404
         assert (await client.get(TELEGRAM)).status_code == 403, "Telegram shakes no hands"
+
+
+async def test_answers_are_counted_by_route_so_that_an_alert_sees_503(world: World, tmp_path: Path) -> None:
+    metrics = ProcessMetrics(Catalogue())
+    app = web_app([build_social(settings(tmp_path), **world.ports()).routes], metrics)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+        assert (await tell(client, update())).status_code == 200
+        world.switch.down = True
+        assert [(await tell(client, update())).status_code for _ in range(2)] == [503, 503]
+        assert (await client.get("/elsewhere/42")).status_code == 404
+
+    def counted(method: str, route: str, status: str) -> float | None:
+        labels = {"method": method, "route": route, "status": status}
+        return metrics.catalogue.registry.get_sample_value("switchdesk_http_requests_total", labels)
+
+    webhook = "/webhooks/{provider}/{account}"
+    assert [counted("POST", webhook, status) for status in ("200", "503")] == [1, 2]
+    assert counted("GET", "other", "404") == 1
 
 
 async def test_a_log_that_is_down_asks_for_a_repeat_and_counts_once(world: World, tmp_path: Path) -> None:

@@ -236,6 +236,24 @@ async def test_a_write_that_the_system_refuses_is_unavailability_and_passes(log:
     assert len(await log.inputs.read(0, START, limit=100, wait_s=0)) == 4
 
 
+async def test_a_log_that_could_not_be_written_is_not_healthy_until_something_was(
+    log: SqliteLog, directory: Path
+) -> None:
+    await fill(log, inbound=3)
+    assert log.healthy() is True
+    with files_no_larger_than((directory / "log.db-wal").stat().st_size + 20_000):
+        with pytest.raises(LogUnavailable):
+            await log.inputs.append(Topic.INBOUND, 0, bytes(100_000))
+        assert str(log.healthy()).startswith("writing to the log: ")
+        with pytest.raises(LogUnavailable):
+            await log.prove()
+        assert log.healthy() is not True
+    await log.prove()
+    assert log.healthy() is True
+    assert (await log.inputs.end(0)).inbound == 3
+    assert await run(log, "SELECT key FROM meta") == [("identity",)]
+
+
 async def test_an_append_is_given_up_in_time_while_another_process_holds_the_file(directory: Path) -> None:
     log = SqliteLog(directory, exclusive=False, deadline_s=0.2)
     await log.open()
@@ -246,10 +264,12 @@ async def test_an_append_is_given_up_in_time_while_another_process_holds_the_fil
             async with asyncio.timeout(4):
                 with pytest.raises(LogUnavailable, match="may still become durable"):
                     await log.inputs.append(Topic.COMMANDS, 0, b"stuck")
+            assert "may still become durable" in str(log.healthy())
             blocker.execute("ROLLBACK")
 
         # Whether the first one made it is unknown by contract; the log itself goes on.
         assert await log.inputs.append(Topic.COMMANDS, 0, b"free") in (1, 2)
+        assert log.healthy() is True
     finally:
         await log.close()
 

@@ -30,11 +30,14 @@ QUICK = ReplicaSettings(resend_s=0.02, idle_s=0.01, pace=Pace(beat_s=0.5, silenc
 class Seat:
     """A router on one partition, turned by hand."""
 
-    def __init__(self, store: MemoryStore, views: MemoryViews, clock: HandClock, name: str) -> None:
+    def __init__(
+        self, store: MemoryStore, views: MemoryViews, clock: HandClock, name: str, faults: Faults | None = None
+    ) -> None:
         self.metrics = RouterMetrics()
         self.views, self.clock = views, clock
+        self.log = MemoryLog(store, faults)
         self.router = PartitionRouter(
-            log=MemoryLog(store), views=views, clock=clock, metrics=self.metrics, name=name, settings=QUICK
+            log=self.log, views=views, clock=clock, metrics=self.metrics, name=name, settings=QUICK
         )
         self.replica = self.router.replica
         self.publisher = self.router._publisher

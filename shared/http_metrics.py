@@ -7,8 +7,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.router.metrics import RouterMetrics
-from shared.metrics import OTHER, closed
+from shared.metrics import OTHER, ProcessMetrics, closed
 
 STREAM_MARK: Final = "switchdesk.stream"
 """Set in the scope by whoever answers with a stream: its life is not a slow answer."""
@@ -19,7 +18,7 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"})
 class HttpMetrics:
     """Pure ASGI: counts every answer by route template. An address that is no route is `other`."""
 
-    def __init__(self, app: ASGIApp, *, metrics: RouterMetrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: ProcessMetrics) -> None:
         self._app = app
         self._metrics = metrics
 

@@ -1,0 +1,99 @@
+"""The one process of the demo, on its admin port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.embedded import demo
+from services.embedded.app import serve
+from services.embedded.settings import EmbeddedSettings
+from services.router.app import build_router
+from shared import process
+from shared.log.sqlite_writer import Writer
+from tests.eventually import eventually
+from tests.support.ports import free_port
+
+
+@dataclass
+class Running:
+    """The process as whoever watches it sees it."""
+
+    stopping: asyncio.Event
+    admin: httpx.AsyncClient
+
+    async def ready(self) -> tuple[int, str]:
+        answer = await self.admin.get("/readyz")
+        return answer.status_code, answer.text
+
+    async def value(self, metric: str) -> float:
+        page = (await self.admin.get("/metrics")).text
+        (found,) = re.findall(rf"^{metric} (\S+)$", page, re.MULTILINE)
+        return float(found)
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Running]:
+    """From being ready until it has stopped in order."""
+    port, stopping, announced = free_port(), asyncio.Event(), asyncio.Event()
+    settings = EmbeddedSettings(data_dir=folder, port=0, admin_port=port, smtp_port=0)
+
+    def announce(_: str) -> None:
+        announced.set()
+
+    serving = asyncio.create_task(serve(settings, stopping, build_router, announce=announce))
+    await eventually(lambda: announced.is_set() or serving.done(), within_s=30)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as admin:
+        try:
+            yield Running(stopping, admin)
+        finally:
+            stopping.set()
+            await asyncio.wait_for(serving, 12)
+
+
+async def test_it_is_not_ready_from_the_moment_it_is_told_to_stop(tmp_path: Path) -> None:
+    async with running(tmp_path) as centre:
+        assert await centre.ready() == (200, "ready\n")
+        centre.stopping.set()
+        assert await centre.ready() == (503, "stopping\n")
+
+
+async def test_it_tells_of_its_log_and_views_as_every_process_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "LOOK_S", 0.05)
+    commit, disk_full = Writer._commit, asyncio.Event()
+
+    def on_disk(writer: Writer, works: Sequence[Any]) -> None:
+        if disk_full.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+        commit(writer, works)
+
+    monkeypatch.setattr(Writer, "_commit", on_disk)
+    async with running(tmp_path) as centre:
+
+        async def up(value: float) -> bool:
+            return await centre.value("switchdesk_log_up") == value
+
+        assert await up(1)
+        assert await centre.value("switchdesk_views_up") == 1
+
+        disk_full.set()
+        facts = json.loads((tmp_path / "demo.json").read_text())
+        headers = {"Authorization": f"Bearer {facts['operator_key']}"}
+        async with httpx.AsyncClient(base_url=facts["base_url"], headers=headers) as http:
+            answer = await http.put(f"/v1/channels/chat:{demo.CHAT_ACCOUNT}/health", json={"state": "down"})
+        assert answer.status_code == 503
+        await eventually(lambda: up(0))
+        disk_full.clear()
+        await eventually(lambda: up(1))
