@@ -14,7 +14,7 @@ from services.router.engine.index import Index
 from services.router.engine.policy import spoken
 from services.router.engine.waits import Line, kind_of
 from services.router.fairness import Share, jain_by_queue
-from services.router.metrics import RouterMetrics
+from services.router.metrics import QueueNow, RouterMetrics
 from services.router.partition import PartitionRouter
 from services.router.replica import Replica
 from shared.clock import Clock
@@ -149,6 +149,7 @@ class Gauges:
         dated: dict[tuple[str, str], tuple[int, float]] = {}
         languages: set[str] = set()
         lines: list[tuple[str, Line]] = []
+        queues: list[QueueNow] = []
         for replica in leading:
             world = replica.engine.world
             for name, workspace in world.state.workspaces.items():
@@ -158,7 +159,7 @@ class Gauges:
                     open_contacts["assigned"] += counts.assigned
                     oldest = now - counts.pending.first()[0] if counts.pending else 0
                     waiting = counts.waiting + counts.offered
-                    metrics.set_queue(queue, waiting=waiting, oldest_age_s=oldest / 1000, staffed=counts.staffed)
+                    queues.append(QueueNow(queue, waiting, oldest / 1000, counts.staffed))
                 lines += ((kind_of(line), known) for line, known in workspace.lines.items())
                 add_dated(dated, world.indexes[name], now)
                 for agent in workspace.agents.values():
@@ -169,6 +170,7 @@ class Gauges:
                     total += agent.capacity_total or 0 if agent.takes_offers else 0
                 for channel in workspace.channels.values():
                     metrics.set_channel(channel.kind, channel.account, channel.state.value)
+        metrics.set_queues(queues)
         metrics.fairness.set_languages(frozenset(languages))
         metrics.set_wait_bounds(lines)
         metrics.set_deadlines(dated, frozenset(languages))

@@ -10,7 +10,7 @@ ASA, AHT, abandonment, occupancy) can be derived from them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry
 
@@ -98,6 +98,24 @@ _REFUSED: Final = frozenset(
 )
 
 
+class QueueNow(NamedTuple):
+    """One queue of one workspace as it is now."""
+
+    queue: str
+    waiting: int
+    oldest_age_s: float
+    staffed: int
+
+    def with_another(self, other: QueueNow) -> QueueNow:
+        """Both under one name: all who wait, the oldest, and the agents of the one that has fewer."""
+        return QueueNow(
+            self.queue,
+            self.waiting + other.waiting,
+            max(self.oldest_age_s, other.oldest_age_s),
+            min(self.staffed, other.staffed),
+        )
+
+
 class RouterMetrics:
     """The router's metrics on a registry of their own."""
 
@@ -178,6 +196,7 @@ class RouterMetrics:
             "switchdesk_wrap_up_seconds", "Agents' time after a contact.", (), WAIT_BUCKETS
         )
         self.contacts_open = self._names.gauge("switchdesk_contacts_open", "Open contacts now, by state.", ("state",))
+        self._queues_told: set[str] = set()
         self.queue_waiting = self._names.gauge(
             "switchdesk_queue_waiting", "Contacts waiting now, by queue.", ("queue",)
         )
@@ -244,7 +263,10 @@ class RouterMetrics:
         )
         self.capacity_total = self._names.gauge("switchdesk_capacity_total_units", "Capacity of the available agents.")
         self.queue_staffed = self._names.gauge(
-            "switchdesk_queue_staffed_agents", "Agents who could serve the queue and are available.", ("queue",)
+            "switchdesk_queue_staffed_agents",
+            "Agents who could serve the queue and are available; of several workspaces with a queue of this name, of "
+            "the one with fewest.",
+            ("queue",),
         )
 
     def _define_channels(self) -> None:
@@ -466,11 +488,22 @@ class RouterMetrics:
             if state.is_open:
                 self.contacts_open.labels(state.value).set(counts.get(state.value, 0))
 
-    def set_queue(self, queue: str, *, waiting: int, oldest_age_s: float, staffed: int) -> None:
-        name = self._queue(queue)
-        self.queue_waiting.labels(name).set(waiting)
-        self.queue_oldest.labels(name).set(oldest_age_s)
-        self.queue_staffed.labels(name).set(staffed)
+    def set_queues(self, found: Iterable[QueueNow]) -> None:
+        """Every queue that is led here, whole: what is led here no more has no numbers here. Of queues of one name, in
+        several workspaces, the sum of who waits, the oldest, and the fewest agents."""
+        by_name: dict[str, QueueNow] = {}
+        for each in found:
+            name = self._queue(each.queue)
+            same = by_name.get(name)
+            by_name[name] = each if same is None else same.with_another(each)
+        for name, now in by_name.items():
+            self.queue_waiting.labels(name).set(now.waiting)
+            self.queue_oldest.labels(name).set(now.oldest_age_s)
+            self.queue_staffed.labels(name).set(now.staffed)
+        for gone in self._queues_told - by_name.keys():
+            for gauge in (self.queue_waiting, self.queue_oldest, self.queue_staffed):
+                gauge.remove(gone)
+        self._queues_told = set(by_name)
 
     def set_deadlines(self, found: Mapping[tuple[str, str], tuple[int, float]], languages: frozenset[str]) -> None:
         """By (kind of channel, language): how many are overdue, and the oldest age (s). Languages that nobody speaks

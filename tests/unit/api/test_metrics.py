@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from services.router.api.problems import Problem
 from services.router.engine.waits import Line
-from services.router.metrics import RouterMetrics
+from services.router.metrics import QueueNow, RouterMetrics
 from shared.admin import admin_app
 from shared.contracts import events as ev
 from shared.contracts.policy import Policy
@@ -162,7 +162,7 @@ def say_anything(metrics: RouterMetrics, word: str) -> None:
     ]
     for event in events:
         metrics.on_event(event, at_ms=0, contact=facts)
-    metrics.set_queue(word, waiting=1, oldest_age_s=1, staffed=1)
+    metrics.set_queues([QueueNow(word, 1, 1.0, 1)])
     metrics.set_deadlines({(word, word): (1, 1.0)}, frozenset())
     metrics.set_wait_bounds([(word, Line(judged=1))])
     metrics.set_agents({word: 1}, reachable=1)
@@ -274,3 +274,21 @@ def test_the_page_of_problems_is_the_code() -> None:
     for problem in known:
         known.extend(each for each in problem.__subclasses__() if each.slug != "http-error")
     assert listed == {(problem.slug, problem.status, problem.title) for problem in known}
+
+
+def test_a_queue_that_is_led_elsewhere_has_no_numbers_here() -> None:
+    metrics = RouterMetrics()
+    metrics.set_policy([{"channels": [], "queues": [{"name": "cards"}, {"name": "post"}], "presences": {}}])
+    names = ("switchdesk_queue_waiting", "switchdesk_queue_oldest_age_seconds", "switchdesk_queue_staffed_agents")
+
+    def told(queue: str) -> list[float | None]:
+        return [metrics.registry.get_sample_value(name, {"queue": queue}) for name in names]
+
+    metrics.set_queues([QueueNow("cards", 2, 60.0, 0), QueueNow("post", 1, 5.0, 3), QueueNow("cards", 1, 90.0, 4)])
+    assert told("cards") == [3, 90, 0], "of two workspaces"
+    assert told("post") == [1, 5, 3]
+    metrics.set_queues([QueueNow("post", 0, 0.0, 3)])
+    assert told("cards") == [None, None, None]
+    assert told("post") == [0, 0, 3]
+    metrics.set_queues([])
+    assert told("post") == [None, None, None]
