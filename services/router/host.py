@@ -16,6 +16,7 @@ from services.router.membership import BEAT_S, COPIES, Roster, rank_of, replicas
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
 from shared.log.port import LogCorrupt
+from shared.service import run_until
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ LINGER_S: Final = 10.0
 """A partition that is no longer this router's is kept for so long: others may still be folding it."""
 LISTEN_S: Final = 1.5
 """How long a new router listens who is there before it takes partitions."""
+BYE_S: Final = 0.5
+"""So long the last word may take."""
 AGAIN_S: Final = 30.0
 """So long after a bug ended a partition here it is begun anew, from its snapshot. Meanwhile its standby leads."""
 DEAF_LISTEN_S: Final = 5.0
@@ -101,7 +104,8 @@ class Host:
             while not stopping.is_set():
                 if self._failure is not None:
                     raise self._failure
-                await self._roster.speak(self._name, [each.describe() for each in self._ready()])
+                # A log that does not answer must not hold up the stop.
+                await run_until(stopping, self._roster.speak(self._name, [each.describe() for each in self._ready()]))
                 if loop.time() - begun >= (LISTEN_S if self._roster.hears else DEAF_LISTEN_S):
                     self._settle(loop.time())
                     self._settled = True
@@ -112,7 +116,7 @@ class Host:
             await self._stop_all()
             # Whoever does not hear it notices the silence.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BEAT_S):
+                async with asyncio.timeout(BYE_S):
                     await self._roster.speak(self._name, [], bye=True)
 
     def _ready(self) -> list[PartitionRouter]:

@@ -33,7 +33,8 @@ BATCH_BYTES: Final = 256 * 1024
 # So many records of a partition are in aiokafka's hands at a time, about as many as fill two batches. Whoever finds a
 # batch full there is woken with all the others whenever one has gone, so a crowd would be busy with being woken.
 UNDER_WAY: Final = 1_000
-CLOSE_S: Final = 5.0
+# With what comes before it in a stop, this stays below the limit of a whole one.
+CLOSE_S: Final = 2.0
 # Who gives a send up sooner than this has not waited long enough to say anything about the broker.
 HASTY_S: Final = 1.0
 # What Kafka adds to a record's key and value, generously.

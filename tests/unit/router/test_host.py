@@ -225,3 +225,14 @@ async def test_a_bug_ends_one_partition_for_a_while_and_no_other(monkeypatch: py
         await eventually(lambda: house.leads() == {0, 1})
         assert house.value("switchdesk_partition_stopped", 0) == 0
         assert house.host.why_not_ready() is True
+
+
+async def test_a_log_that_does_not_answer_does_not_hold_up_the_stop() -> None:
+    house = House()
+    open_for_work(house.store)
+    async with asyncio.timeout(10):
+        async with house.running():
+            await eventually(lambda: house.leads() == {0, 1})
+            house.wire.stuck = True
+            await asyncio.sleep(0.1)
+    assert not house.leads()

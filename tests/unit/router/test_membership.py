@@ -30,8 +30,11 @@ class Wire:
     def __init__(self) -> None:
         self.ears: list[asyncio.Queue[tuple[str, bytes]]] = []
         self.away = False
+        self.stuck = False
 
     async def announce(self, key: str, value: bytes) -> None:
+        if self.stuck:
+            await asyncio.Event().wait()
         if self.away:
             raise LogUnavailable("away")
         for ear in self.ears:
