@@ -433,7 +433,10 @@ class Index:
             ):
                 # Who is away is not there for the queue, and may be the one who has not declined yet.
                 watched = tuple(AgentId(name) for name in preference_of(queue, contact))
-            if contact.declines and queue.decline.reset_on_login:
+        if contact.declines and contact.state.is_open:
+            # Also while somebody holds it: it may come back.
+            rules = self.workspace.policy.queues.get(contact.queue)
+            if rules is not None and rules.decline.reset_on_login:
                 decliners = tuple(contact.declines)
         leaves = contact.flow is not None and leaves_unstaffed(self.workspace, contact)
         leaves_now = leaves and not self.queues[contact.queue].somebody_there

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.router.engine.channel_transfer import go_on_by
 from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.records import Agent, Contact
@@ -63,9 +65,11 @@ def transfer_contact(ctx: Context, command: cmd.TransferContact) -> list[ev.Even
 
 
 def _refuse_without_room(ctx: Context, contact: Contact, target: Agent) -> None:
-    """A direct transfer respects the target's presence, capacity and limits."""
+    """A direct transfer respects the target's presence, capacity and limits. Whoever hands it on has chosen the person:
+    in which queues they work is not asked, whether or not the queue has rules of its own about agents."""
     requirement = ctx.index.plain_requirement_of(contact)
-    if not requirement.fits(ctx.index.rooms.of(target)):
+    anywhere = replace(target, queues=()) if target.queues else target
+    if not requirement.fits(ctx.index.rooms.of(anywhere)):
         raise Refused("no_room", f"{target.id} has no room for the contact", "agent")
 
 

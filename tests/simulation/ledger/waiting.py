@@ -226,7 +226,7 @@ def stepped_on(ws: WorkspaceBook) -> None:
 
 
 def decline_forgotten(ws: WorkspaceBook, event: ev.DeclineForgotten, now: Instant) -> None:
-    contact = ws.contact_in(event.contact, *WAITS)
+    contact = ws.contact_in(event.contact, "scheduled", "assigned", *WAITS)
     rule = ws.queues[contact.queue]["decline"]
     signs_in = rule["reset_on_login"] and ws.agents[event.agent].presence != "offline"
     require(signs_in, "5", f"{contact.queue} forgets no decline")
