@@ -18,7 +18,7 @@ run: ## start everything in one process with a demo contact centre
 	@exec $(BIN)/python -m services.embedded
 
 test: check ## all checks and all tests (ARGS="-k offers" narrows the tests, ARGS="-n 0" is one at a time)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 check: setup ## lint, formatting, types, import rules
 	@$(BIN)/ruff check .

@@ -7,9 +7,10 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # xdist tells no types
 
 from tests.support.fixtures import kafka as kafka
 from tests.support.fixtures import prefix as prefix
@@ -25,22 +26,28 @@ YIELDING: Final = 10
 """How nice these are to tests beside them that have bounds of real time."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Servers of a session are started once, and nobody else loads them."""
-    for item in items:
-        if not _computes(item):
-            item.add_marker(pytest.mark.xdist_group("servers"))
+class _Lanes(LoadScopeScheduling):  # type: ignore[misc]  # for the same reason
+    """Servers of a session are started once, and nobody else loads them: their tests are one piece of work, each of the
+    others is one for itself."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if _computes(HERE.parent / nodeid.split("::")[0]) else "servers"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Lanes(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A worker that computes leaves the processors to the one with the servers. It stays so: by then that one has all
     of its tests."""
-    if "PYTEST_XDIST_WORKER" in os.environ and _computes(item) and not os.nice(0):
+    if "PYTEST_XDIST_WORKER" in os.environ and _computes(item.path) and not os.nice(0):
         os.nice(YIELDING)
 
 
-def _computes(item: pytest.Item) -> bool:
-    return any(item.path.is_relative_to(part) for part in COMPUTING)
+def _computes(file: Path) -> bool:
+    return any(file.is_relative_to(part) for part in COMPUTING)
 
 
 @pytest.hookimpl(wrapper=True)
