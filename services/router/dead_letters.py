@@ -7,7 +7,6 @@ before an entry of the journal passes it over.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -56,38 +55,28 @@ class DeadLetters:
     def __init__(self, content: Content, partition: int) -> None:
         self._content = content
         self._partition = partition
-        self._count = 0
-        """So many places of the list are taken, as far as is known."""
+        self._owner = f"partition-{partition}"
 
     async def put(self, record: InputRecord, reason: str) -> str:
         """Keep an input; returns its position. Twice is once. Raises `LogUnavailable`."""
         position = f"{self._partition}:{record.topic}:{record.offset}"
         letter = encode({"position": position, "reason": reason, "raw": record.data.hex()})
-        await self._content.put(PLACE, f"dead:{position}", letter, owner=position)
-        while (listed := await self._content.get(PLACE, self._listed(self._count))) is not None:
-            self._count += 1
-            if listed == position.encode():
-                return position
-        await self._content.put(PLACE, self._listed(self._count), position.encode(), owner=f"list-{self._partition}")
+        # Nothing is read here: an index that is away must not hold up the partition.
+        await self._content.put(PLACE, _ref(position), letter, owner=self._owner)
         return position
 
-    async def all(self) -> AsyncIterator[Letter]:
-        """What is kept, oldest first, each once. Raises `LogUnavailable`."""
-        seen: set[bytes] = set()
-        number = 0
-        while (position := await self._content.get(PLACE, self._listed(number))) is not None:
-            number += 1
-            if position in seen:
-                continue
-            seen.add(position)
-            kept = await self._content.get(PLACE, f"dead:{position.decode()}")
-            if kept is not None:
-                found = msgspec.json.decode(kept, type=_Kept)
-                yield Letter(found.position, found.reason, bytes.fromhex(found.raw))
+    async def all(self) -> list[Letter]:
+        """What is kept, in the order of topics and offsets. Raises `LogUnavailable`."""
+        found = await self._content.get_many(PLACE, await self._content.refs(PLACE, self._owner))
+        kept = [msgspec.json.decode(letter, type=_Kept) for letter in found.values()]
+        letters = [Letter(each.position, each.reason, bytes.fromhex(each.raw)) for each in kept]
+        return sorted(letters, key=lambda letter: (letter.topic, int(letter.position.split(":")[2])))
 
     async def remove(self, letter: Letter) -> None:
-        """It is of no use any more."""
+        """It is of no use any more. Raises `LogUnavailable`."""
+        await self._content.put(PLACE, _ref(letter.position), b"", owner=letter.position)
         await self._content.erase(PLACE, letter.position)
 
-    def _listed(self, number: int) -> str:
-        return f"list:{self._partition}:{number}"
+
+def _ref(position: str) -> str:
+    return f"dead:{position}"

@@ -41,7 +41,7 @@ async def _run(settings: ProcessSettings, chosen: argparse.Namespace) -> int:
 
 async def _letters(backends: Backends, positions: Sequence[str]) -> list[Letter]:
     kept = [DeadLetters(backends.log.content, partition) for partition in range(backends.partitions)]
-    return [letter for each in kept async for letter in each.all() if not positions or letter.position in positions]
+    return [letter for each in kept for letter in await each.all() if not positions or letter.position in positions]
 
 
 def described(letter: Letter, *, raw: bool = False) -> str:

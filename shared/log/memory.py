@@ -283,6 +283,12 @@ class MemoryContent:
         content = self._store.content
         return {ref: content[workspace, ref][1] for ref in refs if (workspace, ref) in content}
 
+    async def refs(self, workspace: str, owner: str) -> list[str]:
+        await self._faults.before(Call("content.get"))
+        return sorted(
+            ref for (of, ref), (whose, _) in self._store.content.items() if of == workspace and whose == owner
+        )
+
     async def erase(self, workspace: str, owner: str) -> int:
         call = Call("content.erase")
         await self._faults.before(call)

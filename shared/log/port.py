@@ -168,6 +168,10 @@ class Content(Protocol):
         """What there is of `refs`; missing ones are left out."""
         ...
 
+    async def refs(self, workspace: str, owner: str) -> list[str]:
+        """The refs that belong to `owner`, in order: each to whom it was last put for."""
+        ...
+
     async def erase(self, workspace: str, owner: str) -> int:
         """Delete everything of `owner`; returns how many refs. The journal stays true."""
         ...

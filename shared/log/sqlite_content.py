@@ -52,6 +52,13 @@ class SqliteContent:
 
         return await self._readers.run(read) if refs else {}
 
+    async def refs(self, workspace: str, owner: str) -> list[str]:
+        def read(connection: sqlite3.Connection) -> list[str]:
+            found = connection.execute("SELECT ref FROM content WHERE workspace = ? AND owner = ?", (workspace, owner))
+            return sorted(ref for (ref,) in found)
+
+        return await self._readers.run(read)
+
     async def erase(self, workspace: str, owner: str) -> int:
         def delete(transaction: Transaction) -> int:
             # The bytes lie in the write-ahead log too, until it is emptied.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from services.router.dead_letters import DeadLetters
 from shared.log.kafka import KafkaLog
 from shared.log.port import Snapshot
 from shared.log.redis_content_table import RedisContentTable
@@ -111,11 +111,9 @@ async def test_a_record_that_nobody_can_read_is_put_aside_and_holds_nothing_up(c
             answer = await http.post("/v1/messages", json=message(1))
             assert answer.status_code == 201, answer.text
         assert await _metric(cluster, "switchdesk_dead_letters_total") == len(places)
-        kept = await log.content.get_many("_dead_letters", [f"dead:{place}" for place in places])
-    for place, letter in places.items():
-        put_aside = json.loads(kept[f"dead:{place}"])
-        assert (put_aside["position"], bytes.fromhex(put_aside["raw"])) == (place, letter)
-        assert put_aside["reason"]
+        kept = await DeadLetters(log.content, partition).all()
+    assert {letter.position: letter.raw for letter in kept} == places
+    assert all(letter.reason for letter in kept)
     assert cluster.processes["engine-1"].died is None
 
 

@@ -273,6 +273,9 @@ class NoContent:
     async def get_many(self, workspace: str, refs: Sequence[str]) -> dict[str, bytes]:
         raise NotImplementedError
 
+    async def refs(self, workspace: str, owner: str) -> list[str]:
+        raise NotImplementedError
+
     async def erase(self, workspace: str, owner: str) -> int:
         raise NotImplementedError
 

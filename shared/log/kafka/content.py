@@ -94,6 +94,12 @@ class KafkaContent:
         await self._complete(self.partition_of(workspace))
         return found
 
+    async def refs(self, workspace: str, owner: str) -> list[str]:
+        """Raises `LogUnavailable` while the table is away or not complete."""
+        found = await self._table.refs_of(workspace, owner)
+        await self._complete(self.partition_of(workspace))
+        return found
+
     async def erase(self, workspace: str, owner: str) -> int:
         """Raises `LogUnavailable` while the table does not hold everything that the topic held at this moment: what it
         does not know could not be erased. What was erased until then stays so; erase again."""

@@ -476,8 +476,10 @@ class ContentSuite:
             await log.content.put("w1", f"m:{n}", b"secret", owner="ana")
         await log.content.put("w1", "m:other", b"kept", owner="ben")
 
+        assert await log.content.refs("w1", "ana") == ["m:0", "m:1", "m:2"]
         assert await log.content.erase("w1", "ana") == 3
         assert await log.content.erase("w1", "ana") == 0
+        assert await log.content.refs("w1", "ana") == []
 
         again = await reopen(log)
         assert await again.content.get_many("w1", ["m:0", "m:1", "m:2", "m:other"]) == {"m:other": b"kept"}
@@ -486,5 +488,7 @@ class ContentSuite:
         await log.content.put("w1", "m:1", b"text", owner="ana")
         await log.content.put("w1", "m:1", b"text", owner="ben")
 
+        assert await log.content.refs("w1", "ana") == []
+        assert await log.content.refs("w1", "ben") == ["m:1"]
         assert await log.content.erase("w1", "ana") == 0
         assert await log.content.erase("w1", "ben") == 1

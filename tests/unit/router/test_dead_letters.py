@@ -27,7 +27,7 @@ def record(offset: int, data: bytes = READABLE) -> InputRecord:
 
 
 async def kept(letters: DeadLetters) -> list[str]:
-    return [letter.position async for letter in letters.all()]
+    return [letter.position for letter in await letters.all()]
 
 
 async def test_each_is_kept_once_and_listed_in_order_of_its_partition() -> None:
@@ -37,24 +37,15 @@ async def test_each_is_kept_once_and_listed_in_order_of_its_partition() -> None:
     await DeadLetters(log.content, 1).put(record(3), "KeyError at offers.py:1")
     letters = DeadLetters(log.content, 0)
     assert await letters.put(record(9, BYTES), "not JSON") == "0:inbound:9"
-    assert await kept(letters) == ["0:inbound:7", "0:inbound:3", "0:inbound:9"]
-    found = [letter async for letter in letters.all()]
+    assert await kept(letters) == ["0:inbound:3", "0:inbound:7", "0:inbound:9"]
+    found = await letters.all()
     assert found[2] == Letter("0:inbound:9", "not JSON", BYTES)
-    await letters.remove(found[0])
+    await letters.remove(found[1])
     assert await kept(letters) == ["0:inbound:3", "0:inbound:9"]
+    assert await log.content.get(PLACE, "dead:0:inbound:7") is None, "nothing of it is left"
     await letters.put(record(11), "again")
     assert await kept(DeadLetters(log.content, 0)) == ["0:inbound:3", "0:inbound:9", "0:inbound:11"]
     assert await kept(DeadLetters(log.content, 1)) == ["1:inbound:3"]
-
-
-async def test_a_letter_that_is_stored_and_not_listed_yet_is_listed_by_the_next_attempt() -> None:
-    log = MemoryLog()
-    letters = DeadLetters(log.content, 0)
-    await letters.put(record(1), "first")
-    await log.content.erase(PLACE, "list-0")
-    assert await kept(DeadLetters(log.content, 0)) == []
-    await letters.put(record(1), "first")
-    assert await kept(DeadLetters(log.content, 0)) == ["0:inbound:1"]
 
 
 def test_a_command_is_taken_once_more_under_an_id_of_its_own_that_is_always_the_same() -> None:
