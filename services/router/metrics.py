@@ -325,7 +325,7 @@ class RouterMetrics:
         self.leading = self._names.gauge("switchdesk_leading", "1 if this process leads the partition.", ("partition",))
         self.stopped = self._names.gauge(
             "switchdesk_partition_stopped",
-            "1 once this process stopped the partition because it contradicts itself. Alarm.",
+            "1 while this process has stopped the partition: it contradicts itself, or a bug ended it. Alarm.",
             ("partition",),
         )
         self.leader_changes = self._names.counter(
