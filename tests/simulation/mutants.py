@@ -224,8 +224,8 @@ MUTANTS = (
     _mutant(
         "leaving availability keeps the offers",
         presence.withdraw_unaccepted,
-        "presence in rules",
-        "presence != Presence.OFFLINE or presence in rules",
+        "accepted = is_asked_in(",
+        "accepted = presence != Presence.OFFLINE or is_asked_in(",
         seed=6,
     ),
     _mutant("a wish finds nobody on a break", Rooms.__init__, '"presence" in bypassed', "False", seed=2),

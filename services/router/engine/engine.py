@@ -80,8 +80,8 @@ class Engine:
 
         Never raises for anything the command says: an exception while deciding becomes `CommandRejected`. Raises
         `Undecidable` if it is what follows the command that cannot be decided; whoever asked has to take everything
-        since their mark back and may `reject` it then. Exceptions of `evolve`, and MemoryError, are passed on: they
-        stop the partition.
+        since their mark back and may `reject` it then. Exceptions of `evolve` for the command's own events, and
+        MemoryError, are passed on: they stop the partition.
         """
         known = self.state.answer_of(record.id)
         if known is not None:

@@ -31,7 +31,7 @@ from services.router.engine.review import Review
 from services.router.engine.rooms import NO_ROOM, Rooms, Signature, towards_queues
 from services.router.engine.staffing import NOTHING, QueueCounts, Staffing, Turned
 from services.router.engine.state import Workspace
-from services.router.engine.ties import Ties
+from services.router.engine.ties import Tie, Ties
 from services.router.engine.unanimity import Unanimity
 from services.router.engine.waiting import Timer, contact_timer, leaves_unstaffed, station_here
 from shared.vocabulary import AgentId, ChannelHealth, ContactId, ContactState, OfferId
@@ -51,10 +51,7 @@ class _ContactPlace(NamedTuple):
     aged: tuple[int, ContactId]
     """Since when it waits, all queues together (ms), and its id: as `QueueCounts` has them."""
     state: ContactState
-    watched: tuple[AgentId, ...]
-    decliners: tuple[AgentId, ...]
-    leaves: bool
-    """It leaves its station as soon as nobody of the queue is there."""
+    tie: Tie | None
     barred: tuple[object, ...]
     """Whom it may not go to, for reasons of its own."""
     refused: tuple[int | None] | None
@@ -184,8 +181,8 @@ class Index:
                 # Who waits on a channel waits in a queue.
                 pending[place.channel][contact_id] = None
                 ages[place.queue].append(place.aged)
-            if place.leaves:
-                self._ties.add(contact_id, place.queue, (), (), leaves=True)
+            if place.tie is not None:
+                self._ties.add(contact_id, place.tie)
         self.registry.taken_in()
         for requirement, orders in waiting.items():
             requirement.waiting.add_all(orders)
@@ -455,9 +452,7 @@ class Index:
             contact.queue,
             (contact.age_from, contact.id),
             contact.state,
-            watched,
-            decliners,
-            leaves,
+            Tie(contact.queue, watched, decliners, leaves) if watched or decliners or leaves else None,
             barred,
             refused,
         )
@@ -494,8 +489,8 @@ class Index:
             self._review.left(place.requirement)
         if place.channel is not None:
             del self.pending_on[place.channel][contact_id]
-        if place.watched or place.decliners or place.leaves:
-            self._ties.remove(contact_id, place.queue, place.watched, place.decliners, leaves=place.leaves)
+        if place.tie is not None:
+            self._ties.remove(contact_id, place.tie)
         if place.refused is not None:
             self._unanimity.remove(place.queue, contact_id, *place.refused)
         self._count(place, -1)
@@ -509,8 +504,8 @@ class Index:
                 self._asked[requirement.number] = requirement
         if place.channel is not None:
             self.pending_on.setdefault(place.channel, {})[contact_id] = None
-        if place.watched or place.decliners or place.leaves:
-            self._ties.add(contact_id, place.queue, place.watched, place.decliners, leaves=place.leaves)
+        if place.tie is not None:
+            self._ties.add(contact_id, place.tie)
         if place.refused is not None:
             self._unanimity.add(place.queue, contact_id, *place.refused)
         self._count(place, 1)

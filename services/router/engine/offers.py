@@ -7,7 +7,7 @@ from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.matching import Match
 from services.router.engine.presence import withdraw_unaccepted
 from services.router.engine.records import Offer
-from services.router.engine.rooms import accepts, is_wished_anyway, presence_towards
+from services.router.engine.rooms import is_asked_in, presence_towards
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.vocabulary import ContactId, ContactState, OfferId, Role
@@ -102,7 +102,7 @@ def offer_due(ctx: Context, offer: Offer) -> list[ev.Event]:
         )
     ]
     contact = ctx.workspace.contacts[offer.contact]
-    asked = accepts(agent, queue) or is_wished_anyway(agent.id, presence_towards(agent, queue.name), queue, contact)
+    asked = is_asked_in(presence_towards(agent, queue.name), agent.id, queue, contact)
     if rule is not None and missed >= rule.after_misses and asked:
         events.append(
             ev.AgentPresenceChanged(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from services.router.engine.context import Context, Refused, withdraw_offers
 from services.router.engine.records import Agent
-from services.router.engine.rooms import is_wished_anyway
+from services.router.engine.rooms import is_asked_in
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.vocabulary import AgentId, ContactId, Presence
@@ -50,8 +50,7 @@ def withdraw_unaccepted(
         contact = ws.contacts[offer.contact]
         if queue is not None and contact.queue != queue:
             continue
-        rules = ws.policy.queues[contact.queue]
-        accepted = presence in rules.accepts_presence or is_wished_anyway(agent.id, presence, rules, contact)
+        accepted = is_asked_in(presence, agent.id, ws.policy.queues[contact.queue], contact)
         if not accepted or not channels.get(contact.channel, True):
             events.append(ev.OfferWithdrawn(offer=offer_id, contact=contact.id, agent=agent.id, reason="presence"))
     return events

@@ -230,9 +230,11 @@ def accepts(agent: Agent, queue: QueuePolicy) -> bool:
     return presence_towards(agent, queue.name) in queue.accepts_presence
 
 
-def is_wished_anyway(agent: AgentId, presence: str, queue: QueuePolicy, contact: Contact) -> bool:
-    """Whether an agent in a presence that the queue does not accept is asked, or stays so, because the contact waits
-    for them and the queue looks at no presence then."""
+def is_asked_in(presence: str, agent: AgentId, queue: QueuePolicy, contact: Contact) -> bool:
+    """Whether an agent in this presence, towards the queue, is asked for one of its contacts, or stays so: the queue
+    accepts it, or it looks at none because the contact waits for this agent."""
+    if presence in queue.accepts_presence:
+        return True
     if "presence" not in queue.preferred.bypass or presence == Presence.OFFLINE:
         return False
     return agent in preference_of(queue, contact)

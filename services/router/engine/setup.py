@@ -10,7 +10,7 @@ from services.router.engine.demand import asked_language, demand_of, is_excluded
 from services.router.engine.policy import RoutingPolicy
 from services.router.engine.policy_document import routing_policy
 from services.router.engine.records import Agent, Offer
-from services.router.engine.rooms import accepts, is_wished_anyway, presence_towards
+from services.router.engine.rooms import is_asked_in, presence_towards
 from services.router.engine.waiting import station_here
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
@@ -95,8 +95,8 @@ def _still_eligible(ctx: Context, offer: Offer) -> bool:
     of the wish is over."""
     agent, contact = ctx.workspace.agents[offer.agent], ctx.workspace.contacts[offer.contact]
     queue = ctx.workspace.policy.queues[contact.queue]
-    here = accepts(agent, queue) or is_wished_anyway(agent.id, presence_towards(agent, queue.name), queue, contact)
-    if is_excluded(queue, contact) or not here:
+    here = presence_towards(agent, queue.name)
+    if is_excluded(queue, contact) or not is_asked_in(here, agent.id, queue, contact):
         return False
     fallback = ctx.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
     demand = demand_of(queue, contact, None, station_here(ctx.workspace, contact), fallback)

@@ -2,65 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from shared.vocabulary import AgentId, ContactId
 
 _Contacts = dict[ContactId, None]
 
 
+class Tie(NamedTuple):
+    """What a contact that waits in a queue hangs on."""
+
+    queue: str
+    watched: tuple[AgentId, ...] = ()
+    """Agents that it waits for only as long as they could be offered it, or on whom it may hang whether everybody has
+    declined it."""
+    decliners: tuple[AgentId, ...] = ()
+    """Who declined it, in a queue that forgets it when they sign in."""
+    leaves: bool = False
+    """It leaves its station as soon as nobody of the queue is there."""
+
+
 class Ties:
     """One workspace's."""
 
     def __init__(self) -> None:
-        self._watching: dict[AgentId, _Contacts] = {}
-        """Contacts that wait for an agent only as long as they could be offered them, or of which it may hang on them
-        whether everybody has declined."""
+        self._watching: dict[str, _Contacts] = {}
+        """By agent whom they watch."""
         self._watchers: dict[str, _Contacts] = {}
         """The same contacts by queue."""
-        self._declined: dict[AgentId, _Contacts] = {}
-        """Open contacts that an agent declined, in queues that forget it when they sign in."""
+        self._declined: dict[str, _Contacts] = {}
+        """By agent what they declined."""
         self._leaving: dict[str, _Contacts] = {}
-        """By queue the contacts that leave it as soon as nobody is there."""
+        """By queue those that leave it."""
 
-    def add(
-        self,
-        contact: ContactId,
-        queue: str,
-        watched: Sequence[AgentId],
-        decliners: Sequence[AgentId],
-        *,
-        leaves: bool,
-    ) -> None:
-        """A contact that waits in a queue: the agents that it hangs on, those who declined it, and whether it leaves
-        when nobody is there."""
-        for agent in watched:
-            self._watching.setdefault(agent, {})[contact] = None
-        if watched:
-            self._watchers.setdefault(queue, {})[contact] = None
-        for agent in decliners:
-            self._declined.setdefault(agent, {})[contact] = None
-        if leaves:
-            self._leaving.setdefault(queue, {})[contact] = None
+    def add(self, contact: ContactId, tie: Tie) -> None:
+        """From now on."""
+        for held, keys in self._places(tie):
+            for key in keys:
+                held.setdefault(key, {})[contact] = None
 
-    def remove(
-        self,
-        contact: ContactId,
-        queue: str,
-        watched: Sequence[AgentId],
-        decliners: Sequence[AgentId],
-        *,
-        leaves: bool,
-    ) -> None:
-        """It does not any more, as it was added."""
-        for agent in watched:
-            del self._watching[agent][contact]
-        if watched:
-            del self._watchers[queue][contact]
-        for agent in decliners:
-            del self._declined[agent][contact]
-        if leaves:
-            del self._leaving[queue][contact]
+    def remove(self, contact: ContactId, tie: Tie) -> None:
+        """Not any more, as it was added."""
+        for held, keys in self._places(tie):
+            for key in keys:
+                del held[key][contact]
+
+    def _places(self, tie: Tie) -> tuple[tuple[dict[str, _Contacts], tuple[str, ...]], ...]:
+        here = (tie.queue,)
+        return (
+            (self._watching, tie.watched),
+            (self._watchers, here if tie.watched else ()),
+            (self._declined, tie.decliners),
+            (self._leaving, here if tie.leaves else ()),
+        )
 
     def watching(self, agent: AgentId) -> list[ContactId]:
         """What hangs on an agent."""

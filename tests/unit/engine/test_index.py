@@ -268,13 +268,15 @@ def test_what_a_step_did_is_derived_anew_where_a_policy_has_other_steps() -> Non
     for skills in ({"drop_language": True}, {"any_agent": True}, {"set_priority": 4}):
         _adopt(centre, queue("general", steps=[{"after_s": 60, **skills}]), queue("other"), queue("gone"))
         centre.wait(120)
+        assert centre.contact("w1").steps == 1, "each time something else follows from it"
 
 
 def test_a_queue_that_costs_by_deadlines_may_begin_to_serve_by_them() -> None:
     centre = _many()
     for order in ("priority", "slo", "score"):
         _adopt(centre, queue("general", contact_order=order, strategy="slo"), queue("other"), queue("gone"))
-        centre.write(f"by-{order}", queue="general", customer=order)
+        contact = centre.write(f"by-{order}", queue="general", customer=order)
+        assert centre.engine.world.indexes["w"].requirement_of(contact).by_deadline == (order == "slo")
 
 
 @pytest.mark.interpreted
