@@ -382,10 +382,10 @@ class Centre:
         self.accept(agent_id, name)
         self.complete(agent_id, name)
 
-    def health(self, kind: str, state: ChannelHealth, *, evidence: str = "probe") -> Decided:
-        """A channel's health is reported."""
+    def health(self, kind: str, state: ChannelHealth, *, evidence: str = "probe", by: cmd.Actor = OPERATOR) -> Decided:
+        """A channel's health is reported: by an operator it counts at once."""
         report = cmd.ReportChannelHealth(channel=kind, account=account_of(kind), state=state, evidence=evidence)
-        return self.do(report, by=ADAPTER)
+        return self.do(report, by=by)
 
     def down(self, kind: str) -> Decided:
         return self.health(kind, ChannelHealth.DOWN)

@@ -672,10 +672,15 @@ class OutboundForgotten:
 
 @record
 class ChannelHealthChanged:
+    """What a channel counts as, or what was reported of it. `reported`: what does not count yet, because it has to be
+    reported more often or to hold longer; `failures`: reports of `down` in a row."""
+
     channel: str
     account: str
     state: ChannelHealth
     evidence: str
+    reported: ChannelHealth | None = None
+    failures: int = 0
 
 
 @record

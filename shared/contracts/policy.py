@@ -24,6 +24,25 @@ class FallbackStep(Strict):
     account: Name = Field(description="Our account there; the pair must be one of `channels`.")
 
 
+class HealthRules(Strict):
+    """When a channel counts as down, and as up again, by what adapters report: so that one which flaps does not move
+    its customers to and fro. What an operator reports counts at once."""
+
+    down_after: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="So many reports of `down` in a row make it down. Before the last of them it is `degraded`, which "
+        "moves nobody.",
+    )
+    within_s: Seconds = Field(300, description="A row that began longer ago begins anew.")
+    up_after_s: Seconds = Field(
+        60,
+        description="It stays down until for so long nobody has reported it down and somebody well; 0: until one "
+        "report says so.",
+    )
+
+
 class Channel(Strict):
     """One of our accounts on a kind of channel, and where its contacts start."""
 
@@ -46,6 +65,7 @@ class Channel(Strict):
     fallback: tuple[FallbackStep, ...] = Field(
         (), max_length=5, description="Tried in order when this channel is down; none twice."
     )
+    health: HealthRules = Field(HealthRules(), description="When it counts as down, and as up again.")
 
     @property
     def name(self) -> str:

@@ -10,10 +10,13 @@ import httpx
 from tests.faults.outputs import Access
 
 AGENTS: Final = 18
+REPORTS: Final = 2
+"""Reports of an adapter that a channel is down, until it counts."""
 WARDEN: Final = "agent-00"
 """An agent who never works: their presence marks the end of the feed."""
 
 _EMAIL: Final = "support@shop.example"
+_HEALTH: Final = {"down_after": REPORTS, "within_s": 60, "up_after_s": 1}
 
 POLICY: Final[dict[str, Any]] = {
     "description": "The fault suite's",
@@ -21,6 +24,7 @@ POLICY: Final[dict[str, Any]] = {
         {
             "kind": "telegram",
             "account": "bot",
+            "health": _HEALTH,
             "queue": "money",
             "language": "en",
             "fallback": [{"channel": "messenger", "account": "page"}, {"channel": "email", "account": _EMAIL}],
@@ -28,6 +32,7 @@ POLICY: Final[dict[str, Any]] = {
         {
             "kind": "messenger",
             "account": "page",
+            "health": _HEALTH,
             "queue": "cards",
             "language": "en",
             "fallback": [{"channel": "email", "account": _EMAIL}],

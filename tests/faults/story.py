@@ -341,9 +341,17 @@ def _second_contact(story: Story) -> None:
 
 
 def _third_contact(story: Story) -> None:
-    story.say(
-        ev.ChannelHealthChanged(channel="telegram", account="bot", state=ChannelHealth.DOWN, evidence=""),
-    )
+    for failures, state in ((1, ChannelHealth.DEGRADED), (2, ChannelHealth.DOWN)):
+        story.say(
+            ev.ChannelHealthChanged(
+                channel="telegram",
+                account="bot",
+                state=state,
+                evidence="",
+                reported=ChannelHealth.DOWN if state is not ChannelHealth.DOWN else None,
+                failures=failures,
+            )
+        )
     ways = [
         Reach(channel=channel, account=account, key=AddressKey(f"a-{channel}"), verified=True, consent=True)
         for channel, account in (("messenger", "page"), ("email", "support@shop.example"))

@@ -212,7 +212,7 @@ def a_contact_comes_back_to_the_channel_that_it_left(story: Story) -> None:
 
 @lie("6")
 def a_contact_is_moved_off_a_healthy_channel(story: Story) -> None:
-    story.find("ChannelHealthChanged")["data"]["state"] = ChannelHealth.HEALTHY.value
+    story.find("ChannelHealthChanged", 1)["data"]["state"] = ChannelHealth.DEGRADED.value
 
 
 # Replies and ends

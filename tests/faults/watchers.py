@@ -11,6 +11,7 @@ import httpx
 
 from tests.faults.caller import Caller
 from tests.faults.history import Followed, ReplicaSeen
+from tests.faults.staff import REPORTS
 
 REPLICAS_EVERY_S: Final = 1.0
 FEED_SILENCE_S: Final = 20.0
@@ -81,7 +82,8 @@ async def flap(caller: Caller) -> None:
     while not caller.stop.soon.is_set():
         channel = caller.dice.choice(FLAPPING)
         await _wait(caller, caller.dice.uniform(5, 15))
-        await _declare(caller, channel, "down")
+        for _ in range(REPORTS):
+            await _declare(caller, channel, "down")
         await _wait(caller, caller.dice.uniform(1, 4))
         await _declare(caller, channel, "healthy")
 

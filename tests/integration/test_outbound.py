@@ -62,8 +62,12 @@ def test_a_mail_leaves_where_telegram_is_down(tmp_path: Path, started: list[Runn
     started.append(Running(tmp_path / "data"))
     with Caller(started[-1].ready()) as caller:
         health = {"state": "down", "evidence": "no answer"}
-        answer = caller.client.put("/v1/channels/telegram:wallet_bot/health", json=health, headers=caller.adapter)
-        assert answer.status_code == 200, answer.text
+        states = []
+        for _ in range(3):
+            answer = caller.client.put("/v1/channels/telegram:wallet_bot/health", json=health, headers=caller.adapter)
+            assert answer.status_code == 200, answer.text
+            states.append(answer.json()["state"])
+        assert states == ["degraded", "degraded", "down"]
         body = {
             "source_key": "shop:1",
             "text": "Your parcel is on its way.",

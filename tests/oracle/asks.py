@@ -132,6 +132,8 @@ def waits_for_preferred(moment: Moment, contact: Contact) -> bool:
     rule = moment.queue_of(contact).preferred
     if not contact.preferred or not rule.enabled or contact.preference_over:
         return False
+    if contact.wish_met:
+        return rule.hold
     return rule.hold or moment.now - contact.queue_since < rule.waits.get(contact.channel, rule.wait)
 
 

@@ -312,7 +312,7 @@ class Story:
     def _health(self, kind: str, down: bool) -> None:
         state = ChannelHealth.DOWN if down else ChannelHealth.HEALTHY
         report = cmd.ReportChannelHealth(channel=kind, account=account_of(kind), state=state, evidence="probe")
-        self._do(report, by=ADAPTER)
+        self._do(report, by=OPERATOR)
 
     def _adopt(self, drawn: dict[str, Any]) -> None:
         """Another policy over the same queues."""

@@ -58,5 +58,5 @@ def _inside(bucket: BucketRule, contact: Contact) -> tuple[int, float, str]:
     return (0, float(value), "") if value.lstrip("-").replace(".", "", 1).isdigit() else (1, 0.0, value)
 
 
-def _age(contact: Contact) -> tuple[int, str]:
-    return (contact.age_from, contact.id)
+def _age(contact: Contact) -> tuple[int, int]:
+    return (contact.age_from, contact.number)

@@ -291,4 +291,9 @@ def _channel(dice: random.Random, name: str, behind: list[str], queues: list[str
         "language": dice.choice(("und", "en", "de")),
         "priority": dice.choice((0, 0, 5)),
         "fallback": [dict(zip(("channel", "account"), step.split(":"), strict=True)) for step in steps],
+        "health": {
+            "down_after": dice.choice((1, 2, 3)),
+            "within_s": dice.choice((5, 300)),
+            "up_after_s": dice.choice((0, 3, 20)),
+        },
     }

@@ -19,6 +19,7 @@ _OF_CONTACTS = (
     "delay",
     "widened",
     "preference_over",
+    "wish_met",
     "past_age",
     "deadline_near",
     "asked",

@@ -64,7 +64,7 @@ def expected_wait(ctx: Context, created: ev.ContactCreated) -> float:
     """The wait (ms) that about half of those who arrive like this one will exceed. 0 for one for whom somebody is free,
     and as long as the line's bounds are not to be trusted."""
     line = ctx.workspace.lines.get(line_name(created.queue, created.channel), NO_LINE)
-    if not calibrated(line) or ctx.index.somebody_free(contact_of(created, ctx.now), ctx.now):
+    if not calibrated(line) or ctx.index.somebody_free(contact_of(created, ctx.now, ctx.workspace.sequence), ctx.now):
         return 0
     return estimate(line, line.waiting) * line.half
 

@@ -7,8 +7,8 @@ from shared.contracts import events as ev
 from shared.vocabulary import ContactState
 
 
-def contact_of(event: ev.ContactCreated, at: int) -> Contact:
-    """The record of a contact that comes into being `at` (ms)."""
+def contact_of(event: ev.ContactCreated, at: int, number: int) -> Contact:
+    """The record of a contact that comes into being `at` (ms), by the `number`-th event of its workspace."""
     return Contact(
         id=event.contact,
         source_key=event.source_key,
@@ -25,6 +25,7 @@ def contact_of(event: ev.ContactCreated, at: int) -> Contact:
         attributes=event.attributes,
         reach={reach.channel: reach for reach in event.reach},
         created_at=at,
+        number=number,
         age_from=event.age_from,
         state=ContactState.SCHEDULED if event.scheduled_at is not None else ContactState.WAITING,
         state_since=at,

@@ -6,6 +6,7 @@ answered in time, and the oldest that cannot.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from itertools import islice
 
@@ -18,8 +19,8 @@ from services.router.engine.slo import NO_LOAD, Load, spares, worth
 from services.router.engine.state import Workspace
 from shared.vocabulary import AgentId
 
-LAST_ID = chr(0x10FFFF)
-"""Behind every id."""
+LAST = math.inf
+"""Behind everybody who came at a moment."""
 
 Eligible = Callable[[Requirement, Order], bool]
 
@@ -34,7 +35,7 @@ def most_worth(known: CapabilityClass, requirement: Requirement, now: int, eligi
     best: Order | None = None
     for order in _heads(requirement, now - target, eligible, strict=rule.strict):
         age_from = int(order[0])
-        valued = (-worth(rule, kind, now - age_from, target, fitness), age_from, order[-1])
+        valued = (-worth(rule, kind, now - age_from, target, fitness), *order)
         if best is None or valued < best:
             best = valued
     return best
@@ -51,13 +52,13 @@ def _heads(requirement: Requirement, late: int, eligible: Eligible, *, strict: b
         oldest = following
     if strict or int(oldest[0]) > late:
         return [oldest]
-    rest = (order for order in waiting.after((late, LAST_ID)) if eligible(requirement, order))
+    rest = (order for order in waiting.after((late, LAST)) if eligible(requirement, order))
     return [oldest, *islice(rest, 1)]
 
 
 def overdue(requirement: Requirement, now: int) -> int:
     """How many of those who wait have missed their target."""
-    return requirement.waiting.count_to((now - requirement.demand.target, LAST_ID))
+    return requirement.waiting.count_to((now - requirement.demand.target, LAST))
 
 
 class Spare:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.router.engine import (
+    channel_health,
     consult,
     conversations,
     fallback,
@@ -60,7 +61,7 @@ _DECIDE: dict[type, Callable[[Context, Any], list[ev.Event]]] = {
     cmd.CancelContact: offers.cancel_contact,
     cmd.AbandonContact: offers.abandon_contact,
     cmd.LeaveThread: offers.leave_thread,
-    cmd.ReportChannelHealth: fallback.report_channel_health,
+    cmd.ReportChannelHealth: channel_health.report_channel_health,
 }
 
 
@@ -95,6 +96,8 @@ def _decide_due(ctx: Context, timer: Timer) -> list[ev.Event]:
         return queueing.reserve_due(ctx)
     if kind == "hours":
         return queueing.hours_due(ctx, id)
+    if kind == "health":
+        return channel_health.health_due(ctx, id)
     if kind == "outbound":
         return outbound.outbound_due(ctx, workspace.outbounds[OutboundId(id)])
     raise AssertionError(f"a timer of unknown kind {kind!r}")

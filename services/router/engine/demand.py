@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from services.router.engine.policy import FlowStep, QueuePolicy, QueueStep, matches
 from services.router.engine.records import Contact
-from shared.vocabulary import UNKNOWN_LANGUAGE
+from shared.vocabulary import UNKNOWN_LANGUAGE, ContactId
 
 Order = tuple[int | float | str, ...]
 """Lower is served first; the last element is the contact's id."""
@@ -162,6 +162,8 @@ def preference_of(queue: QueuePolicy, contact: Contact) -> tuple[str, ...]:
     """The agents that the contact still waits for, whoever they are: none once its preference is over."""
     if not contact.preferred or contact.preference_over or not queue.preferred.enabled:
         return ()
+    if contact.wish_met and not queue.preferred.hold:
+        return ()
     return tuple(contact.preferred)
 
 
@@ -199,17 +201,22 @@ def order_kind(queue: QueuePolicy) -> OrderKind:
     return ("priority",)
 
 
+def age_of(contact: Contact) -> tuple[int, int, ContactId]:
+    """Lower has waited longer; of one moment, who came first."""
+    return (contact.age_from, contact.number, contact.id)
+
+
 def order_of(queue: QueuePolicy, contact: Contact) -> Order:
     """Where the contact stands among those of its queue. All of it is static: who waits together ages together."""
     if queue.starvation is not None and lane_of(queue, contact) == STARVING:
-        return (contact.age_from, contact.id)
+        return age_of(contact)
     if queue.contact_order == "score":
-        return (contact.age_from - contact.priority * queue.priority_unit, contact.age_from, contact.id)
+        return (contact.age_from - contact.priority * queue.priority_unit, *age_of(contact))
     if queue.contact_order == "slo":
-        return (contact.age_from, contact.id)
+        return age_of(contact)
     if queue.contact_order == "buckets":
-        return (*_bucket(queue, contact.attributes), contact.age_from, contact.id)
-    return (-contact.priority, contact.age_from, contact.id)
+        return (*_bucket(queue, contact.attributes), *age_of(contact))
+    return (-contact.priority, *age_of(contact))
 
 
 def _bucket(queue: QueuePolicy, attributes: Mapping[str, str]) -> tuple[int, int, float, str]:

@@ -1,4 +1,4 @@
-"""When something is due for agents and for offers. Derived from the facts."""
+"""When something is due for agents, for offers and for channels. Derived from the facts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from services.router.engine.ordered import OrderedSet
 from services.router.engine.records import Agent
 from services.router.engine.rooms import ramp_turns_at
 from services.router.engine.state import Workspace
-from services.router.engine.waiting import Timer, timer
+from services.router.engine.waiting import Timer, health_timer, timer
 from shared.vocabulary import AgentId, OfferId
 
 _NOTHING: dict[str, Timer] = {}
@@ -16,7 +16,7 @@ _NOTHING: dict[str, Timer] = {}
 
 class DueTimers:
     """One workspace's, in the set that it shares with all others: of an agent one for each kind of thing, of an offer
-    that is out the moment when it runs out."""
+    that is out the moment when it runs out, of a channel that is well again the moment when it counts as up."""
 
     def __init__(self, workspace: Workspace, timers: OrderedSet[Timer]) -> None:
         self._workspace = workspace
@@ -24,13 +24,16 @@ class DueTimers:
         self.of_agents: dict[AgentId, dict[str, Timer]] = {}
         """By agent and kind, of those who have any."""
         self.of_offers: dict[OfferId, Timer] = {}
+        self.of_channels: dict[str, Timer] = {}
+        for name in workspace.channels:
+            self.sync_channel(name)
 
     def drop(self) -> None:
         """Take them out of the shared set."""
         for each in self.of_agents.values():
             for due in each.values():
                 self._timers.remove(due)
-        for due in self.of_offers.values():
+        for due in (*self.of_offers.values(), *self.of_channels.values()):
             self._timers.remove(due)
 
     def sync_agent(self, agent_id: AgentId, agent: Agent | None) -> None:
@@ -65,6 +68,17 @@ class DueTimers:
         if new is not None:
             self._timers.add(new)
             self.of_offers[offer_id] = new
+
+    def sync_channel(self, name: str) -> None:
+        """Bring the timer of one channel in step with its facts."""
+        channel = self._workspace.channels.get(name)
+        old = self.of_channels.pop(name, None)
+        if old is not None:
+            self._timers.remove(old)
+        new = health_timer(self._workspace, channel) if channel is not None else None
+        if new is not None:
+            self.of_channels[name] = new
+            self._timers.add(new)
 
     def _dues(self, agent: Agent) -> dict[str, Timer]:
         """The timers of an agent by kind."""

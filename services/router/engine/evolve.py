@@ -96,6 +96,12 @@ def _resumed(world: World, event: ev.Resumed) -> None:
         for agent in ws.agents.values():
             if agent.grace_until is not None:
                 world.change_agent(ws, agent.id).grace_until = agent.grace_until + event.gap
+        for channel in ws.channels.values():
+            if channel.well_since is not None:
+                # Nobody could have been heard meanwhile who says that it is down.
+                world.state.undo.save(channel)
+                channel.well_since += event.gap
+                world.touched.append(("channel", ws.name, channel.name))
         evolve_outbound.shift_waits(world, ws, event.gap)
 
 

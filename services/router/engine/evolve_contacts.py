@@ -23,7 +23,7 @@ from shared.vocabulary import (
 
 
 def _contact_created(world: World, ws: Workspace, event: ev.ContactCreated, at: int) -> None:
-    contact = contact_of(event, at)
+    contact = contact_of(event, at, ws.sequence)
     world.state.undo.create(ws.contacts, event.contact, contact)
     world.touched.append(("contact", ws.name, event.contact))
     join_thread(world, ws, event.thread, event.contact)

@@ -126,9 +126,19 @@ def _channel_health_changed(world: World, ws: Workspace, event: ev.ChannelHealth
         # Who was refused another way may have one now, and who waits on this channel has to look for one.
         world.state.undo.save(ws)
         ws.health_version += 1
+    if channel.state is not event.state:
+        channel.since = at
     channel.state = event.state
-    channel.since = at
     channel.evidence = event.evidence
+    if event.failures <= 1:
+        channel.failing_since = at if event.failures else 0
+    channel.failures = event.failures
+    channel.reported = event.reported
+    is_well = event.state is ChannelHealth.DOWN and event.reported is not None
+    if not is_well:
+        channel.well_since = None
+    elif channel.well_since is None:
+        channel.well_since = at
     world.touched.append(("channel", ws.name, channel.name))
 
 

@@ -23,6 +23,7 @@ def _contact_queued(world: World, ws: Workspace, event: ev.ContactQueued, at: in
         contact.scheduled_priority = None
     if event.reason == "reopened":
         contact.excluded = None
+        contact.wish_met = False
         contact.steps = 0
         contact.stepped = {}
         contact.declines = {}
@@ -89,8 +90,7 @@ def _contact_moved(world: World, ws: Workspace, event: ev.ContactMoved, at: int)
     if held:
         contact.excluded = event.excluded
     _enter(world, ws, contact, event.queue, at)
-    # The wish had its answer, but where contacts are held for whom they name.
-    contact.preference_over = held and not ws.policy.queues[event.queue].preferred.hold
+    contact.wish_met = contact.wish_met or held
     wait(contact, at)
 
 
@@ -249,10 +249,11 @@ def _contact_requeued(world: World, ws: Workspace, event: ev.ContactRequeued, at
     contact.agent = None
     contact.active = True
     # It waits for the second time: the limits of waiting count from here, the steps it took and its age stay. Its flow
-    # and its wish for somebody had their answer, but where contacts are held for whom they name.
+    # and its wish for somebody had their answer, unless its desk was lost before it had one.
     contact.queue_since = at
     contact.flow = None
-    contact.preference_over = not event.preferred and not ws.policy.queues[contact.queue].preferred.hold
+    contact.preference_over = False
+    contact.wish_met = not event.preferred
     if event.preferred:
         contact.preferred = event.preferred
     if event.reason == "agent":

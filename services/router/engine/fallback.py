@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from services.router.engine.context import Context, Refused, withdraw_offers
+from services.router.engine.context import Context, withdraw_offers
 from services.router.engine.records import Contact
-from shared.contracts import commands as cmd
 from shared.contracts import events as ev
 from shared.vocabulary import ChannelHealth, ThreadKey, channel_name
 
 RULE = "channel_fallback"
-
-
-def report_channel_health(ctx: Context, command: cmd.ReportChannelHealth) -> list[ev.Event]:
-    """A channel's health, as reported with evidence. Contacts that have to move do so one by one, by timers that are
-    due at once: so even a full house moves in entries of bounded size."""
-    name = channel_name(command.channel, command.account)
-    channel = ctx.workspace.channels.get(name)
-    if channel is None:
-        raise Refused("unknown_channel", f"there is no channel {name!r}", "channel")
-    if channel.state == command.state and channel.evidence == command.evidence:
-        return [ev.CommandNoted(reason="unchanged", subject=name)]
-    return [
-        ev.ChannelHealthChanged(
-            channel=command.channel, account=command.account, state=command.state, evidence=command.evidence
-        )
-    ]
 
 
 def redirect_due(ctx: Context, contact: Contact) -> list[ev.Event]:

@@ -558,6 +558,7 @@ class Index:
             if channel == name or (state is not None and state.state is ChannelHealth.DOWN):
                 for contact_id in sorted(pending):
                     self.sync_contact(contact_id)
+        self._due.sync_channel(name)
         self.outbounds.sync_channel(name)
 
     # Agents

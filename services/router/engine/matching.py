@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from services.router.engine.classes import CapabilityClass, Head, LaneKind, Requirement
 from services.router.engine.deadlines import most_worth
-from services.router.engine.demand import Order
+from services.router.engine.demand import Order, age_of
 from services.router.engine.index import Index
 from services.router.engine.records import Contact
 from services.router.engine.rooms import Signature
@@ -133,9 +133,8 @@ class _Bests:
         return heap[0][0] if heap else None
 
 
-def _age(index: Index, order: Order) -> tuple[int, str]:
-    contact = index.workspace.contacts[ContactId(str(order[-1]))]
-    return (contact.age_from, contact.id)
+def _age(index: Index, order: Order) -> tuple[int, int, ContactId]:
+    return age_of(index.workspace.contacts[ContactId(str(order[-1]))])
 
 
 def _by_groups(

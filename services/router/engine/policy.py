@@ -240,6 +240,15 @@ def matches(attributes: Mapping[str, str], match: tuple[tuple[str, str], ...]) -
 
 
 @dataclass(frozen=True, slots=True)
+class HealthRules:
+    """When a channel that adapters report on counts as down, and as up again. Times in ms."""
+
+    down_after: int = 3
+    within: int = 300_000
+    up_after: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelPolicy:
     """Where contacts of one channel start, and where they go when it is down."""
 
@@ -253,6 +262,7 @@ class ChannelPolicy:
     reopen: int = 0
     """So long (ms) after its end a contact is opened again by its customer's next message."""
     last_agent: bool = False
+    health: HealthRules = HealthRules()
 
     @property
     def name(self) -> str:

@@ -21,6 +21,7 @@ from services.router.engine.policy import (
     DeclineRule,
     FlowPolicy,
     FlowStep,
+    HealthRules,
     MissRule,
     OverflowRule,
     PreferredRule,
@@ -50,6 +51,7 @@ def routing_policy(document: Mapping[str, Any]) -> RoutingPolicy:
                 fallback=tuple((step["channel"], step["account"]) for step in c["fallback"]),
                 reopen=c.get("reopen_s", 0) * 1000,
                 last_agent=c.get("last_agent", False),
+                health=_health(c["health"]) if "health" in c else HealthRules(),
             )
             for c in document["channels"]
         },
@@ -232,6 +234,12 @@ def _hours(queue: Mapping[str, Any]) -> tuple[tuple[int, int], ...] | None:
     if queue.get("business_hours") is None:
         return None
     return tuple((begin, end) for begin, end in queue.get("open_ms", ()))
+
+
+def _health(health: Mapping[str, Any]) -> HealthRules:
+    return HealthRules(
+        down_after=health["down_after"], within=health["within_s"] * 1000, up_after=health["up_after_s"] * 1000
+    )
 
 
 def _flow(flow: Mapping[str, Any]) -> FlowPolicy:

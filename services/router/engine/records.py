@@ -74,9 +74,10 @@ class Redirect:
 
 @dataclass(slots=True, kw_only=True)
 class Contact(Record):
-    """One request for help. `age_from` is where waiting counts from and survives every requeue; `queue_since` is when
-    it entered its queue, or was given back to it, from where steps, delays and limits of the queue count. `flow`: the
-    one that it is in; none once it was answered, ended or sent elsewhere by anything but the flow.
+    """One request for help. `age_from` is where waiting counts from and survives every requeue; `number`, that of the
+    event that made it in its workspace, tells who came first of those who wait from the same moment. `queue_since` is
+    when it entered its queue, or was given back to it, from where steps, delays and limits of the queue count. `flow`:
+    the one that it is in; none once it was answered, ended or sent elsewhere by anything but the flow.
 
     `steps`: how many steps of the queue hold; `stepped`: of the queues it was in before. `delay`: what it has waited
     out of agents' delays (ms). `widened`: how many languages of its fallback will do.
@@ -104,6 +105,7 @@ class Contact(Record):
         "delay",
         "widened",
         "preference_over",
+        "wish_met",
         "scheduled_priority",
         "past_age",
         "deadline_near",
@@ -153,6 +155,7 @@ class Contact(Record):
     attributes: Mapping[str, str]
     reach: Mapping[str, Reach]
     created_at: int
+    number: int
     age_from: int
     state: ContactState
     state_since: int
@@ -169,6 +172,9 @@ class Contact(Record):
     delay: int = 0
     widened: int = 0
     preference_over: bool = False
+    wish_met: bool = False
+    """Its wish for somebody had an answer, theirs or anybody's: only where contacts are held for whom they name it
+    counts on."""
     past_age: int = 0
     """An age (ms) that it is known to be past: the longest that its queue allowed then."""
     deadline_near: bool = False
@@ -408,7 +414,15 @@ class Customer(Record):
 class ChannelState(Record):
     """What is known of one channel's health."""
 
-    MUTABLE: ClassVar[tuple[str, ...]] = ("state", "since", "evidence")
+    MUTABLE: ClassVar[tuple[str, ...]] = (
+        "state",
+        "since",
+        "evidence",
+        "reported",
+        "failures",
+        "failing_since",
+        "well_since",
+    )
 
     name: str
     kind: str
@@ -416,6 +430,13 @@ class ChannelState(Record):
     state: ChannelHealth = ChannelHealth.HEALTHY
     since: int = 0
     evidence: str = ""
+    reported: ChannelHealth | None = None
+    """What was reported last, if it does not count yet."""
+    failures: int = 0
+    """Reports of `down` in a row, the first of them at `failing_since`."""
+    failing_since: int = 0
+    well_since: int | None = None
+    """Since when nobody has reported it down, while it still counts as down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from itertools import chain
 
 from services.router.engine.demand import asked_language, can_wait, is_too_old, preference_of, target_of
 from services.router.engine.policy import FlowStep, OverflowRule, QueuePolicy
-from services.router.engine.records import Contact
+from services.router.engine.records import ChannelState, Contact
 from services.router.engine.state import Workspace
 from shared.vocabulary import ContactState
 
@@ -23,6 +23,7 @@ TIMER_RANK = {
     for rank, kind in enumerate(
         (
             "hours",
+            "health",
             "wrap_up",
             "queue_wrap_up",
             "slot_wrap_up",
@@ -68,6 +69,14 @@ def hours_timer(workspace: Workspace, queue: QueuePolicy) -> Timer | None:
     _, since = workspace.queue_hours.get(queue.name, (True, 0))
     due = queue.turns_at(since)
     return timer(workspace, due, "hours", queue.name) if due is not None else None
+
+
+def health_timer(workspace: Workspace, channel: ChannelState) -> Timer | None:
+    """When a channel that is down and reported well counts as up again."""
+    if channel.well_since is None:
+        return None
+    rules = workspace.policy.channels[channel.name].health
+    return timer(workspace, channel.well_since + rules.up_after, "health", channel.name)
 
 
 def contact_timer(

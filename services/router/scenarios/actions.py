@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.router.scenarios import messages, timeline
-from services.router.scenarios.centre import OPERATOR, Centre
+from services.router.scenarios.centre import ADAPTER, OPERATOR, Centre
 from services.router.scenarios.rules import texts
 from services.router.scenarios.vocabulary import UnreadableScenarios
 from shared.contracts import commands as cmd
@@ -93,7 +93,7 @@ def _command(centre: Centre, action: timeline.Action) -> tuple[cmd.Command | Non
             state = ChannelHealth.DOWN if action.do == "channel_down" else ChannelHealth.HEALTHY
             account = centre.account(action.channel, action.account)
             report = cmd.ReportChannelHealth(channel=action.channel, account=account, state=state)
-            return report, OPERATOR
+            return report, OPERATOR if action.by == "operator" else ADAPTER
         case timeline.Send():
             contact = centre.id_of(action.contact) if action.contact is not None else None
             return messages.sending(action, contact, centre.account), OPERATOR

@@ -21,6 +21,7 @@ NAME: Final = "scenario"
 START: Final = int(datetime(2026, 1, 5, tzinfo=ZoneInfo("UTC")).timestamp() * 1000)
 """A Monday, where the scenario names no time."""
 OPERATOR: Final = cmd.Actor(role=Role.OPERATOR, id="scenario")
+ADAPTER: Final = cmd.Actor(role=Role.ADAPTER, id="scenario")
 LONG_AGO_MS: Final = 400 * 86_400_000
 OPEN: Final = (ContactState.WAITING, ContactState.OFFERED)
 
@@ -77,7 +78,7 @@ class Centre:
     def do(self, command: cmd.Command, actor: cmd.Actor = OPERATOR) -> Decided:
         """Decide a command now."""
         self.entries += 1
-        record = cmd.Input(id=f"x{self.entries:06}", workspace=NAME, actor=actor, received_at=self.now, command=command)
+        record = cmd.Input(id=f"x{self.entries}", workspace=NAME, actor=actor, received_at=self.now, command=command)
         decided = self.engine.apply(record, self.now, self.entries)
         self._note(decided)
         self.engine.settle(self.now, (0, 0))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 
 from services.router.scenarios.policy_files import PolicyFiles
 from services.router.scenarios.vocabulary import STRICT, Levels, Seconds
-from shared.contracts.policy import LanguageStep, Policy, RampStep, SkipIf
+from shared.contracts.policy import HealthRules, LanguageStep, Policy, RampStep, SkipIf
 from shared.contracts.queue_policy import BusinessHours, OrderBy, Overflow, Preferred, RateLimit, Step, Strategy
 from shared.contracts.slo_policy import Slo
 
@@ -180,6 +180,7 @@ class GlobalSetup(_Strict):
 class ChannelSetup(_Strict):
     reopen_s: int = 0
     last_agent: bool = False
+    health: HealthRules = HealthRules()
 
 
 class Setup(_Strict):

@@ -177,6 +177,7 @@ class ChannelDown(_Action):
     do: Literal["channel_down", "channel_up"]
     channel: str
     account: str | None = None
+    by: Literal["operator", "adapter"] = "operator"
 
 
 class SendStep(_Strict):

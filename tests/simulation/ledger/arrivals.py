@@ -85,7 +85,7 @@ def message_received(ws: WorkspaceBook, event: ev.MessageReceived, now: Instant)
     name = f"{event.channel}:{event.account}"
     # An offer was made for the channel where the contact then was; it stays there until the offer has ended.
     free = contact.state in OPEN and (contact.state != "offered" or name == contact.channel_name)
-    if chosen and free and ws.health.get(name, "down") != "down":
+    if chosen and free and name in ws.health and not ws.is_down(name):
         contact.channel = event.channel
         contact.account = event.account
         contact.thread = event.thread

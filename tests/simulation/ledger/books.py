@@ -64,6 +64,7 @@ class ContactBook:
     delay: int = 0
     widened: int = 0
     preference_over: bool = False
+    wish_met: bool = False
     past_age: int = 0
     """The greatest age (ms) at which a queue had it aged out."""
     deadline_near: bool = False
@@ -95,6 +96,12 @@ class ContactBook:
     def came_in(self) -> int:
         """When it began to be work: of one that was booked, when it is due."""
         return self.created_at if self.scheduled_at is None else self.scheduled_at
+
+    def wishes(self, rule: Document) -> bool:
+        """Whether it still waits for whom it names, in a queue whose `preferred` says this."""
+        if not self.preferred or not rule["enabled"]:
+            return False
+        return not self.preference_over and (rule["fallback"] == "hold" or not self.wish_met)
 
     def enter(self, queue: str, at: int) -> None:
         """What counts from entering a queue begins anew, but each step comes once."""
@@ -251,6 +258,22 @@ class Arrival:
     moved: bool = False
 
 
+@dataclass(slots=True, kw_only=True)
+class HealthBook:
+    """What a channel counts as, and what has to hold for longer before it counts."""
+
+    state: str = "healthy"
+    word: str = "healthy"
+    """What was reported last."""
+    row: list[int] = field(default_factory=list)
+    """When it was reported down, report by report."""
+    well_since: int | None = None
+
+    def up_at(self, rules: Document) -> int | None:
+        """When a channel that counts as down counts as up again."""
+        return None if self.well_since is None else self.well_since + rules["up_after_s"] * 1000
+
+
 @dataclass(slots=True)
 class WorkspaceBook:
     name: str
@@ -259,7 +282,7 @@ class WorkspaceBook:
     channels: dict[str, Document] = field(default_factory=dict)
     flows: dict[str, Document] = field(default_factory=dict)
     policy: Document = field(default_factory=dict)
-    health: dict[str, str] = field(default_factory=dict)
+    health: dict[str, HealthBook] = field(default_factory=dict)
     hours: dict[str, tuple[bool, int]] = field(default_factory=dict)
     """Of queues with opening hours: whether they were said to be open, and when."""
     frozen: set[str] = field(default_factory=set)
@@ -290,7 +313,8 @@ class WorkspaceBook:
     forgotten: int = 0
 
     def is_down(self, channel: str) -> bool:
-        return self.health.get(channel) == "down"
+        book = self.health.get(channel)
+        return book is not None and book.state == "down"
 
     def cannot_deliver(self, channel: str) -> bool:
         """Whether nothing that was given to a channel arrives: it is down, or a policy took it away."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from shared.contracts import events as ev
-from tests.simulation.ledger.books import AgentBook, Booking, Instant, WorkspaceBook, is_open
+from tests.simulation.ledger.books import AgentBook, Booking, HealthBook, Instant, WorkspaceBook, is_open
 from tests.simulation.ledger.violation import require
 
 
@@ -33,7 +33,7 @@ def policy_adopted(ws: WorkspaceBook, event: ev.PolicyAdopted, now: Instant) -> 
         del ws.queue_limits[name]
     ws.channels = {f"{c['kind']}:{c['account']}": c for c in event.policy["channels"]}
     ws.flows = {flow["name"]: flow for flow in event.policy.get("flows", ())}
-    ws.health = {name: ws.health.get(name, "healthy") for name in ws.channels}
+    ws.health = {name: ws.health.get(name, HealthBook()) for name in ws.channels}
 
 
 def profile_set(ws: WorkspaceBook, event: ev.AgentProfileSet, now: Instant) -> None:
@@ -105,7 +105,29 @@ def reserve_reviewed(ws: WorkspaceBook, event: ev.ReserveReviewed, now: Instant)
 def health_changed(ws: WorkspaceBook, event: ev.ChannelHealthChanged, now: Instant) -> None:
     name = f"{event.channel}:{event.account}"
     require(name in ws.channels, "9", f"health of {name}, which no policy names")
-    ws.health[name] = event.state.value
+    book, rules = ws.health[name], ws.channels[name]["health"]
+    word, state = (event.reported or event.state).value, event.state.value
+    if not now.actor:
+        due = book.up_at(rules)
+        require(due is not None and due <= now.at, "time", f"{name} counts as up again, which is due at {due}")
+        require(state == book.word != "down", "9", f"{name} counts as {state}, last reported {book.word}")
+        ws.health[name] = HealthBook(state=state, word=state)
+        return
+    if now.role == "operator":
+        require(state == word, "9", f"an operator's word, {word}, does not count for {name}")
+        ws.health[name] = HealthBook(state=word, word=word)
+        return
+    if word == "down":
+        is_old = bool(book.row) and now.at - book.row[0] > rules["within_s"] * 1000
+        row = [now.at] if is_old else [*book.row, now.at]
+        is_down = book.state == "down" or len(row) >= rules["down_after"]
+        require((state == "down") == is_down, "9", f"{name} is {state} after {len(row)} reports of down in a row")
+        ws.health[name] = HealthBook(state=state, word=word, row=row)
+        return
+    stays = book.state == "down" and bool(rules["up_after_s"])
+    require((state == "down") == stays, "9", f"{name} is {state} when {word} is reported, it was {book.state}")
+    since = (now.at if book.well_since is None else book.well_since) if stays else None
+    ws.health[name] = HealthBook(state=state, word=word, well_since=since)
 
 
 BOOK: Booking = {

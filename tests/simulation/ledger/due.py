@@ -21,6 +21,10 @@ def timers(ws: WorkspaceBook) -> Iterator[Due]:
         turn = next_turn(queue, ws.hours[name][1]) if name in ws.hours else None
         if turn is not None:
             yield turn, "hours", name
+    for name, health in ws.health.items():
+        up = health.up_at(ws.channels[name]["health"])
+        if up is not None:
+            yield up, "health", name
     for offer in ws.offers.values():
         if not offer.outcome and offer.expires_at is not None:
             yield offer.expires_at, "offer", offer.id
@@ -96,7 +100,7 @@ def _rules(ws: WorkspaceBook, contact: ContactBook) -> Iterator[tuple[str, int]]
     if contact.widened < len(chain):
         yield "language", since + chain[contact.widened]["after_s"] * 1000
     wanted = queue["preferred"]
-    if contact.preferred and wanted["enabled"] and wanted["fallback"] != "hold" and not contact.preference_over:
+    if contact.wishes(wanted) and wanted["fallback"] != "hold":
         yield "preference", since + wish_s(wanted, contact) * 1000
     if queue["decline"]["policy"] == "after_s" and contact.declined_at:
         yield "decline", min(contact.declined_at.values()) + queue["decline"]["after_s"] * 1000

@@ -63,6 +63,9 @@ class Ledger:
             for agent in ws.agents.values():
                 if agent.grace_until is not None:
                     agent.grace_until += event.gap
+            for channel in ws.health.values():
+                if channel.well_since is not None:
+                    channel.well_since += event.gap
             for message in ws.outbounds.values():
                 if message.due is not None:
                     message.due += event.gap

@@ -148,7 +148,8 @@ def requeued(ws: WorkspaceBook, event: ev.ContactRequeued, now: Instant) -> None
     first = (event.agent, *(name for name in contact.preferred if name != event.agent)) if returns else ()
     require(event.preferred == first, "5", f"{contact.id} waits for {event.preferred} first, not for {first}")
     contact.preferred = first or contact.preferred
-    contact.preference_over = not first and rule["fallback"] != "hold"
+    contact.preference_over = False
+    contact.wish_met = not first
     contact.queue_since = now.at
     contact.flow = None
     contact.wait()

@@ -17,8 +17,7 @@ def why_full(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int)
 def bypasses(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, what: str) -> bool:
     """Whether the contact waits for this very agent, in a queue that does not look at this then."""
     rule = ws.queues[contact.queue]["preferred"]
-    waits = rule["enabled"] and not contact.preference_over
-    return bool(waits and agent.id in contact.preferred and what in rule["bypass"])
+    return bool(contact.wishes(rule) and agent.id in contact.preferred and what in rule["bypass"])
 
 
 def _own_bounds(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:

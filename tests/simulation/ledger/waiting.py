@@ -16,7 +16,7 @@ def queued(ws: WorkspaceBook, event: ev.ContactQueued, now: Instant) -> None:
         contact.enter(event.queue, now.at)
         contact.steps, contact.stepped = 0, {}
         contact.declines, contact.declined_at = {}, {}
-        contact.flow, contact.excluded = None, None
+        contact.flow, contact.excluded, contact.wish_met = None, None, False
         contact.preferred = event.preferred or contact.preferred
         contact.age_from = now.at
         contact.ended_at = None
@@ -56,7 +56,7 @@ def moved(ws: WorkspaceBook, event: ev.ContactMoved, now: Instant) -> None:
     if transferred:
         contact.excluded = event.excluded
     contact.enter(event.queue, now.at)
-    contact.preference_over = transferred and ws.queues[event.queue]["preferred"]["fallback"] != "hold"
+    contact.wish_met = contact.wish_met or transferred
     contact.wait()
     ws.hurried = None
 

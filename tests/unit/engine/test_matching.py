@@ -35,12 +35,14 @@ def test_higher_priority_comes_first() -> None:
     assert centre.holds("ana") == ["c2"]
 
 
-def test_contacts_of_one_instant_come_in_the_order_of_their_ids() -> None:
-    centre = Centre()
-    for n in range(3):
-        centre.write(f"c{n}")
-    centre.staff(agent("ana", capacity=3))
-    assert [event.contact for event in centre.all(ev.OfferMade)] == sorted(centre.ws.contacts)
+@pytest.mark.parametrize("order", ["priority", "score", "slo"])
+def test_of_one_instant_who_came_first_is_first_whatever_the_ids(order: str) -> None:
+    centre = Centre(policy([queue(contact_order=order)]))
+    came = [centre.write(f"c{n}").id for n in range(12)]
+    assert came != sorted(came)
+    assert len({centre.ws.contacts[contact_id].age_from for contact_id in came}) == 1
+    centre.staff(agent("ana", capacity=12))
+    assert [event.contact for event in centre.all(ev.OfferMade)] == came
 
 
 def test_lower_rank_comes_before_any_wait_in_another_queue() -> None:

@@ -302,7 +302,7 @@ async def test_an_attempt_that_was_given_up_is_taken_out_of_the_adapters_sight()
     assert first["channel"] == "email"
 
     down = cmd.ReportChannelHealth(channel="email", account=account_of("email"), state=ChannelHealth.DOWN)
-    put(store, down, by=ADAPTER)
+    put(store, down)
     await seat.work()
 
     assert await views.get("w", "delivery", "k.1") is None
