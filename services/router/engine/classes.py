@@ -13,6 +13,7 @@ from typing import Any
 from services.router.engine.chains import Chain, Score, by_class, class_score, fitness
 from services.router.engine.demand import BY_AGE, BY_DEADLINE, STARVING, Demand, Order, OrderKind, order_kind
 from services.router.engine.ordered import OrderedSet
+from services.router.engine.passed import Stretches
 from services.router.engine.policy import QueuePolicy, spoken
 from services.router.engine.records import Agent
 from services.router.engine.rooms import Kind, Signature, marked
@@ -86,6 +87,7 @@ class Requirement:
         "of_class",
         "order_kind",
         "parts",
+        "passed",
         "plain",
         "profiles",
         "queue",
@@ -132,6 +134,7 @@ class Requirement:
         self.order_kind: LaneKind = (demand.lane, BY_AGE if demand.lane == STARVING else order_kind(queue))
         self.by_deadline = self.order_kind[1] == BY_DEADLINE
         self.waiting: OrderedSet[Order] = OrderedSet()
+        self.passed: Stretches = {}
         self.by_number: dict[int, CapabilityClass] = {}
         self.tiered = False
         """Whether a class may be of another tier than the first."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from itertools import islice
 
 from services.router.engine.classes import CapabilityClass, Requirement
 from services.router.engine.demand import Order
+from services.router.engine.passed import START
 from services.router.engine.policy import spoken
 from services.router.engine.records import UNIT, Agent
 from services.router.engine.rooms import free_room
@@ -22,10 +22,11 @@ from shared.vocabulary import AgentId
 LAST = math.inf
 """Behind everybody who came at a moment."""
 
-Eligible = Callable[[Requirement, Order], bool]
+FirstAfter = Callable[[Requirement, Order], Order | None]
+"""The first contact behind a place of the order that somebody may get."""
 
 
-def most_worth(known: CapabilityClass, requirement: Requirement, now: int, eligible: Eligible) -> Order | None:
+def most_worth(known: CapabilityClass, requirement: Requirement, now: int, first_after: FirstAfter) -> Order | None:
     """The contact of a requirement that is worth most to the agents of a class, as an order: (-worth, …); None if
     they may get none."""
     rule = requirement.queue.slo
@@ -33,7 +34,7 @@ def most_worth(known: CapabilityClass, requirement: Requirement, now: int, eligi
     kind, target = requirement.demand.kind, requirement.demand.target
     fitness = known.fitness(requirement)
     best: Order | None = None
-    for order in _heads(requirement, now - target, eligible, strict=rule.strict):
+    for order in _heads(requirement, now - target, first_after, strict=rule.strict):
         age_from = int(order[0])
         valued = (-worth(rule, kind, now - age_from, target, fitness), *order)
         if best is None or valued < best:
@@ -41,19 +42,15 @@ def most_worth(known: CapabilityClass, requirement: Requirement, now: int, eligi
     return best
 
 
-def _heads(requirement: Requirement, late: int, eligible: Eligible, *, strict: bool) -> list[Order]:
+def _heads(requirement: Requirement, late: int, first_after: FirstAfter, *, strict: bool) -> list[Order]:
     """The oldest overdue contact (it is from `late` or before), then the oldest that is not."""
-    waiting = requirement.waiting
-    oldest = waiting.first()
-    if not eligible(requirement, oldest):
-        following = next((order for order in waiting.after(oldest) if eligible(requirement, order)), None)
-        if following is None:
-            return []
-        oldest = following
+    oldest = first_after(requirement, START)
+    if oldest is None:
+        return []
     if strict or int(oldest[0]) > late:
         return [oldest]
-    rest = (order for order in waiting.after((late, LAST)) if eligible(requirement, order))
-    return [oldest, *islice(rest, 1)]
+    fresh = first_after(requirement, (late, LAST))
+    return [oldest] if fresh is None else [oldest, fresh]
 
 
 def overdue(requirement: Requirement, now: int) -> int:

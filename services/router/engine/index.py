@@ -24,6 +24,7 @@ from services.router.engine.noted import NotedQueues, positioned
 from services.router.engine.opening import Opening
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.outbound_timers import OutboundTimers
+from services.router.engine.passed import look_again
 from services.router.engine.placing import Alike, how_alike
 from services.router.engine.records import Agent, Contact
 from services.router.engine.registry import Registry
@@ -444,7 +445,7 @@ class Index:
         due = self._due_first(contact, down=down, leaves=leaves_now, exhausted=exhausted)
         barred = NOBODY
         if contact.offers or contact.declines or contact.declined_at or contact.excluded is not None:
-            barred = (contact.excluded, tuple(contact.declines), tuple(contact.declined_at), contact.offers)
+            barred = (contact.excluded, tuple(contact.declines.items()), tuple(contact.declined_at), contact.offers)
         place = _ContactPlace(
             requirement,
             order,
@@ -499,6 +500,9 @@ class Index:
         requirement, order = place.requirement, place.order
         if requirement is not None and order is not None:
             requirement.waiting.add(order)
+            if requirement.passed:
+                contact = self.workspace.contacts[contact_id]
+                look_again(requirement.passed, order, lambda agent: self.bars(contact, agent))
             self._review.note(requirement)
             if requirement.waiting.first() == order:
                 self._asked[requirement.number] = requirement

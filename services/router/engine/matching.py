@@ -14,11 +14,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from services.router.engine.classes import CapabilityClass, Head, LaneKind, Requirement
 from services.router.engine.deadlines import most_worth
 from services.router.engine.demand import Order, age_of
 from services.router.engine.index import Index
+from services.router.engine.passed import MOST_AGENTS, START, behind, note
 from services.router.engine.records import Contact
 from services.router.engine.rooms import Signature
 from shared.contracts.events import DecisionRecord
@@ -196,7 +198,7 @@ def best_of(index: Index, known: CapabilityClass, signature: Signature, now: int
             if requirement.fits(signature)
             and requirement.queue.name not in index.held_back
             and (not requirement.demand.spare or look.is_spared(requirement))
-            and (order := most_worth(known, requirement, now, look.may_get)) is not None
+            and (order := most_worth(known, requirement, now, look.first_after)) is not None
         ]
         if dated:
             found.append(min(dated))
@@ -224,12 +226,30 @@ class _Look:
         """The first contact that the group may get."""
         if requirement.queue.name in self._index.held_back or not requirement.fits(self._signature):
             return None
-        for order in requirement.waiting:
-            if self.may_get(requirement, order):
-                return order
-        return None
+        return self.first_after(requirement, START)
 
-    def may_get(self, requirement: Requirement, order: Order) -> bool:
+    def first_after(self, requirement: Requirement, after: Order) -> Order | None:
+        """The first contact behind a place of the order that the group may get. What was passed by before is not looked
+        at again."""
+        waiting, passed = requirement.waiting, requirement.passed
+        begin = behind(passed, self._few(requirement), after) if passed else after
+        found, last = None, begin
+        for order in waiting.after(begin) if begin else waiting:
+            if self._may_get(requirement, order):
+                found = order
+                break
+            last = order
+        if last is not begin and not requirement.demand.spare:
+            note(passed, self._few(requirement), after, last)
+        return found
+
+    def _few(self, requirement: Requirement) -> list[AgentId]:
+        """The agents of the group, unless they are many."""
+        group = self._known.agents(self._signature, requirement)
+        agents = [AgentId(str(item[-1])) for item in islice(group, MOST_AGENTS + 1)]
+        return agents if len(agents) <= MOST_AGENTS else []
+
+    def _may_get(self, requirement: Requirement, order: Order) -> bool:
         """Whether somebody of the group may get this contact."""
         index = self._index
         contact = index.workspace.contacts[order[-1]]  # type: ignore[index]  # the last of an order is an id
