@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
@@ -182,6 +182,12 @@ class ChannelSetup(_Strict):
     last_agent: bool = False
 
 
+class WaitsSetup(_Strict):
+    queue: str
+    channel: str = "chat"
+    place_s: Annotated[float, Field(ge=1, le=86_400)]
+
+
 class Setup(_Strict):
     """The centre at second 0: its rules are a policy's file, or what the setup itself says."""
 
@@ -196,6 +202,7 @@ class Setup(_Strict):
     language_fallback: dict[str, list[LanguageStep]] = {}
     slo: Slo = Slo()
     channels: dict[str, ChannelSetup] = {}
+    waits: list[WaitsSetup] = []
 
     @field_validator("policy", mode="before")
     @classmethod
