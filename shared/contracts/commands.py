@@ -305,7 +305,7 @@ class AdjustAge:
 @record
 class SetLimit:
     """A limit of open contacts, changed at run time: of an agent, of a queue (each agent), or of every agent without
-    one of their own. None: no limit."""
+    one of their own. 0: nothing new; None: no limit."""
 
     most: int | None
     agent: AgentId | None = None

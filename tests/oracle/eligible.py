@@ -163,7 +163,7 @@ def has_capacity(moment: Moment, contact: Contact, agent: Agent) -> bool:
     for profile in contact.profiles:
         if sum(1 for _, held in work if profile in held.profiles) >= agent.profiles.get(profile, 0):
             return False
-    limit = agent.max_contacts or moment.agent_limit
+    limit = moment.agent_limit if agent.max_contacts is None else agent.max_contacts
     return (limit is None or len(work) < limit) and is_within_ramp(moment, agent, len(work))
 
 

@@ -305,7 +305,7 @@ BY_HAND = (
     st.tuples(st.sampled_from(["requeue", "finish", "cancel", "reopen"]), NUMBER)
     | st.tuples(st.just("lease"), NUMBER, st.booleans())
     | st.tuples(st.just("switch"), NUMBER, st.sampled_from(KINDS), st.booleans())
-    | st.tuples(st.just("limit"), st.sampled_from(["agent", "queue", "all"]), NUMBER, st.sampled_from([None, 1, 2]))
+    | st.tuples(st.just("limit"), st.sampled_from(["agent", "queue", "all"]), NUMBER, st.sampled_from([None, 0, 1, 2]))
     | st.tuples(st.just("park"), NUMBER, st.booleans())
     | st.tuples(st.just("assign"), NUMBER, NUMBER)
     | st.tuples(st.just("transfer"), NUMBER, NUMBER, st.booleans(), st.booleans())

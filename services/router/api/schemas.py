@@ -230,13 +230,17 @@ class AgeIn(Strict):
 
 
 class LimitIn(Strict):
-    """Of an agent, of a queue, or (with neither) of every agent without a limit of their own. No `max`: no limit."""
+    """Of an agent, of a queue, or (with neither) of every agent without a limit of their own."""
 
     model_config = example({"queue": "billing", "max": 2})
 
     agent: Name | None = None
     queue: Name | None = None
-    max: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max: Annotated[int, Field(ge=0, le=1000)] | None = Field(
+        None,
+        description="0: nothing new is offered. Null or absent takes the limit away; an agent without one of their own "
+        "is under everybody's.",
+    )
 
     @model_validator(mode="after")
     def _not_both(self) -> Self:

@@ -146,7 +146,8 @@ class Rooms:
 
     def within_lasting_limit(self, agent: Agent) -> bool:
         """The agent's own limit of open contacts, else the workspace's."""
-        return _is_below(agent, agent.max_contacts or self._agent_limit())
+        own = agent.max_contacts
+        return _is_below(agent, own if own is not None else self._agent_limit())
 
     def _agent_limit(self) -> int | None:
         changed = self._workspace.agent_limit
@@ -269,7 +270,8 @@ def free_room(agent: Agent) -> int:
     their channels' maxima, say; for one if neither does."""
     if agent.capacity_total is not None:
         return max(0, agent.capacity_total - agent.used)
-    most = agent.max_contacts or sum(agent.capacity_per_channel.values()) or 1
+    own = agent.max_contacts
+    most = own if own is not None else sum(agent.capacity_per_channel.values()) or 1
     return max(0, most - len(agent.kinds_in_use)) * UNIT
 
 

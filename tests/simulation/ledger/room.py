@@ -32,7 +32,7 @@ def _own_bounds(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: i
         taken = sum(1 for held in working if profile in ws.contacts[held].profiles)
         if taken >= agent.profiles.get(profile, 0):
             return f"{taken} of profile {profile} already"
-    limit = agent.max_contacts or (ws.policy.get("max_per_agent") if ws.agent_limit is None else ws.agent_limit[0])
+    limit = own_limit(ws, agent)
     if limit is not None and len(working) >= limit:
         return f"{len(working)} contacts of {limit} already"
     eased = ramp_limit(ws, agent, at)
@@ -60,7 +60,7 @@ def why_not_by(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, kind: 
         return f"has a load of {load} of {agent.total} beside it"
     if kind in agent.per_channel and places.count(kind) >= agent.per_channel[kind]:
         return f"has {agent.per_channel[kind]} of {kind} beside it"
-    own = agent.max_contacts or (ws.policy.get("max_per_agent") if ws.agent_limit is None else ws.agent_limit[0])
+    own = own_limit(ws, agent)
     limit = ws.queue_limits.get(contact.queue, ws.queues[contact.queue]["max_per_agent"])
     of_queue = sum(1 for held in working if ws.contacts[held].queue == contact.queue)
     eased = ramp_limit(ws, agent, at)
@@ -68,6 +68,16 @@ def why_not_by(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, kind: 
         if most is not None and count >= most:
             return f"has {count} contacts of {most} beside it"
     return None
+
+
+def own_limit(ws: WorkspaceBook, agent: AgentBook) -> int | None:
+    """The agent's own limit, which may be zero, else the one set for everybody, else the policy's."""
+    if agent.max_contacts is not None:
+        return agent.max_contacts
+    if ws.agent_limit is not None:
+        return ws.agent_limit[0]
+    most: int | None = ws.policy.get("max_per_agent")
+    return most
 
 
 def ramp_limit(ws: WorkspaceBook, agent: AgentBook, at: int) -> int | None:

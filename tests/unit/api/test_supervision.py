@@ -67,6 +67,8 @@ async def test_each_call_becomes_its_command(
         ({"agent": "ben", "max": 2}, SetLimit(most=2, agent=BEN)),
         ({"queue": "cards", "max": 1}, SetLimit(most=1, queue="cards")),
         ({"max": None}, SetLimit(most=None)),
+        ({}, SetLimit(most=None)),
+        ({"agent": "ben", "max": 0}, SetLimit(most=0, agent=BEN)),
     ],
 )
 async def test_limits_are_of_an_agent_a_queue_or_everybody(api: World, body: dict[str, Any], command: SetLimit) -> None:
