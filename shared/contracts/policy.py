@@ -182,6 +182,12 @@ class Policy(Strict):
         description="Little by little after signing in, so that whoever comes first does not get the whole backlog. In "
         "order of `until_s`; after the last step only the other limits hold.",
     )
+    while_on_counts_parked: bool = Field(
+        default=False,
+        description="An agent's profile may say which channels are offered while a contact of another is held "
+        "(`while_on`). True: also while that contact is parked, so that no customer comes back to somebody who is at "
+        "something else; false: whose customer is silent keeps nothing away.",
+    )
     lease: Lease = Field(Lease(), description="What an agent's silence means.")
     language_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.8, description="From here on a detected language is believed without asking the profile."

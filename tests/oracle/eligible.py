@@ -91,7 +91,8 @@ def takes_work(moment: Moment, agent: Agent, queue: QueuePolicy, *, whatever_pre
 def handles(moment: Moment, contact: Contact, agent: Agent) -> bool:
     """The channel: in the profile, in the queue, by the agent's switch, and beside what they have in hand."""
     kind = contact.channel
-    beside = [agent.while_on[held] for held in agent.held.values() if held in agent.while_on]
+    aside = () if moment.policy.while_on_counts_parked else agent.parked
+    beside = [agent.while_on[held] for id, held in agent.held.items() if held in agent.while_on and id not in aside]
     return (
         (not agent.channels or kind in agent.channels)
         and kind in (membership(agent, contact.queue).channels or (kind,))

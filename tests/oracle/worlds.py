@@ -208,6 +208,7 @@ POLICIES = st.fixed_dictionaries(
                 "slo": SLO,
                 "ramp": st.just([{"until_s": 4, "max_open": 1}])
                 | st.just([{"until_s": 2, "max_open": 0}, {"until_s": 9, "max_open": 1}]),
+                "while_on_counts_parked": st.just(True),
                 "language_fallback": st.just({"fr": [{"language": "en", "after_s": 0}]})
                 | st.just({"fr": [{"language": "id", "after_s": 3}, {"language": "en", "after_s": 6}]}),
             },

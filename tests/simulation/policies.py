@@ -62,6 +62,7 @@ class Policies:
             "ramp": _ramp(dice) if dice.random() < 0.3 else [],
             "slo": _deadlines(dice) if self.by_deadlines or dice.random() < 0.3 else {},
         }
+        document["while_on_counts_parked"] = _beside(document).random() < 0.5
         valid = Policy.model_validate(document).model_dump(mode="json")
         for queue in valid["queues"]:
             if queue["business_hours"] is not None:
@@ -104,10 +105,14 @@ class Policies:
         return queue | _lanes(queue) | self._lasting[name]
 
 
+def _beside(drawn: Any) -> random.Random:
+    """Dice of their own for what is drawn beside this, so that everything else of a world is as it was without it."""
+    return random.Random(json.dumps(drawn, sort_keys=True))
+
+
 def _lanes(queue: Options) -> Options:
-    """Who goes before all others, and what a unanimous no does. From dice of their own, so that everything else of a
-    world is as it was without them."""
-    dice = random.Random(json.dumps(queue, sort_keys=True))
+    """Who goes before all others, and what a unanimous no does."""
+    dice = _beside(queue)
     lanes: Options = {}
     if dice.random() < 0.12:
         lanes["strict_priority"] = dice.choice((3, 7))
@@ -265,8 +270,7 @@ def _flow(dice: random.Random, name: str, queues: list[str], agents: list[str]) 
     ]
     if dice.random() < 0.7:
         steps.append({"queue": dice.choice(queues)})
-    # From dice of their own, so that everything else of a world is as it was without them.
-    skips = random.Random(json.dumps(steps, sort_keys=True))
+    skips = _beside(steps)
     for step in steps:
         if skips.random() < 0.25:
             step["skip_if"] = skips.choice(

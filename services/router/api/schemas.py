@@ -124,7 +124,10 @@ class AgentIn(Strict):
     channels: tuple[KindName, ...] = Field((), max_length=16, description="All kinds if empty.")
     capacity: Capacity = Capacity()
     while_on: dict[KindName, tuple[KindName, ...]] = Field(
-        default_factory=dict, max_length=16, description="With a contact of the key's kind only these may be offered."
+        default_factory=dict,
+        max_length=16,
+        description="With a contact of the key's kind only these may be offered; whether a parked one counts, "
+        "the policy says (`while_on_counts_parked`).",
     )
     position: Annotated[int, Field(ge=0, le=100_000)] = Field(0, description="For the strategy `fixed_order`.")
     wrap_up_s: Annotated[int, Field(ge=0, le=86_400)] | None = Field(None, description="In place of the queues'.")

@@ -156,7 +156,7 @@ def _no_room(index: Index, requirement: Requirement, agent: Agent) -> str:
         return "presence"
     if not common and queue.name in agent.queue_wrap_up:
         return "wrap_up"
-    if not channel_is_on(agent, kind):
+    if not channel_is_on(agent, kind, counts_parked=index.workspace.policy.while_on_counts_parked):
         return "channel_off"
     if "capacity" not in requirement.demand.bypass:
         if not with_capacity(agent, (kind,)):

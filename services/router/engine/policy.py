@@ -270,6 +270,8 @@ class RoutingPolicy:
     max_per_agent: int | None
     ramp: tuple[tuple[int, int], ...]
     """(ms since signing in up to which it holds, most open contacts), in order."""
+    while_on_counts_parked: bool
+    """Whether a parked contact keeps other channels from its agent too."""
     lease: int
     grace: int
     keep_on_loss: frozenset[str]
@@ -288,6 +290,7 @@ NO_POLICY = RoutingPolicy(
     presences=frozenset(p.value for p in Presence),
     max_per_agent=None,
     ramp=(),
+    while_on_counts_parked=False,
     lease=30_000,
     grace=60_000,
     keep_on_loss=frozenset(),

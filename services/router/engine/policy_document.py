@@ -57,6 +57,7 @@ def routing_policy(document: Mapping[str, Any]) -> RoutingPolicy:
         presences=frozenset({*(p.value for p in Presence), *document["presences"]}),
         max_per_agent=document.get("max_per_agent"),
         ramp=tuple((step["until_s"] * 1000, step["max_open"]) for step in document.get("ramp", ())),
+        while_on_counts_parked=document.get("while_on_counts_parked", False),
         lease=document["lease"]["lease_s"] * 1000,
         grace=document["lease"]["grace_s"] * 1000,
         keep_on_loss=frozenset(kind for kind, what in document["lease"]["on_lost"].items() if what == "keep"),

@@ -107,7 +107,8 @@ class Rooms:
     def _channels(self, agent: Agent) -> tuple[str, ...]:
         """The kinds that the agent handles now."""
         if agent.channel_switch or agent.while_on:
-            return tuple([kind for kind in self.kinds if channel_is_on(agent, kind)])
+            parked = self._workspace.policy.while_on_counts_parked
+            return tuple([kind for kind in self.kinds if channel_is_on(agent, kind, counts_parked=parked)])
         if not agent.channels:
             return self.kinds
         handled = self._handled.get(agent.channels)
@@ -128,7 +129,7 @@ class Rooms:
             held={held: of for held, of in agent.held.items() if held != contact.id},
             parked=tuple(parked for parked in agent.parked if parked != contact.id),
         )
-        if not channel_is_on(without, kind):
+        if not channel_is_on(without, kind, counts_parked=self._workspace.policy.while_on_counts_parked):
             return False
         if contact.id in agent.parked:
             return True
@@ -241,13 +242,19 @@ def is_asked_in(presence: str, agent: AgentId, queue: QueuePolicy, contact: Cont
     return agent in preference_of(queue, contact)
 
 
-def channel_is_on(agent: Agent, kind: str) -> bool:
-    """Whether the agent handles this kind now: by profile, by their own switch, and beside what they hold."""
+def channel_is_on(agent: Agent, kind: str, *, counts_parked: bool) -> bool:
+    """Whether the agent handles this kind now: by profile, by their own switch, and beside what they hold, or what they
+    are at: whose customer is silent keeps other channels away only if `counts_parked`."""
     if not agent.channel_switch.get(kind, True) or (agent.channels and kind not in agent.channels):
         return False
     if not agent.while_on:
         return True
-    return all(kind in agent.while_on[held] for held in agent.held.values() if held in agent.while_on)
+    aside = () if counts_parked else agent.parked
+    return all(
+        kind in agent.while_on[held]
+        for contact, held in agent.held.items()
+        if held in agent.while_on and contact not in aside
+    )
 
 
 def with_capacity(agent: Agent, kinds: tuple[str, ...]) -> tuple[str, ...]:

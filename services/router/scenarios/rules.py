@@ -40,6 +40,7 @@ def _described(scenario: Scenario) -> Policy:
         "flows": [_flow(flow) for flow in setup.workflows],
         "presences": dict.fromkeys(sorted(_presences_of(scenario)), ""),
         "max_per_agent": setup.limits.max_per_agent,
+        "while_on_counts_parked": setup.while_on_counts_parked,
         "ramp": [step.model_dump() for step in setup.ramp],
         "slo": setup.slo.model_dump(mode="json"),
         "language_fallback": {

@@ -195,6 +195,7 @@ class Setup(_Strict):
     auto_accept: bool = False
     limits: GlobalSetup = Field(GlobalSetup(), alias="global")
     ramp: list[RampStep] = []
+    while_on_counts_parked: bool = False
     clock: ClockSetup | None = None
     queues: list[QueueSetup] = []
     agents: list[AgentSetup] = []
@@ -213,7 +214,16 @@ class Setup(_Strict):
         return info.context.read(value)
 
     @field_validator(
-        "auto_accept", "limits", "ramp", "queues", "workflows", "language_fallback", "slo", "channels", mode="before"
+        "auto_accept",
+        "limits",
+        "ramp",
+        "while_on_counts_parked",
+        "queues",
+        "workflows",
+        "language_fallback",
+        "slo",
+        "channels",
+        mode="before",
     )
     @classmethod
     def _not_beside_a_policy(cls, value: Any, info: ValidationInfo) -> Any:

@@ -52,8 +52,9 @@ def why_away(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int)
         return "pauses after a rejection"
     if not agent.switch.get(kind, True):
         return f"has switched {kind} off"
-    if any(kind not in agent.while_on.get(held, (kind,)) for held in agent.held.values()):
-        return f"gets no {kind} beside {sorted(agent.held.values())}"
+    beside = agent.held if ws.policy["while_on_counts_parked"] else agent.working
+    if any(kind not in agent.while_on.get(held, (kind,)) for held in beside.values()):
+        return f"gets no {kind} beside {sorted(beside.values())}"
     return None
 
 

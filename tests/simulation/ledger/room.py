@@ -49,11 +49,12 @@ def why_not_by(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, kind: 
     if any(kinds and kind not in kinds for kinds in handled) or not agent.switch.get(kind, True):
         return f"does not handle {kind}"
     others = {held: of for held, of in agent.held.items() if held != contact.id}
-    if any(kind not in agent.while_on.get(of, (kind,)) for of in others.values()):
-        return f"handles no {kind} beside {sorted(others.values())}"
+    working = {held: of for held, of in others.items() if held not in agent.parked}
+    beside = others if ws.policy["while_on_counts_parked"] else working
+    if any(kind not in agent.while_on.get(of, (kind,)) for of in beside.values()):
+        return f"handles no {kind} beside {sorted(beside.values())}"
     if contact.id in agent.parked:
         return None
-    working = {held: of for held, of in others.items() if held not in agent.parked}
     places = [*working.values(), *(of for of, _ in agent.wrap_up_slots.values())]
     load = sum(agent.weights.get(of, 1000) for of in places) + agent.parked_credit * len(agent.parked)
     if agent.total is not None and load + agent.weights.get(kind, 1000) > agent.total:
