@@ -87,7 +87,14 @@ QUEUE_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "default_language",
     ),
     "How it is offered": ("auto_assign", "auto_accept", "max_offers", "offer_timeout_s", "retry_delay_s"),
-    "What an answer leads to": ("decline", "on_miss", "wrap_up_s", "wrap_up_scope", "wrap_up_holds"),
+    "What an answer leads to": (
+        "decline",
+        "on_miss",
+        "wrap_up_s",
+        "wrap_up_scope",
+        "wrap_up_holds",
+        "parked_when_full",
+    ),
     "Who is asked, and from when on": (
         "accepts_presence",
         "initial_tier",

@@ -196,7 +196,12 @@ def _may_be_asked(story: Story, data: Data, policy: RoutingPolicy | None) -> str
     return f"{data['agent']} may be asked again"
 
 
-_REQUEUED = {"agent": "gave it back", "supervisor": "had it taken back", "agent_lost": "was lost"}
+_REQUEUED = {
+    "agent": "gave it back",
+    "supervisor": "had it taken back",
+    "agent_lost": "was lost",
+    "full": "had no room when the customer came back",
+}
 
 
 def _requeued(story: Story, data: Data, policy: RoutingPolicy | None) -> str:

@@ -505,7 +505,7 @@ class RetryDue:
 @record
 class ContactRequeued:
     """An assignment ended without an answer; the contact waits again with its age. `preferred`: whom it waits for
-    first, where the agent did not give it back but was lost, and may return."""
+    first, where the agent did not give it back but was lost, and may return, or has no room now."""
 
     contact: ContactId
     agent: AgentId

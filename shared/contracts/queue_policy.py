@@ -303,6 +303,14 @@ class Queue(Strict):
         default_factory=Preferred, description="How contacts that name preferred agents wait for them."
     )
 
+    parked_when_full: Literal["keep", "requeue"] = Field(
+        "keep",
+        description="When the customer of a parked contact writes again and its agent has no room for it any more. "
+        "`keep`: it stays with them, above their capacity and limits; `requeue`: it waits again with its age, for that "
+        "agent first as long as `preferred` lets contacts wait for whom they name. Who resumes a contact by hand keeps "
+        "it.",
+    )
+
     max_per_agent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         None, description="Open contacts of this queue that one agent holds."
     )

@@ -111,7 +111,7 @@ def _beside(drawn: Any) -> random.Random:
 
 
 def _lanes(queue: Options) -> Options:
-    """Who goes before all others, and what a unanimous no does."""
+    """Who goes before all others, what a unanimous no does, and who comes back to an agent without room."""
     dice = _beside(queue)
     lanes: Options = {}
     if dice.random() < 0.12:
@@ -120,6 +120,8 @@ def _lanes(queue: Options) -> Options:
         lanes["starvation_s"] = dice.choice((3, 10, 40))
     if dice.random() < 0.3:
         lanes["decline"] = {**queue.get("decline", {}), "when_exhausted": "stay"}
+    if dice.random() < 0.5:
+        lanes["parked_when_full"] = "requeue"
     return lanes
 
 

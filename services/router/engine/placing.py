@@ -43,6 +43,7 @@ _ELSEWHERE: Final[Mapping[str, Any]] = {
     "rank": 0,
     "chain": (),
     "auto_accept": False,
+    "parked_requeues": False,
     "offer_timeout": None,
     "max_waiting": None,
     "hours": None,

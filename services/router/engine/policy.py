@@ -127,6 +127,8 @@ class QueuePolicy:
     wrap_up: int
     wrap_up_scope: str
     wrap_up_holds: str
+    parked_requeues: bool
+    """Whether a parked contact waits again if its customer comes back to an agent without room."""
     accepts_presence: frozenset[str]
     initial_tier: int | None
     skip_empty_tiers: bool

@@ -103,6 +103,7 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
         wrap_up=queue["wrap_up_s"] * 1000,
         wrap_up_scope=queue.get("wrap_up_scope", "agent"),
         wrap_up_holds=queue.get("wrap_up_holds", "agent"),
+        parked_requeues=queue.get("parked_when_full") == "requeue",
         accepts_presence=frozenset(queue.get("accepts_presence", AVAILABLE)),
         initial_tier=queue.get("initial_tier"),
         skip_empty_tiers=queue.get("skip_empty_tiers", False),

@@ -63,6 +63,7 @@ class QueueSetup(_Strict):
     wrap_up_s: int = 0
     wrap_up_scope: Literal["agent", "queue"] = "agent"
     wrap_up_holds: Literal["agent", "capacity"] = "agent"
+    parked_when_full: Literal["keep", "requeue"] = "keep"
     accepts_presence: list[str] = ["available"]
     require_staff: bool = False
     auto_assign: bool = True

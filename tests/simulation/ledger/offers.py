@@ -6,7 +6,7 @@ from shared.contracts import events as ev
 from tests.simulation.ledger.books import WAITS, AgentBook, Booking, ContactBook, Instant, OfferBook, WorkspaceBook
 from tests.simulation.ledger.due import wish_s
 from tests.simulation.ledger.gates import why_away, why_barred, why_held_back, why_no_member
-from tests.simulation.ledger.room import why_full
+from tests.simulation.ledger.room import why_full, why_not_back
 from tests.simulation.ledger.violation import require
 
 
@@ -130,6 +130,9 @@ def activity(ws: WorkspaceBook, event: ev.ContactActivity, now: Instant) -> None
     agent = ws.agents[event.agent]
     require((contact.id in agent.parked) == event.active, "3", f"{contact.id} is parked or fetched twice")
     if event.active:
+        by_customer = now.role == "adapter" and ws.queues[contact.queue]["parked_when_full"] == "requeue"
+        full = why_not_back(ws, contact, agent, now.at) if by_customer else None
+        require(full is None, "3", f"{contact.id} comes back to {agent.id}, who {full}")
         agent.parked.remove(contact.id)
     else:
         agent.parked.append(contact.id)
@@ -138,12 +141,17 @@ def activity(ws: WorkspaceBook, event: ev.ContactActivity, now: Instant) -> None
 def requeued(ws: WorkspaceBook, event: ev.ContactRequeued, now: Instant) -> None:
     contact = ws.contact_in(event.contact, "assigned")
     require(contact.agent == event.agent, "2", f"{event.contact} is requeued from {event.agent}, not {contact.agent}")
+    if event.reason == "full":
+        _check_full(ws, contact, ws.agents[event.agent], now.at)
     ws.agents[event.agent].release(event.contact, now.at)
     if event.reason == "agent":
         contact.count_decline(event.agent, now.at)
     rule = ws.queues[contact.queue]["preferred"]
     returns = (
-        event.reason == "agent_lost" and rule["enabled"] and rule["fallback"] != "hold" and wish_s(rule, contact) > 0
+        event.reason in ("agent_lost", "full")
+        and rule["enabled"]
+        and rule["fallback"] != "hold"
+        and wish_s(rule, contact) > 0
     )
     first = (event.agent, *(name for name in contact.preferred if name != event.agent)) if returns else ()
     require(event.preferred == first, "5", f"{contact.id} waits for {event.preferred} first, not for {first}")
@@ -152,6 +160,13 @@ def requeued(ws: WorkspaceBook, event: ev.ContactRequeued, now: Instant) -> None
     contact.queue_since = now.at
     contact.flow = None
     contact.wait()
+
+
+def _check_full(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> None:
+    """A parked contact leaves its agent only where the queue wants that, and only if there is no room."""
+    leaves = ws.queues[contact.queue]["parked_when_full"] == "requeue" and contact.id in agent.parked
+    full = why_not_back(ws, contact, agent, at)
+    require(leaves and full is not None, "2", f"{contact.id} leaves {agent.id}, who had room")
 
 
 BOOK: Booking = {

@@ -46,26 +46,51 @@ def why_not_by(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, kind: 
     they hold is counted as it is."""
     member = agent.memberships.get(contact.queue)
     handled = (agent.channels, member.channels if member is not None else ())
-    if any(kinds and kind not in kinds for kinds in handled) or not agent.switch.get(kind, True):
+    if any(kinds and kind not in kinds for kinds in handled):
         return f"does not handle {kind}"
-    others = {held: of for held, of in agent.held.items() if held != contact.id}
-    working = {held: of for held, of in others.items() if held not in agent.parked}
-    beside = others if ws.policy["while_on_counts_parked"] else working
-    if any(kind not in agent.while_on.get(of, (kind,)) for of in beside.values()):
-        return f"handles no {kind} beside {sorted(beside.values())}"
-    if contact.id in agent.parked:
-        return None
+    return _why_not_beside(ws, contact, agent, kind) or (
+        None if contact.id in agent.parked else _why_no_place(ws, contact, agent, kind, at)
+    )
+
+
+def why_not_back(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:
+    """Why the agent has no room for the whole of a contact that they parked; None if they have."""
+    if agent.channels and contact.channel not in agent.channels:
+        return f"does not handle {contact.channel}"
+    for profile in contact.profiles:
+        taken = sum(1 for held in agent.working if profile in ws.contacts[held].profiles)
+        if taken >= agent.profiles.get(profile, 0):
+            return f"has {taken} of profile {profile} beside it"
+    return _why_not_beside(ws, contact, agent, contact.channel) or _why_no_place(
+        ws, contact, agent, contact.channel, at
+    )
+
+
+def _why_not_beside(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, kind: str) -> str | None:
+    """The agent's switch, and what the others that they hold keep away."""
+    if not agent.switch.get(kind, True):
+        return f"has switched {kind} off"
+    counted = agent.held if ws.policy["while_on_counts_parked"] else agent.working
+    beside = [of for held, of in counted.items() if held != contact.id]
+    if any(kind not in agent.while_on.get(of, (kind,)) for of in beside):
+        return f"handles no {kind} beside {sorted(beside)}"
+    return None
+
+
+def _why_no_place(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, kind: str, at: int) -> str | None:
+    """The first bound that the contact exceeds as one of this kind, beside the others that the agent holds."""
+    working = {held: of for held, of in agent.working.items() if held != contact.id}
+    aside = [held for held in agent.parked if held != contact.id]
     places = [*working.values(), *(of for of, _ in agent.wrap_up_slots.values())]
-    load = sum(agent.weights.get(of, 1000) for of in places) + agent.parked_credit * len(agent.parked)
+    load = sum(agent.weights.get(of, 1000) for of in places) + agent.parked_credit * len(aside)
     if agent.total is not None and load + agent.weights.get(kind, 1000) > agent.total:
         return f"has a load of {load} of {agent.total} beside it"
     if kind in agent.per_channel and places.count(kind) >= agent.per_channel[kind]:
         return f"has {agent.per_channel[kind]} of {kind} beside it"
-    own = own_limit(ws, agent)
     limit = ws.queue_limits.get(contact.queue, ws.queues[contact.queue]["max_per_agent"])
     of_queue = sum(1 for held in working if ws.contacts[held].queue == contact.queue)
     eased = ramp_limit(ws, agent, at)
-    for most, count in ((own, len(working)), (limit, of_queue), (eased, len(working))):
+    for most, count in ((own_limit(ws, agent), len(working)), (limit, of_queue), (eased, len(working))):
         if most is not None and count >= most:
             return f"has {count} contacts of {most} beside it"
     return None
