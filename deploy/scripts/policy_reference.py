@@ -86,7 +86,14 @@ QUEUE_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "language_min",
         "default_language",
     ),
-    "How it is offered": ("auto_assign", "auto_accept", "max_offers", "offer_timeout_s", "retry_delay_s"),
+    "How it is offered": (
+        "auto_assign",
+        "auto_accept",
+        "max_offers",
+        "offer_timeout_s",
+        "channel_offer_timeout_s",
+        "retry_delay_s",
+    ),
     "What an answer leads to": (
         "decline",
         "on_miss",

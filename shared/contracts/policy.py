@@ -245,6 +245,8 @@ class Policy(Strict):
             self._check_queue(f"queues.{index}", queue, queues, presences)
             for kind in queue.target_s:
                 _refuse_unknown(f"queues.{index}.target_s", "kind of channel", kind, kinds)
+            for kind in queue.channel_offer_timeout_s:
+                _refuse_unknown(f"queues.{index}.channel_offer_timeout_s", "kind of channel", kind, kinds)
         for code, chain in self.language_fallback.items():
             if [step.after_s for step in chain] != sorted(step.after_s for step in chain):
                 raise ValueError(f"language_fallback.{code}: in order of after_s")

@@ -274,6 +274,12 @@ class Queue(Strict):
     offer_timeout_s: Annotated[int, Field(ge=1, le=86_400)] | None = Field(
         30, description="None: an offer stays until it is answered."
     )
+    channel_offer_timeout_s: dict[KindName, Annotated[int, Field(ge=1, le=86_400)] | None] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="In place of `offer_timeout_s` for contacts of these kinds of channels: a call is answered within "
+        "seconds, a mail may be looked at first.",
+    )
     retry_delay_s: Seconds = Field(0, description="Pause of a contact after a decline, before it is offered again.")
     decline: Decline = Field(default_factory=Decline, description="Who is asked again after a no.")
     on_miss: OnMiss | None = Field(

@@ -122,6 +122,8 @@ def _lanes(queue: Options) -> Options:
         lanes["decline"] = {**queue.get("decline", {}), "when_exhausted": "stay"}
     if dice.random() < 0.5:
         lanes["parked_when_full"] = "requeue"
+    if dice.random() < 0.3:
+        lanes["channel_offer_timeout_s"] = {"chat": dice.choice((3, None)), "email": 20}
     return lanes
 
 

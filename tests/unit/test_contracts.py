@@ -206,6 +206,7 @@ def test_smallest_policy_is_taken_and_dumps_with_every_default() -> None:
         ("queues.1.strategy", "luck"),
         ("queues.1.offer_timeout_s", 0),
         ("queues.1.offer_timeout_s", 30.5),
+        ("queues.1.channel_offer_timeout_s", {"chat": 0}),
         ("queues.1.retry_delay_s", -1),
         ("queues.1.wrap_up_s", 10**9),
         ("queues.1.decline", {"policy": "sometimes"}),

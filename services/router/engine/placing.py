@@ -45,6 +45,7 @@ _ELSEWHERE: Final[Mapping[str, Any]] = {
     "auto_accept": False,
     "parked_requeues": False,
     "offer_timeout": None,
+    "offer_timeouts": {},
     "max_waiting": None,
     "hours": None,
 }

@@ -121,6 +121,8 @@ class QueuePolicy:
     auto_accept: bool
     max_offers: int
     offer_timeout: int | None
+    offer_timeouts: Mapping[str, int | None]
+    """In its place, by kind of channel."""
     retry_delay: int
     decline: DeclineRule
     on_miss: MissRule | None
@@ -171,6 +173,10 @@ class QueuePolicy:
             or self.wrap_up_scope == "queue"
             or (self.on_miss is not None and self.on_miss.scope == "queue")
         )
+
+    def offer_timeout_of(self, kind: str) -> int | None:
+        """How long (ms) an offer of a contact of this kind of channel stays out; None: until it is answered."""
+        return self.offer_timeouts.get(kind, self.offer_timeout)
 
     def open_at(self, now: int) -> bool:
         """Whether `now` lies in the opening hours."""

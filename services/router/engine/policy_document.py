@@ -97,6 +97,7 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
         auto_accept=queue.get("auto_accept", False),
         max_offers=ALL_OFFERS if most == "all" else most,
         offer_timeout=_ms(queue["offer_timeout_s"]),
+        offer_timeouts={kind: _ms(after_s) for kind, after_s in queue.get("channel_offer_timeout_s", {}).items()},
         retry_delay=queue["retry_delay_s"] * 1000,
         decline=_decline(queue["decline"]),
         on_miss=_on_miss(queue["on_miss"]),

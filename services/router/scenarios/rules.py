@@ -80,6 +80,7 @@ def _flow(flow: FlowSetup) -> dict[str, Any]:
 def _kinds_of(scenario: Scenario) -> set[str]:
     """Every kind of channel that the scenario speaks of."""
     kinds = {"chat", *scenario.setup.channels, *(seen.channel for seen in scenario.setup.waits)}
+    kinds.update(kind for queue in scenario.setup.queues for kind in queue.channel_offer_timeout_s)
     for agent in scenario.setup.agents:
         kinds.update(agent.channels, agent.while_on, *agent.while_on.values())
         kinds.update(load.channel for load in agent.load)

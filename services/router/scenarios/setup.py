@@ -57,6 +57,7 @@ class QueueSetup(_Strict):
     starvation_s: int | None = None
     max_offers: int | Literal["all"] = 1
     offer_timeout_s: int | None = None
+    channel_offer_timeout_s: dict[str, int | None] = {}
     retry_delay_s: int = 0
     decline: DeclineRule = DeclineRule()
     on_miss: MissRule | None = None

@@ -16,7 +16,8 @@ def offer_made(ws: WorkspaceBook, event: ev.OfferMade, now: Instant) -> None:
     agent = ws.agents[event.agent]
     require(event.offer not in ws.offers, "9", f"offer {event.offer} is made twice")
     require(contact.agent is None, "2", f"{contact.id} is with {contact.agent} already")
-    require(event.expires_at is None or event.expires_at > now.at, "time", f"offer {event.offer} is born expired")
+    ends = _ends_at(ws, contact, now.at)
+    require(event.expires_at == ends, "time", f"offer {event.offer} runs out at {event.expires_at}, not at {ends}")
     held_back = why_held_back(ws, contact, now.at)
     require(held_back is None, "4", f"{contact.id} is offered, but {held_back}")
     away = why_away(ws, contact, agent, now.at) or why_no_member(contact, agent)
@@ -32,6 +33,13 @@ def offer_made(ws: WorkspaceBook, event: ev.OfferMade, now: Instant) -> None:
         contact.exhausted = False
     agent.offers.append(event.offer)
     agent.held[contact.id] = contact.channel
+
+
+def _ends_at(ws: WorkspaceBook, contact: ContactBook, at: int) -> int | None:
+    """When an offer made now runs out: by the kind of channel, else as the queue says of all."""
+    rule = ws.queues[contact.queue]
+    after_s: int | None = rule["channel_offer_timeout_s"].get(contact.channel, rule["offer_timeout_s"])
+    return at + after_s * 1000 if after_s is not None else None
 
 
 def _end_offer(ws: WorkspaceBook, offer_id: str, outcome: str) -> tuple[ContactBook, AgentBook]:
