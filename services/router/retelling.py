@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.router.engine.policy import QueuePolicy, QueueStep, RoutingPolicy
+from services.router.engine.policy import ALL_OFFERS, QueuePolicy, QueueStep, RoutingPolicy
 from shared.times import rfc3339
 from shared.vocabulary import UNKNOWN_LANGUAGE
 
@@ -109,6 +109,10 @@ def _step_says(step: QueueStep) -> str:
         says.append(f"tiers up to {step.open_tier} are open")
     if step.raise_tiers_to is not None:
         says.append(f"tiers below {step.raise_tiers_to} count as {step.raise_tiers_to}")
+    if step.max_offers:
+        says.append(
+            "all are asked at once" if step.max_offers == ALL_OFFERS else f"{step.max_offers} are asked at once"
+        )
     if step.only_agents is not None:
         says.append("only " + (", ".join(step.only_agents) or "nobody"))
     if step.set_priority is not None:

@@ -21,6 +21,7 @@ KindName = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z][a-
 AttributeValue = Annotated[str, Field(max_length=256)]
 Match = Annotated[dict[Name, AttributeValue], Field(max_length=16)]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
+MaxOffers = Annotated[int, Field(ge=1, le=50)] | Literal["all"]
 
 Strategy = Literal[
     "slo",
@@ -67,6 +68,10 @@ class Step(Strict):
     open_tier: Annotated[int, Field(ge=1, le=100)] | None = Field(None, description="Tiers up to this one are open.")
     raise_tiers_to: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None, description="For this contact lower tiers count as this one."
+    )
+    max_offers: MaxOffers | None = Field(
+        None,
+        description="So many agents are asked at once from here on, if that is more than queue and earlier steps say.",
     )
     set_priority: Priority | None = Field(None, description="The contact's priority from here on, in later queues too.")
     only_agents: tuple[Name, ...] | None = Field(None, description="From here on only these agents.")
@@ -268,7 +273,7 @@ class Queue(Strict):
 
     auto_assign: bool = Field(default=True, description="False: nothing is offered, contacts are only picked by hand.")
     auto_accept: bool = Field(default=False, description="An offer is accepted in the same instant.")
-    max_offers: Annotated[int, Field(ge=1, le=50)] | Literal["all"] = Field(
+    max_offers: MaxOffers = Field(
         1, description="How many agents see a contact at the same time; the first accept wins."
     )
     offer_timeout_s: Annotated[int, Field(ge=1, le=86_400)] | None = Field(

@@ -15,7 +15,8 @@ def waits_for_an_offer(moment: Moment, contact: Contact) -> bool:
     if contact.state not in (ContactState.WAITING, ContactState.OFFERED):
         return False
     queue = moment.queue_of(contact)
-    if len(moment.offered[contact.id]) >= queue.max_offers:
+    most = max([queue.max_offers, *(step.max_offers for step in asks.steps_taken(moment, contact))])
+    if len(moment.offered[contact.id]) >= most:
         return False
     if contact.retry_at is not None and contact.retry_at > moment.now:
         return False

@@ -56,6 +56,7 @@ STEP = some(
         "any_agent": st.just(True),
         "open_tier": st.integers(2, 3),
         "raise_tiers_to": st.integers(2, 3),
+        "max_offers": st.sampled_from([2, "all"]),
         "set_priority": st.integers(0, 2),
         "only_agents": subset(AGENTS, most=3),
     },

@@ -238,7 +238,12 @@ def _steps(dice: random.Random, others: list[str], agents: list[str]) -> list[Op
     effects["only_agents"] = lambda dice: dice.sample(agents, dice.randint(1, len(agents)))
     effects["notify"] = lambda dice: dice.choice(("look", "hurry"))
     times = sorted(dice.choice((0, 1, 3, 8)) for _ in range(dice.randint(1, 3)))
-    return [{"after_s": after, **_chosen(dice, effects, dice.randint(1, 2))} for after in times]
+    steps = [{"after_s": after, **_chosen(dice, effects, dice.randint(1, 2))} for after in times]
+    beside = _beside(steps)
+    for step in steps:
+        if beside.random() < 0.25:
+            step["max_offers"] = beside.choice((2, 3, "all"))
+    return steps
 
 
 def _overflows(dice: random.Random, queues: list[str], has_hours: bool) -> list[Options]:

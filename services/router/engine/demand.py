@@ -158,6 +158,14 @@ def open_tier(queue: QueuePolicy, steps: tuple[QueueStep, ...]) -> int | None:
     return max([queue.initial_tier, *(step.open_tier for step in steps if step.open_tier is not None)])
 
 
+def most_offers(queue: QueuePolicy, contact: Contact) -> int:
+    """How many agents see the contact at the same time: as the queue says, or more by the steps that it took."""
+    if not contact.steps:
+        return queue.max_offers
+    # A later policy may have fewer steps than the contact took.
+    return max([queue.max_offers, *[step.max_offers for step in queue.steps[: contact.steps]]])
+
+
 def preference_of(queue: QueuePolicy, contact: Contact) -> tuple[str, ...]:
     """The agents that the contact still waits for, whoever they are: none once its preference is over."""
     if not contact.preferred or contact.preference_over or not queue.preferred.enabled:

@@ -53,6 +53,8 @@ class QueueStep:
     any_agent: bool
     open_tier: int | None
     raise_tiers_to: int | None
+    max_offers: int
+    """0: as before."""
     set_priority: int | None
     only_agents: tuple[str, ...] | None
     move_to: str | None

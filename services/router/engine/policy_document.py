@@ -77,7 +77,6 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
     order = queue.get("contact_order", "priority")
     rate = queue.get("rate_limit")
     language = queue.get("default_language")
-    most = queue.get("max_offers", 1)
     return QueuePolicy(
         name=queue["name"],
         rank=queue["rank"],
@@ -95,7 +94,7 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
         default_language=base_language(language) if language else None,
         auto_assign=queue.get("auto_assign", True),
         auto_accept=queue.get("auto_accept", False),
-        max_offers=ALL_OFFERS if most == "all" else most,
+        max_offers=_offers(queue.get("max_offers", 1)),
         offer_timeout=_ms(queue["offer_timeout_s"]),
         offer_timeouts={kind: _ms(after_s) for kind, after_s in queue.get("channel_offer_timeout_s", {}).items()},
         retry_delay=queue["retry_delay_s"] * 1000,
@@ -160,6 +159,10 @@ def _ms(seconds: int | None) -> int | None:
     return None if seconds is None else seconds * 1000
 
 
+def _offers(most: int | str) -> int:
+    return most if isinstance(most, int) else ALL_OFFERS
+
+
 def _levels(levels: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(levels.items()))
 
@@ -199,6 +202,7 @@ def _step(step: Mapping[str, Any]) -> QueueStep:
         any_agent=step["any_agent"],
         open_tier=step["open_tier"],
         raise_tiers_to=step["raise_tiers_to"],
+        max_offers=_offers(step.get("max_offers") or 0),
         set_priority=step["set_priority"],
         only_agents=None if only is None else tuple(only),
         move_to=step["move_to"],
