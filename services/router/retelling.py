@@ -61,9 +61,17 @@ def _created(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
     if data.get("preferred"):
         asks.append("first of all " + ", ".join(data["preferred"]))
     what = f"{data['channel']}, {'; '.join(asks)}; priority {data['priority']}"
+    where = f"in {data['queue']}"
+    if data.get("flow") is not None:
+        where += f" by the flow {data['flow']}{_by_filter(data)}"
     if data.get("scheduled_at") is not None:
-        return f"arrived for {rfc3339(data['scheduled_at'])} in {data['queue']}: {what}"
-    return f"arrived in {data['queue']}: {what}"
+        return f"arrived for {rfc3339(data['scheduled_at'])} {where}: {what}"
+    return f"arrived {where}: {what}"
+
+
+def _by_filter(data: Data) -> str:
+    """Which filter of the flow matched, if the event tells one."""
+    return f" (filter {data['flow_filter']})" if data.get("flow_filter") is not None else ""
 
 
 def _queued(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
@@ -80,6 +88,7 @@ _MOVED = {
 
 def _moved(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
     told = f"moved from {data['from_queue']} to {data['queue']}: {_MOVED.get(data['reason'], data['reason'])}"
+    told += _by_filter(data)
     if data.get("channel") is not None:
         told += f"; as a contact of the channel {data['channel']}"
     if data.get("age_from") is not None:

@@ -148,7 +148,8 @@ class AgentGraceEnded:
 
 @record
 class ContactCreated:
-    """A new contact, with everything routing needs to know. `age_from` is where its waiting time counts from."""
+    """A new contact, with everything routing needs to know. `age_from` is where its waiting time counts from.
+    `flow_filter`: the filter of its flow that matched; None if none did."""
 
     contact: ContactId
     source_key: str
@@ -175,6 +176,7 @@ class ContactCreated:
     profiles: tuple[str, ...] = ()
     scheduled_priority: int | None = None
     flow_step: int = 0
+    flow_filter: str | None = None
 
 
 @record
@@ -233,7 +235,7 @@ class DecisionRecord:
 @record
 class ContactMoved:
     """The contact waits in another queue. `reason`: `step`, `overflow`, `flow`, `transfer`. `age_from` if its age is
-    counted anew."""
+    counted anew. `flow_filter`: the filter of its flow that leads on."""
 
     contact: ContactId
     queue: QueueName
@@ -243,6 +245,7 @@ class ContactMoved:
     flow_step: int | None = None
     excluded: AgentId | None = None
     channel: str | None = None
+    flow_filter: str | None = None
 
 
 @record

@@ -96,6 +96,11 @@ class FlowStep(Strict):
 class FlowFilter(Strict):
     """Contacts whose attributes match go this way; the first filter that matches counts."""
 
+    id: Name | None = Field(
+        None,
+        description="What the feed, a contact's history and `explain` call it when they tell why a contact went this "
+        "way; none twice. Absent: its place in the list, as `#2`.",
+    )
     match: Match = Field(default_factory=dict, description="Empty: every contact.")
     steps: tuple[FlowStep, ...] = Field(
         min_length=1, max_length=20, description="The stations, in order; only the last may be without an end."
@@ -230,6 +235,9 @@ class Policy(Strict):
                 _refuse_unknown(f"channels.{index}.fallback.{step_index}", "channel", step, channels)
         for index, flow in enumerate(self.flows):
             _refuse_unknown(f"flows.{index}.default_queue", "queue", flow.default_queue, queues)
+            _refuse_twice(
+                f"flows.{index}.filters", [each.id or f"#{number}" for number, each in enumerate(flow.filters)]
+            )
             for filter_index, each in enumerate(flow.filters):
                 for step_index, station in enumerate(each.steps):
                     place = f"flows.{index}.filters.{filter_index}.steps.{step_index}"

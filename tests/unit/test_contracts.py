@@ -265,6 +265,16 @@ def test_skipping_by_no_condition_is_refused() -> None:
         ("channels.0.kind", "pigeon", "channels.0.kind: there is no kind of channel 'pigeon'"),
         ("channels.0.flow", "typo", "channels.0.flow: there is no flow 'typo'"),
         ("queues.1.target_s", {"pigeon": 10}, "queues.1.target_s: there is no kind of channel 'pigeon'"),
+        (
+            "queues.1.channel_offer_timeout_s",
+            {"pigeon": 10},
+            "queues.1.channel_offer_timeout_s: there is no kind of channel 'pigeon'",
+        ),
+        (
+            "flows",
+            [flow() | {"filters": [{"id": id, "steps": [{"queue": "cards"}]} for id in ("a", None, "a")]}],
+            "flows.0.filters.2: 'a' is already there as flows.0.filters.0",
+        ),
         ("queues.1.steps", [{"after_s": 5, "move_to": "x"}], "queues.1.steps.0.move_to: there is no queue 'x'"),
         (
             "flows",

@@ -227,20 +227,33 @@ class FlowStep:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowFilter:
+    """The stations of contacts whose attributes match, and what the filter is called."""
+
+    id: str
+    match: tuple[tuple[str, str], ...]
+    steps: tuple[FlowStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FlowPolicy:
     """Which stations a contact goes through, by its attributes."""
 
     name: str
     default_queue: str
-    filters: tuple[tuple[tuple[tuple[str, str], ...], tuple[FlowStep, ...]], ...]
+    filters: tuple[FlowFilter, ...]
     end: str
     """What becomes of a contact behind the last station. Of `stay` the last station says so: nobody leaves it."""
 
+    def filter_of(self, attributes: Mapping[str, str]) -> FlowFilter | None:
+        """The first filter that matches; None if none does."""
+        return next((each for each in self.filters if matches(attributes, each.match)), None)
+
     def route(self, attributes: Mapping[str, str]) -> tuple[FlowStep, ...]:
         """The stations of the first filter that matches; the default queue without an end if none does."""
-        for match, steps in self.filters:
-            if matches(attributes, match):
-                return steps
+        chosen = self.filter_of(attributes)
+        if chosen is not None:
+            return chosen.steps
         return (FlowStep(self.default_queue, None, None, None, preferred_only=False, skip_if_none=False),)
 
 

@@ -19,6 +19,7 @@ from services.router.engine.policy import (
     BucketRule,
     ChannelPolicy,
     DeclineRule,
+    FlowFilter,
     FlowPolicy,
     FlowStep,
     MissRule,
@@ -246,7 +247,10 @@ def _flow(flow: Mapping[str, Any]) -> FlowPolicy:
     return FlowPolicy(
         name=flow["name"],
         default_queue=flow["default_queue"],
-        filters=tuple((_match(each["match"]), _stations(each["steps"], end)) for each in flow["filters"]),
+        filters=tuple(
+            FlowFilter(each.get("id") or f"#{number}", _match(each["match"]), _stations(each["steps"], end))
+            for number, each in enumerate(flow["filters"], start=1)
+        ),
         end=end,
     )
 

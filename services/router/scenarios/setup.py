@@ -143,6 +143,7 @@ class FlowStepSetup(_Strict):
 
 
 class FlowFilterSetup(_Strict):
+    id: str | None = None
     match: dict[str, Any] = {}
     steps: list[FlowStepSetup]
 
