@@ -29,7 +29,7 @@ from services.router.engine.waits import Line
 from shared.log.port import LogCorrupt, Snapshot
 from shared.vocabulary import AddressKey, CustomerId, MessageId
 
-FORMAT = 10
+FORMAT = 11
 """Goes up with every change of what the bytes mean. Snapshots of another one are passed over: the journal is folded."""
 
 UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)

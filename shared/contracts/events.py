@@ -111,6 +111,7 @@ class AgentProfileSet:
     wrap_up: int | None = None
     reject_pause: int = 0
     capacity_parked: int = 0
+    attributes: Mapping[str, int] = field(default_factory=dict)
 
 
 @record

@@ -51,10 +51,23 @@ class Bucket(Strict):
 
 
 class OrderBy(Strict):
-    """One criterion: agents by the level of a skill. Who does not have it comes last, in either direction."""
+    """One criterion, of a skill, a language or an attribute: agents by its level or number. Who does not have it comes
+    last, in either direction."""
 
-    skill: Name = Field(description="The skill whose level counts, whether the contact requires it or not.")
-    dir: Literal["asc", "desc"] = Field("desc", description="`desc`: the highest level first.")
+    skill: Name | None = Field(
+        None, description="The skill whose level counts, whether the contact requires it or not."
+    )
+    language: Language | None = Field(
+        None, description="The language whose level counts, whatever the contact's; of any region."
+    )
+    attribute: Name | None = Field(None, description="The attribute of the agent's profile whose number counts.")
+    dir: Literal["asc", "desc"] = Field("desc", description="`desc`: the highest level or number first.")
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if [self.skill, self.language, self.attribute].count(None) != 2:
+            raise ValueError("name a skill, a language or an attribute, one of the three")
+        return self
 
 
 class Step(Strict):

@@ -118,7 +118,15 @@ QUEUE_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "order": CONTACT_ORDER,
     "strategy": st.sampled_from(STRATEGIES),
     "tie_break": st.lists(st.sampled_from(STRATEGIES[:-1]), min_size=1, max_size=2, unique=True),
-    "order_by": st.just([{"skill": "fraud", "dir": "asc"}]) | st.just([{"skill": "refunds", "dir": "desc"}]),
+    "order_by": st.sampled_from(
+        [
+            [{"skill": "fraud", "dir": "asc"}],
+            [{"skill": "refunds", "dir": "desc"}],
+            [{"language": "en-GB", "dir": "asc"}, {"attribute": "years"}],
+            [{"attribute": "years", "dir": "asc"}],
+            [{"attribute": "years", "dir": "desc"}, {"language": "fr"}],
+        ]
+    ),
     "skill_match": st.sampled_from(["closest", "ignore"]),
     "skills": LOW_LEVELS,
     "default_skills": LOW_LEVELS,
@@ -251,6 +259,7 @@ ROOM = some(
         "while_on": st.sampled_from([{"chat": ("chat",)}, {"email": ()}, {"chat": ("email",)}]),
         "wrap_up": st.sampled_from([0, 4_000]),
         "reject_pause": st.just(4_000),
+        "attributes": st.fixed_dictionaries({"years": st.integers(-1, 2)}),
     },
     most=3,
 )

@@ -134,6 +134,11 @@ class AgentIn(Strict):
     reject_pause_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
         0, description="So long nothing is offered after a rejection."
     )
+    attributes: dict[Name, Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Numbers of your own, as `seniority`: a queue's `order_by` may look at them.",
+    )
 
 
 class PresenceIn(Strict):

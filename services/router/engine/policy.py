@@ -112,7 +112,8 @@ class QueuePolicy:
     starvation: int | None
     """From this age (ms) on a contact goes before all but those."""
     chain: tuple[str, ...]
-    """The strategies in order, tie-breaks included: of `order_by` as `skill:NAME:asc`."""
+    """The strategies in order, tie-breaks included: of `order_by` as `skill:NAME:asc`, and so for a language or an
+    attribute."""
     skill_match: str
     excluded_skills: tuple[str, ...]
     skills: tuple[tuple[str, int], ...]
@@ -204,6 +205,9 @@ LAST_CHAIN = ("longest_idle", "fixed_order")
 """What decides at the end, whatever the chain; after it the agent's id."""
 BY_SKILL = "skill:"
 """Begins a strategy of the form `skill:NAME:asc|desc`; a name may hold colons itself."""
+BY_LANGUAGE = "language:"
+BY_ATTRIBUTE = "attribute:"
+"""The same, of a language and of an attribute."""
 PREFERS = "prefers:"
 """Begins a strategy of the form `prefers:NAME=LEVEL,…`; no name holds a comma or `=`."""
 

@@ -13,6 +13,8 @@ from typing import Any
 from services.router.engine.policy import (
     ALL_OFFERS,
     AVAILABLE,
+    BY_ATTRIBUTE,
+    BY_LANGUAGE,
     BY_SKILL,
     LAST_CHAIN,
     PREFERS,
@@ -173,10 +175,18 @@ def _match(match: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _chain(queue: Mapping[str, Any]) -> tuple[str, ...]:
-    first = [f"{BY_SKILL}{each['skill']}:{each['dir']}" for each in queue.get("order_by", ())] or [queue["strategy"]]
+    first = [_criterion(each) for each in queue.get("order_by", ())] or [queue["strategy"]]
     wished = queue.get("preferred_skills")
     wish = [PREFERS + ",".join(f"{skill}={level}" for skill, level in sorted(wished.items()))] if wished else []
     return tuple(dict.fromkeys([*wish, *first, *queue.get("tie_break", ()), *LAST_CHAIN]))
+
+
+def _criterion(rule: Mapping[str, Any]) -> str:
+    if rule.get("language") is not None:
+        return f"{BY_LANGUAGE}{base_language(rule['language'])}:{rule['dir']}"
+    if rule.get("attribute") is not None:
+        return f"{BY_ATTRIBUTE}{rule['attribute']}:{rule['dir']}"
+    return f"{BY_SKILL}{rule['skill']}:{rule['dir']}"
 
 
 def _decline(rule: Mapping[str, Any]) -> DeclineRule:

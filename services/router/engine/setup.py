@@ -135,6 +135,7 @@ def put_agent(ctx: Context, command: cmd.PutAgent) -> list[ev.Event]:
         while_on=command.while_on,
         wrap_up=command.wrap_up,
         reject_pause=command.reject_pause,
+        attributes=command.attributes,
     )
     agent = ctx.workspace.agents.get(command.agent)
     if agent is None:

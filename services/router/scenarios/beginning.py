@@ -87,6 +87,7 @@ def _hire(centre: Centre, agent: AgentSetup, position: int) -> None:
             while_on={kind: tuple(allowed) for kind, allowed in agent.while_on.items()},
             wrap_up=round(agent.wrap_up_s * 1000) if agent.wrap_up_s is not None else None,
             reject_pause=round(agent.reject_pause_s * 1000),
+            attributes=agent.attributes,
         ),
     )
     _must_do(centre, agent.name, cmd.SetPresence(agent=AgentId(agent.name), presence=agent.presence))

@@ -127,6 +127,7 @@ class AgentSetup(_Strict):
     channels: list[str] = []
     languages: Levels = {}
     skills: Levels = {}
+    attributes: dict[str, int] = {}
     queues: list[str | MemberSetup] = []
     capacity: CapacitySetup | None = None
     while_on: dict[str, list[str]] = {}

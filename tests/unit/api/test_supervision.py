@@ -123,6 +123,7 @@ async def test_a_profile_may_say_more_of_a_queue_than_its_name(api: World) -> No
         "while_on": {"callback": ["email"]},
         "wrap_up_s": 20,
         "reject_pause_s": 5,
+        "attributes": {"years": -2},
     }
 
     await api.client.put("/v1/agents/cy", json=body, headers=api.as_("operator"))
@@ -132,4 +133,5 @@ async def test_a_profile_may_say_more_of_a_queue_than_its_name(api: World) -> No
     (member,) = command.memberships
     assert (member.queue, member.tier, member.priority, member.delay) == ("disputes", 2, 3, 10_000)
     assert (command.capacity_total, command.max_contacts, command.profiles) == (None, 4, {"fraud": 1})
+    assert command.attributes == {"years": -2}
     assert (command.while_on, command.wrap_up, command.reject_pause) == ({"callback": ("email",)}, 20_000, 5_000)
