@@ -84,6 +84,7 @@ QUEUE_GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "preferred_skills",
         "excluded_skills",
         "language_min",
+        "any_language_after_s",
         "default_language",
     ),
     "How it is offered": (

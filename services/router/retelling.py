@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from services.router.engine.demand import ANY_LANGUAGE, fallback_of
 from services.router.engine.policy import ALL_OFFERS, QueuePolicy, QueueStep, RoutingPolicy
 from shared.times import rfc3339
 from shared.vocabulary import UNKNOWN_LANGUAGE
@@ -137,10 +138,12 @@ def _delayed(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
 
 def _widened(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
     number = data["languages"]
-    chain = policy.language_fallback.get(story.language, ()) if policy is not None else ()
+    queue = story.ruling(policy)
+    chain = fallback_of(policy.language_fallback, queue, story.language) if policy is not None and queue else ()
     if number > len(chain):
         return f"{number} other languages will do"
-    return "will do in " + ", then ".join(code for code, _ in chain[:number]) + " too"
+    told = ["any language" if code == ANY_LANGUAGE else code for code, _ in chain[:number]]
+    return "will do in " + ", then ".join(told) + " too"
 
 
 def _preference_ended(story: Story, data: Data, policy: RoutingPolicy | None) -> str:

@@ -282,6 +282,12 @@ class Queue(Strict):
         (), max_length=16, description="Who has any of these gets nothing of this queue, whatever the level."
     )
     language_min: Level = Field(1, description="The least proficiency in the contact's language.")
+    any_language_after_s: Seconds | None = Field(
+        None,
+        description="The contact's language is a wish: from so long in this queue on, 0 for at once, whoever speaks "
+        "another will do too, and who speaks it is still asked first. None: it is required, but for what "
+        "`language_fallback` and steps say.",
+    )
     default_language: Language | None = Field(None, description="Of contacts whose language nobody knows.")
 
     auto_assign: bool = Field(default=True, description="False: nothing is offered, contacts are only picked by hand.")

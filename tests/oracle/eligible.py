@@ -146,7 +146,7 @@ def is_able(moment: Moment, contact: Contact, agent: Agent) -> bool:
         return True
     languages = asks.languages(moment, contact)
     least = asks.least_level(moment, contact)
-    if languages and not any(asks.level_in(agent, language) >= least for language in languages):
+    if languages and not any(asks.speaks(agent, language, least) for language in languages):
         return False
     needed = asks.required_skills(moment, contact)
     return all(agent.skills.get(skill, 0) >= level for skill, level in needed.items())

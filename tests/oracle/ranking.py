@@ -48,7 +48,7 @@ def _tongue(moment: Moment, contact: Contact, agent: Agent) -> int:
 
 def _first_spoken(moment: Moment, contact: Contact, agent: Agent, languages: list[str]) -> int | None:
     least = asks.least_level(moment, contact)
-    return next((place for place, code in enumerate(languages) if asks.level_in(agent, code) >= least), None)
+    return next((place for place, code in enumerate(languages) if asks.speaks(agent, code, least)), None)
 
 
 def _measure(strategy: str, moment: Moment, contact: Contact, agent: Agent) -> tuple[float, ...]:

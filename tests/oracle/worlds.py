@@ -134,6 +134,7 @@ QUEUE_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "excluded_skills": st.just([EXCLUDED]),
     "language_min": st.integers(1, 3),
     "default_language": st.sampled_from(LANGUAGES),
+    "any_language_after_s": FEW_SECONDS,
     "auto_assign": st.sampled_from([True, True, False]),
     "auto_accept": st.just(True),
     "max_offers": st.sampled_from([2, 3, "all"]),

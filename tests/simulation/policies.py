@@ -124,6 +124,8 @@ def _lanes(queue: Options) -> Options:
         lanes["parked_when_full"] = "requeue"
     if dice.random() < 0.3:
         lanes["channel_offer_timeout_s"] = {"chat": dice.choice((3, None)), "email": 20}
+    if dice.random() < 0.2:
+        lanes["any_language_after_s"] = dice.choice((0, 3, 8))
     return lanes
 
 

@@ -24,6 +24,9 @@ OrderKind = tuple[object, ...]
 Fallback = tuple[tuple[str, int], ...]
 """(language, ms in the queue), in order."""
 
+ANY_LANGUAGE = "*"
+"""In a fallback: whatever somebody speaks."""
+
 STRICT, STARVING, PLAIN = range(3)
 """The lanes: every contact of an earlier one goes before all of a later one, whatever agents and queues say else."""
 
@@ -119,6 +122,15 @@ def can_wait(queue: QueuePolicy, contact: Contact) -> bool:
 def asked_language(queue: QueuePolicy, contact: Contact) -> str:
     """The contact's language, else the queue's default one; empty if neither is known."""
     return contact.language if contact.language != UNKNOWN_LANGUAGE else queue.default_language or ""
+
+
+def fallback_of(fallbacks: Mapping[str, Fallback], queue: QueuePolicy, language: str) -> Fallback:
+    """Which other languages will do in time for the one asked for: those that the policy names for it, and, where it is
+    a wish, any in the end. `fallbacks`: the policy's, by language."""
+    chain = fallbacks.get(language, ())
+    if queue.any_language is None or not language:
+        return chain
+    return (*[step for step in chain if step[1] <= queue.any_language], (ANY_LANGUAGE, queue.any_language))
 
 
 def _required(queue: QueuePolicy, contact: Contact, steps: tuple[QueueStep, ...]) -> tuple[tuple[str, int], ...]:

@@ -23,6 +23,7 @@ from services.router.engine.demand import (
     Order,
     asked_language,
     demand_of,
+    fallback_of,
     is_excluded,
     most_offers,
     order_of,
@@ -311,7 +312,7 @@ class Index:
 
     def _demand_of(self, contact: Contact, preferred: tuple[str, ...] | None) -> Demand:
         queue = self.workspace.policy.queues[contact.queue]
-        fallback = self.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
+        fallback = fallback_of(self.workspace.policy.language_fallback, queue, asked_language(queue, contact))
         return demand_of(queue, contact, preferred, station_here(self.workspace, contact), fallback)
 
     def _waits_for(self, contact: Contact) -> tuple[str, ...] | None:

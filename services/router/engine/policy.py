@@ -119,6 +119,8 @@ class QueuePolicy:
     skills: tuple[tuple[str, int], ...]
     default_skills: tuple[tuple[str, int], ...]
     language_min: int
+    any_language: int | None
+    """So long (ms) in the queue the contact's language is required; None: for good."""
     default_language: str | None
     auto_assign: bool
     auto_accept: bool

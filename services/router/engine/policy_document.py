@@ -94,6 +94,7 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
         skills=_levels(queue["skills"]),
         default_skills=_levels(queue.get("default_skills", {})),
         language_min=queue["language_min"],
+        any_language=_ms(queue.get("any_language_after_s")),
         default_language=base_language(language) if language else None,
         auto_assign=queue.get("auto_assign", True),
         auto_accept=queue.get("auto_accept", False),
@@ -130,7 +131,7 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
 
 def _changes(queue: Mapping[str, Any]) -> bool:
     return (
-        any(queue.get(name) is not None for name in ("max_wait_s", "max_age_s", "starvation_s"))
+        any(queue.get(name) is not None for name in ("max_wait_s", "max_age_s", "starvation_s", "any_language_after_s"))
         or any(queue.get(name) for name in ("steps", "overflow"))
         or queue["decline"]["policy"] == "after_s"
     )

@@ -48,6 +48,7 @@ class QueueSetup(_Strict):
     preferred_skills: Levels = {}
     excluded_skills: list[str] = []
     languages: list[str] = []
+    any_language_after_s: int | None = None
     rank: int = 1
     contact_order: Literal["slo", "priority", "score", "buckets"] = "priority"
     target_s: dict[str, int] = {}
