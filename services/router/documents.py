@@ -159,6 +159,7 @@ def agent_doc(agent: Agent) -> Doc:
         "name": agent.name,
         "languages": agent.languages,
         "skills": agent.skills,
+        "attributes": agent.attributes,
         "queues": list(agent.queues),
         "memberships": [
             {

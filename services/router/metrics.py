@@ -46,7 +46,7 @@ _WITHDRAWN: Final = frozenset(
     }
 )
 _QUEUED: Final = frozenset({"received", "due", "declined", "expired", "withdrawn", "requeued", "agent_lost"})
-_REQUEUED: Final = frozenset({"agent", "supervisor", "agent_lost"})
+_REQUEUED: Final = frozenset({"agent", "supervisor", "agent_lost", "full"})
 _IGNORED: Final = frozenset({"refers_to_nothing", *(auto.value for auto in AutoClass)})
 _OUTBOUND_OUTCOMES: Final = frozenset(
     {

@@ -357,7 +357,8 @@ def _idle_fields(queue: Queue) -> Iterator[tuple[str, str]]:
         yield "decline.after_s", "decline.policy: after_s"
     if "strategy" in given and queue.order_by:
         yield "strategy", "an empty order_by"
-    if "on_miss" in given and queue.on_miss is not None and (queue.offer_timeout_s is None or queue.auto_accept):
+    run_out = any((queue.offer_timeout_s, *queue.channel_offer_timeout_s.values())) and not queue.auto_accept
+    if "on_miss" in given and queue.on_miss is not None and not run_out:
         yield "on_miss", "offers that run out"
     if "max_wait_interrupts_offer" in given and queue.max_wait_s is None:
         yield "max_wait_interrupts_offer", "max_wait_s"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.router.engine.policy import QueuePolicy, QueueStep, RoutingPolicy
+from services.router.engine.demand import ANY_LANGUAGE, fallback_of
+from services.router.engine.policy import ALL_OFFERS, QueuePolicy, QueueStep, RoutingPolicy
 from shared.times import rfc3339
 from shared.vocabulary import UNKNOWN_LANGUAGE
 
@@ -61,9 +62,17 @@ def _created(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
     if data.get("preferred"):
         asks.append("first of all " + ", ".join(data["preferred"]))
     what = f"{data['channel']}, {'; '.join(asks)}; priority {data['priority']}"
+    where = f"in {data['queue']}"
+    if data.get("flow") is not None:
+        where += f" by the flow {data['flow']}{_by_filter(data)}"
     if data.get("scheduled_at") is not None:
-        return f"arrived for {rfc3339(data['scheduled_at'])} in {data['queue']}: {what}"
-    return f"arrived in {data['queue']}: {what}"
+        return f"arrived for {rfc3339(data['scheduled_at'])} {where}: {what}"
+    return f"arrived {where}: {what}"
+
+
+def _by_filter(data: Data) -> str:
+    """Which filter of the flow matched, if the event tells one."""
+    return f" (filter {data['flow_filter']})" if data.get("flow_filter") is not None else ""
 
 
 def _queued(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
@@ -80,6 +89,7 @@ _MOVED = {
 
 def _moved(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
     told = f"moved from {data['from_queue']} to {data['queue']}: {_MOVED.get(data['reason'], data['reason'])}"
+    told += _by_filter(data)
     if data.get("channel") is not None:
         told += f"; as a contact of the channel {data['channel']}"
     if data.get("age_from") is not None:
@@ -109,6 +119,10 @@ def _step_says(step: QueueStep) -> str:
         says.append(f"tiers up to {step.open_tier} are open")
     if step.raise_tiers_to is not None:
         says.append(f"tiers below {step.raise_tiers_to} count as {step.raise_tiers_to}")
+    if step.max_offers:
+        says.append(
+            "all are asked at once" if step.max_offers == ALL_OFFERS else f"{step.max_offers} are asked at once"
+        )
     if step.only_agents is not None:
         says.append("only " + (", ".join(step.only_agents) or "nobody"))
     if step.set_priority is not None:
@@ -124,10 +138,12 @@ def _delayed(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
 
 def _widened(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
     number = data["languages"]
-    chain = policy.language_fallback.get(story.language, ()) if policy is not None else ()
+    queue = story.ruling(policy)
+    chain = fallback_of(policy.language_fallback, queue, story.language) if policy is not None and queue else ()
     if number > len(chain):
         return f"{number} other languages will do"
-    return "will do in " + ", then ".join(code for code, _ in chain[:number]) + " too"
+    told = ["any language" if code == ANY_LANGUAGE else code for code, _ in chain[:number]]
+    return "will do in " + ", then ".join(told) + " too"
 
 
 def _preference_ended(story: Story, data: Data, policy: RoutingPolicy | None) -> str:
@@ -196,7 +212,12 @@ def _may_be_asked(story: Story, data: Data, policy: RoutingPolicy | None) -> str
     return f"{data['agent']} may be asked again"
 
 
-_REQUEUED = {"agent": "gave it back", "supervisor": "had it taken back", "agent_lost": "was lost"}
+_REQUEUED = {
+    "agent": "gave it back",
+    "supervisor": "had it taken back",
+    "agent_lost": "was lost",
+    "full": "had no room when the customer came back",
+}
 
 
 def _requeued(story: Story, data: Data, policy: RoutingPolicy | None) -> str:

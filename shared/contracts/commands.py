@@ -107,7 +107,8 @@ class PutAgent:
 
     `memberships` tell more of some of the `queues`. `capacity_total` None: no total. `max_contacts` None: the
     workspace's limit counts. `capacity_parked`: what a parked contact takes of the total. `while_on`:
-    with a contact of the key's kind, only these kinds may be offered.
+    with a contact of the key's kind, only these kinds may be offered. `attributes`: numbers that `order_by` may look
+    at.
     """
 
     agent: AgentId
@@ -127,6 +128,7 @@ class PutAgent:
     while_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     wrap_up: int | None = None
     reject_pause: int = 0
+    attributes: Mapping[str, int] = field(default_factory=dict)
 
 
 @record
@@ -305,7 +307,7 @@ class AdjustAge:
 @record
 class SetLimit:
     """A limit of open contacts, changed at run time: of an agent, of a queue (each agent), or of every agent without
-    one of their own. None: no limit."""
+    one of their own. 0: nothing new; None: no limit."""
 
     most: int | None
     agent: AgentId | None = None

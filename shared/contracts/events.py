@@ -111,6 +111,7 @@ class AgentProfileSet:
     wrap_up: int | None = None
     reject_pause: int = 0
     capacity_parked: int = 0
+    attributes: Mapping[str, int] = field(default_factory=dict)
 
 
 @record
@@ -148,7 +149,8 @@ class AgentGraceEnded:
 
 @record
 class ContactCreated:
-    """A new contact, with everything routing needs to know. `age_from` is where its waiting time counts from."""
+    """A new contact, with everything routing needs to know. `age_from` is where its waiting time counts from.
+    `flow_filter`: the filter of its flow that matched; None if none did."""
 
     contact: ContactId
     source_key: str
@@ -175,6 +177,7 @@ class ContactCreated:
     profiles: tuple[str, ...] = ()
     scheduled_priority: int | None = None
     flow_step: int = 0
+    flow_filter: str | None = None
 
 
 @record
@@ -233,7 +236,7 @@ class DecisionRecord:
 @record
 class ContactMoved:
     """The contact waits in another queue. `reason`: `step`, `overflow`, `flow`, `transfer`. `age_from` if its age is
-    counted anew."""
+    counted anew. `flow_filter`: the filter of its flow that leads on."""
 
     contact: ContactId
     queue: QueueName
@@ -243,6 +246,7 @@ class ContactMoved:
     flow_step: int | None = None
     excluded: AgentId | None = None
     channel: str | None = None
+    flow_filter: str | None = None
 
 
 @record
@@ -505,7 +509,7 @@ class RetryDue:
 @record
 class ContactRequeued:
     """An assignment ended without an answer; the contact waits again with its age. `preferred`: whom it waits for
-    first, where the agent did not give it back but was lost, and may return."""
+    first, where the agent did not give it back but was lost, and may return, or has no room now."""
 
     contact: ContactId
     agent: AgentId

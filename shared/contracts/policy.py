@@ -116,6 +116,11 @@ class FlowStep(Strict):
 class FlowFilter(Strict):
     """Contacts whose attributes match go this way; the first filter that matches counts."""
 
+    id: Name | None = Field(
+        None,
+        description="What the feed, a contact's history and `explain` call it when they tell why a contact went this "
+        "way; none twice. Absent: its place in the list, as `#2`.",
+    )
     match: Match = Field(default_factory=dict, description="Empty: every contact.")
     steps: tuple[FlowStep, ...] = Field(
         min_length=1, max_length=20, description="The stations, in order; only the last may be without an end."
@@ -202,6 +207,12 @@ class Policy(Strict):
         description="Little by little after signing in, so that whoever comes first does not get the whole backlog. In "
         "order of `until_s`; after the last step only the other limits hold.",
     )
+    while_on_counts_parked: bool = Field(
+        default=False,
+        description="An agent's profile may say which channels are offered while a contact of another is held "
+        "(`while_on`). True: also while that contact is parked, so that no customer comes back to somebody who is at "
+        "something else; false: whose customer is silent keeps nothing away.",
+    )
     lease: Lease = Field(Lease(), description="What an agent's silence means.")
     language_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.8, description="From here on a detected language is believed without asking the profile."
@@ -244,6 +255,9 @@ class Policy(Strict):
                 _refuse_unknown(f"channels.{index}.fallback.{step_index}", "channel", step, channels)
         for index, flow in enumerate(self.flows):
             _refuse_unknown(f"flows.{index}.default_queue", "queue", flow.default_queue, queues)
+            _refuse_twice(
+                f"flows.{index}.filters", [each.id or f"#{number}" for number, each in enumerate(flow.filters)]
+            )
             for filter_index, each in enumerate(flow.filters):
                 for step_index, station in enumerate(each.steps):
                     place = f"flows.{index}.filters.{filter_index}.steps.{step_index}"
@@ -259,6 +273,8 @@ class Policy(Strict):
             self._check_queue(f"queues.{index}", queue, queues, presences)
             for kind in queue.target_s:
                 _refuse_unknown(f"queues.{index}.target_s", "kind of channel", kind, kinds)
+            for kind in queue.channel_offer_timeout_s:
+                _refuse_unknown(f"queues.{index}.channel_offer_timeout_s", "kind of channel", kind, kinds)
         for code, chain in self.language_fallback.items():
             if [step.after_s for step in chain] != sorted(step.after_s for step in chain):
                 raise ValueError(f"language_fallback.{code}: in order of after_s")

@@ -21,6 +21,7 @@ KindName = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z][a-
 AttributeValue = Annotated[str, Field(max_length=256)]
 Match = Annotated[dict[Name, AttributeValue], Field(max_length=16)]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
+MaxOffers = Annotated[int, Field(ge=1, le=50)] | Literal["all"]
 
 Strategy = Literal[
     "slo",
@@ -50,10 +51,23 @@ class Bucket(Strict):
 
 
 class OrderBy(Strict):
-    """One criterion: agents by the level of a skill. Who does not have it comes last, in either direction."""
+    """One criterion, of a skill, a language or an attribute: agents by its level or number. Who does not have it comes
+    last, in either direction."""
 
-    skill: Name = Field(description="The skill whose level counts, whether the contact requires it or not.")
-    dir: Literal["asc", "desc"] = Field("desc", description="`desc`: the highest level first.")
+    skill: Name | None = Field(
+        None, description="The skill whose level counts, whether the contact requires it or not."
+    )
+    language: Language | None = Field(
+        None, description="The language whose level counts, whatever the contact's; of any region."
+    )
+    attribute: Name | None = Field(None, description="The attribute of the agent's profile whose number counts.")
+    dir: Literal["asc", "desc"] = Field("desc", description="`desc`: the highest level or number first.")
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if [self.skill, self.language, self.attribute].count(None) != 2:
+            raise ValueError("name a skill, a language or an attribute, one of the three")
+        return self
 
 
 class Step(Strict):
@@ -67,6 +81,10 @@ class Step(Strict):
     open_tier: Annotated[int, Field(ge=1, le=100)] | None = Field(None, description="Tiers up to this one are open.")
     raise_tiers_to: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None, description="For this contact lower tiers count as this one."
+    )
+    max_offers: MaxOffers | None = Field(
+        None,
+        description="So many agents are asked at once from here on, if that is more than queue and earlier steps say.",
     )
     set_priority: Priority | None = Field(None, description="The contact's priority from here on, in later queues too.")
     only_agents: tuple[Name, ...] | None = Field(None, description="From here on only these agents.")
@@ -264,15 +282,27 @@ class Queue(Strict):
         (), max_length=16, description="Who has any of these gets nothing of this queue, whatever the level."
     )
     language_min: Level = Field(1, description="The least proficiency in the contact's language.")
+    any_language_after_s: Seconds | None = Field(
+        None,
+        description="The contact's language is a wish: from so long in this queue on, 0 for at once, whoever speaks "
+        "another will do too, and who speaks it is still asked first. None: it is required, but for what "
+        "`language_fallback` and steps say.",
+    )
     default_language: Language | None = Field(None, description="Of contacts whose language nobody knows.")
 
     auto_assign: bool = Field(default=True, description="False: nothing is offered, contacts are only picked by hand.")
     auto_accept: bool = Field(default=False, description="An offer is accepted in the same instant.")
-    max_offers: Annotated[int, Field(ge=1, le=50)] | Literal["all"] = Field(
+    max_offers: MaxOffers = Field(
         1, description="How many agents see a contact at the same time; the first accept wins."
     )
     offer_timeout_s: Annotated[int, Field(ge=1, le=86_400)] | None = Field(
         30, description="None: an offer stays until it is answered."
+    )
+    channel_offer_timeout_s: dict[KindName, Annotated[int, Field(ge=1, le=86_400)] | None] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="In place of `offer_timeout_s` for contacts of these kinds of channels: a call is answered within "
+        "seconds, a mail may be looked at first.",
     )
     retry_delay_s: Seconds = Field(0, description="Pause of a contact after a decline, before it is offered again.")
     decline: Decline = Field(default_factory=Decline, description="Who is asked again after a no.")
@@ -301,6 +331,14 @@ class Queue(Strict):
     steps: tuple[Step, ...] = Field((), max_length=20, description="In order of `after_s`.")
     preferred: Preferred = Field(
         default_factory=Preferred, description="How contacts that name preferred agents wait for them."
+    )
+
+    parked_when_full: Literal["keep", "requeue"] = Field(
+        "keep",
+        description="When the customer of a parked contact writes again and its agent has no room for it any more. "
+        "`keep`: it stays with them, above their capacity and limits; `requeue`: it waits again with its age, for that "
+        "agent first as long as `preferred` lets contacts wait for whom they name. Who resumes a contact by hand keeps "
+        "it.",
     )
 
     max_per_agent: Annotated[int, Field(ge=1, le=1000)] | None = Field(

@@ -6,6 +6,9 @@ from services.router.engine.policy import FlowStep, QueueStep
 from services.router.engine.records import Agent, Contact
 from tests.oracle.moment import Moment, is_member, membership
 
+ANY = "any"
+"""Among languages: whatever the agent speaks."""
+
 
 def steps_taken(moment: Moment, contact: Contact) -> tuple[QueueStep, ...]:
     """The steps of the queue that hold for the contact."""
@@ -33,9 +36,17 @@ def languages(moment: Moment, contact: Contact) -> list[str]:
     if not language or any(step.drop_language for step in steps_taken(moment, contact)):
         return []
     waited = moment.now - contact.queue_since
-    chain = moment.policy.language_fallback.get(language, ())
+    chain = list(moment.policy.language_fallback.get(language, ()))
+    wish = moment.queue_of(contact).any_language
+    if wish is not None:
+        chain = [(code, after) for code, after in chain if after <= wish] + [(ANY, wish)]
     # What was opened under an earlier policy stays open.
     return [language, *(code for n, (code, after) in enumerate(chain) if waited >= after or n < contact.widened)]
+
+
+def speaks(agent: Agent, language: str, least: int) -> bool:
+    """Whether the agent will do in this language, which may be any."""
+    return language == ANY or level_in(agent, language) >= least
 
 
 def least_level(moment: Moment, contact: Contact) -> int:

@@ -104,7 +104,8 @@ def _free(moment: Moment, language: str) -> float:
 def _room(moment: Moment, agent: Agent) -> float:
     if agent.capacity_total is not None:
         return max(0.0, (agent.capacity_total - used(moment, agent)) / 1000)
-    most = agent.max_contacts or sum(agent.capacity_per_channel.values()) or 1
+    own = agent.max_contacts
+    most = own if own is not None else sum(agent.capacity_per_channel.values()) or 1
     return max(0, most - len(places(moment, agent)))
 
 

@@ -15,7 +15,8 @@ def waits_for_an_offer(moment: Moment, contact: Contact) -> bool:
     if contact.state not in (ContactState.WAITING, ContactState.OFFERED):
         return False
     queue = moment.queue_of(contact)
-    if len(moment.offered[contact.id]) >= queue.max_offers:
+    most = max([queue.max_offers, *(step.max_offers for step in asks.steps_taken(moment, contact))])
+    if len(moment.offered[contact.id]) >= most:
         return False
     if contact.retry_at is not None and contact.retry_at > moment.now:
         return False
@@ -91,7 +92,8 @@ def takes_work(moment: Moment, agent: Agent, queue: QueuePolicy, *, whatever_pre
 def handles(moment: Moment, contact: Contact, agent: Agent) -> bool:
     """The channel: in the profile, in the queue, by the agent's switch, and beside what they have in hand."""
     kind = contact.channel
-    beside = [agent.while_on[held] for held in agent.held.values() if held in agent.while_on]
+    aside = () if moment.policy.while_on_counts_parked else agent.parked
+    beside = [agent.while_on[held] for id, held in agent.held.items() if held in agent.while_on and id not in aside]
     return (
         (not agent.channels or kind in agent.channels)
         and kind in (membership(agent, contact.queue).channels or (kind,))
@@ -144,7 +146,7 @@ def is_able(moment: Moment, contact: Contact, agent: Agent) -> bool:
         return True
     languages = asks.languages(moment, contact)
     least = asks.least_level(moment, contact)
-    if languages and not any(asks.level_in(agent, language) >= least for language in languages):
+    if languages and not any(asks.speaks(agent, language, least) for language in languages):
         return False
     needed = asks.required_skills(moment, contact)
     return all(agent.skills.get(skill, 0) >= level for skill, level in needed.items())
@@ -163,7 +165,7 @@ def has_capacity(moment: Moment, contact: Contact, agent: Agent) -> bool:
     for profile in contact.profiles:
         if sum(1 for _, held in work if profile in held.profiles) >= agent.profiles.get(profile, 0):
             return False
-    limit = agent.max_contacts or moment.agent_limit
+    limit = moment.agent_limit if agent.max_contacts is None else agent.max_contacts
     return (limit is None or len(work) < limit) and is_within_ramp(moment, agent, len(work))
 
 

@@ -48,7 +48,7 @@ def _tongue(moment: Moment, contact: Contact, agent: Agent) -> int:
 
 def _first_spoken(moment: Moment, contact: Contact, agent: Agent, languages: list[str]) -> int | None:
     least = asks.least_level(moment, contact)
-    return next((place for place, code in enumerate(languages) if asks.level_in(agent, code) >= least), None)
+    return next((place for place, code in enumerate(languages) if asks.speaks(agent, code, least)), None)
 
 
 def _measure(strategy: str, moment: Moment, contact: Contact, agent: Agent) -> tuple[float, ...]:
@@ -86,8 +86,11 @@ def _measure(strategy: str, moment: Moment, contact: Contact, agent: Agent) -> t
     if strategy.startswith("prefers:"):
         wishes = [wish.split("=") for wish in strategy.removeprefix("prefers:").split(",")]
         return (-len([skill for skill, least in wishes if agent.skills.get(skill, 0) >= int(least)]),)
-    _, skill, direction = strategy.split(":")
-    level = agent.skills.get(skill)
+    what, name, direction = strategy.split(":")
+    if what == "language":
+        level = asks.level_in(agent, name) or None
+    else:
+        level = (agent.skills if what == "skill" else agent.attributes).get(name)
     if level is None:
         return (1, 0)
     return (0, level if direction == "asc" else -level)

@@ -56,6 +56,7 @@ STEP = some(
         "any_agent": st.just(True),
         "open_tier": st.integers(2, 3),
         "raise_tiers_to": st.integers(2, 3),
+        "max_offers": st.sampled_from([2, "all"]),
         "set_priority": st.integers(0, 2),
         "only_agents": subset(AGENTS, most=3),
     },
@@ -117,7 +118,15 @@ QUEUE_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "order": CONTACT_ORDER,
     "strategy": st.sampled_from(STRATEGIES),
     "tie_break": st.lists(st.sampled_from(STRATEGIES[:-1]), min_size=1, max_size=2, unique=True),
-    "order_by": st.just([{"skill": "fraud", "dir": "asc"}]) | st.just([{"skill": "refunds", "dir": "desc"}]),
+    "order_by": st.sampled_from(
+        [
+            [{"skill": "fraud", "dir": "asc"}],
+            [{"skill": "refunds", "dir": "desc"}],
+            [{"language": "en-GB", "dir": "asc"}, {"attribute": "years"}],
+            [{"attribute": "years", "dir": "asc"}],
+            [{"attribute": "years", "dir": "desc"}, {"language": "fr"}],
+        ]
+    ),
     "skill_match": st.sampled_from(["closest", "ignore"]),
     "skills": LOW_LEVELS,
     "default_skills": LOW_LEVELS,
@@ -125,6 +134,7 @@ QUEUE_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "excluded_skills": st.just([EXCLUDED]),
     "language_min": st.integers(1, 3),
     "default_language": st.sampled_from(LANGUAGES),
+    "any_language_after_s": FEW_SECONDS,
     "auto_assign": st.sampled_from([True, True, False]),
     "auto_accept": st.just(True),
     "max_offers": st.sampled_from([2, 3, "all"]),
@@ -208,6 +218,7 @@ POLICIES = st.fixed_dictionaries(
                 "slo": SLO,
                 "ramp": st.just([{"until_s": 4, "max_open": 1}])
                 | st.just([{"until_s": 2, "max_open": 0}, {"until_s": 9, "max_open": 1}]),
+                "while_on_counts_parked": st.just(True),
                 "language_fallback": st.just({"fr": [{"language": "en", "after_s": 0}]})
                 | st.just({"fr": [{"language": "id", "after_s": 3}, {"language": "en", "after_s": 6}]}),
             },
@@ -249,6 +260,7 @@ ROOM = some(
         "while_on": st.sampled_from([{"chat": ("chat",)}, {"email": ()}, {"chat": ("email",)}]),
         "wrap_up": st.sampled_from([0, 4_000]),
         "reject_pause": st.just(4_000),
+        "attributes": st.fixed_dictionaries({"years": st.integers(-1, 2)}),
     },
     most=3,
 )
@@ -305,7 +317,7 @@ BY_HAND = (
     st.tuples(st.sampled_from(["requeue", "finish", "cancel", "reopen"]), NUMBER)
     | st.tuples(st.just("lease"), NUMBER, st.booleans())
     | st.tuples(st.just("switch"), NUMBER, st.sampled_from(KINDS), st.booleans())
-    | st.tuples(st.just("limit"), st.sampled_from(["agent", "queue", "all"]), NUMBER, st.sampled_from([None, 1, 2]))
+    | st.tuples(st.just("limit"), st.sampled_from(["agent", "queue", "all"]), NUMBER, st.sampled_from([None, 0, 1, 2]))
     | st.tuples(st.just("park"), NUMBER, st.booleans())
     | st.tuples(st.just("assign"), NUMBER, NUMBER)
     | st.tuples(st.just("transfer"), NUMBER, NUMBER, st.booleans(), st.booleans())

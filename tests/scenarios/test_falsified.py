@@ -36,7 +36,7 @@ def false_values(kind: str, name: str, true: Any, agents: list[str]) -> Iterator
             yield from ((name, who) for who in (None, STRANGER, *agents) if who != true)
         case "presence":
             yield from ((name, word) for word in PRESENCES if word != true)
-        case "queue" | "channel":
+        case "queue" | "channel" | "flow_filter":
             yield name, STRANGER
         case "not_offered_to":
             # That nobody else is asked either is another fact; this one says that they are not asked.

@@ -236,7 +236,7 @@ MUTANTS = (
         "",
         seed=12,
     ),
-    _mutant("an offer is born expired", offers.make_offer, "ctx.now + queue.offer_timeout", "ctx.now"),
+    _mutant("an offer is born expired", offers.make_offer, "ctx.now + timeout", "ctx.now"),
     _mutant(
         "a contact may come back to a channel that it was moved from",
         fallback._why_not,

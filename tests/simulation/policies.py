@@ -62,6 +62,7 @@ class Policies:
             "ramp": _ramp(dice) if dice.random() < 0.3 else [],
             "slo": _deadlines(dice) if self.by_deadlines or dice.random() < 0.3 else {},
         }
+        document["while_on_counts_parked"] = _beside(document).random() < 0.5
         valid = Policy.model_validate(document).model_dump(mode="json")
         for queue in valid["queues"]:
             if queue["business_hours"] is not None:
@@ -104,10 +105,14 @@ class Policies:
         return queue | _lanes(queue) | self._lasting[name]
 
 
+def _beside(drawn: Any) -> random.Random:
+    """Dice of their own for what is drawn beside this, so that everything else of a world is as it was without it."""
+    return random.Random(json.dumps(drawn, sort_keys=True))
+
+
 def _lanes(queue: Options) -> Options:
-    """Who goes before all others, and what a unanimous no does. From dice of their own, so that everything else of a
-    world is as it was without them."""
-    dice = random.Random(json.dumps(queue, sort_keys=True))
+    """Who goes before all others, what a unanimous no does, and who comes back to an agent without room."""
+    dice = _beside(queue)
     lanes: Options = {}
     if dice.random() < 0.12:
         lanes["strict_priority"] = dice.choice((3, 7))
@@ -115,6 +120,12 @@ def _lanes(queue: Options) -> Options:
         lanes["starvation_s"] = dice.choice((3, 10, 40))
     if dice.random() < 0.3:
         lanes["decline"] = {**queue.get("decline", {}), "when_exhausted": "stay"}
+    if dice.random() < 0.5:
+        lanes["parked_when_full"] = "requeue"
+    if dice.random() < 0.3:
+        lanes["channel_offer_timeout_s"] = {"chat": dice.choice((3, None)), "email": 20}
+    if dice.random() < 0.2:
+        lanes["any_language_after_s"] = dice.choice((0, 3, 8))
     return lanes
 
 
@@ -229,7 +240,12 @@ def _steps(dice: random.Random, others: list[str], agents: list[str]) -> list[Op
     effects["only_agents"] = lambda dice: dice.sample(agents, dice.randint(1, len(agents)))
     effects["notify"] = lambda dice: dice.choice(("look", "hurry"))
     times = sorted(dice.choice((0, 1, 3, 8)) for _ in range(dice.randint(1, 3)))
-    return [{"after_s": after, **_chosen(dice, effects, dice.randint(1, 2))} for after in times]
+    steps = [{"after_s": after, **_chosen(dice, effects, dice.randint(1, 2))} for after in times]
+    beside = _beside(steps)
+    for step in steps:
+        if beside.random() < 0.25:
+            step["max_offers"] = beside.choice((2, 3, "all"))
+    return steps
 
 
 def _overflows(dice: random.Random, queues: list[str], has_hours: bool) -> list[Options]:
@@ -265,8 +281,7 @@ def _flow(dice: random.Random, name: str, queues: list[str], agents: list[str]) 
     ]
     if dice.random() < 0.7:
         steps.append({"queue": dice.choice(queues)})
-    # From dice of their own, so that everything else of a world is as it was without them.
-    skips = random.Random(json.dumps(steps, sort_keys=True))
+    skips = _beside(steps)
     for step in steps:
         if skips.random() < 0.25:
             step["skip_if"] = skips.choice(

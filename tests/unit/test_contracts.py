@@ -206,6 +206,7 @@ def test_smallest_policy_is_taken_and_dumps_with_every_default() -> None:
         ("queues.1.strategy", "luck"),
         ("queues.1.offer_timeout_s", 0),
         ("queues.1.offer_timeout_s", 30.5),
+        ("queues.1.channel_offer_timeout_s", {"chat": 0}),
         ("queues.1.retry_delay_s", -1),
         ("queues.1.wrap_up_s", 10**9),
         ("queues.1.decline", {"policy": "sometimes"}),
@@ -264,6 +265,16 @@ def test_skipping_by_no_condition_is_refused() -> None:
         ("channels.0.kind", "pigeon", "channels.0.kind: there is no kind of channel 'pigeon'"),
         ("channels.0.flow", "typo", "channels.0.flow: there is no flow 'typo'"),
         ("queues.1.target_s", {"pigeon": 10}, "queues.1.target_s: there is no kind of channel 'pigeon'"),
+        (
+            "queues.1.channel_offer_timeout_s",
+            {"pigeon": 10},
+            "queues.1.channel_offer_timeout_s: there is no kind of channel 'pigeon'",
+        ),
+        (
+            "flows",
+            [flow() | {"filters": [{"id": id, "steps": [{"queue": "cards"}]} for id in ("a", None, "a")]}],
+            "flows.0.filters.2: 'a' is already there as flows.0.filters.0",
+        ),
         ("queues.1.steps", [{"after_s": 5, "move_to": "x"}], "queues.1.steps.0.move_to: there is no queue 'x'"),
         (
             "flows",

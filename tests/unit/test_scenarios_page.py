@@ -15,7 +15,6 @@ from services.router.scenarios.file import Scenario, read
 from services.router.scenarios.play import play
 from services.router.scenarios.timeline import Action
 from shared.contracts.policy import Policy
-from shared.contracts.queue_policy import OverflowWhen
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scenarios.md"
 FORMAT = ("services.router.scenarios.", "shared.contracts.queue_policy")
@@ -84,8 +83,7 @@ def test_every_key_is_used_by_a_scenario() -> None:
     files = [*(SCENARIOS / "policies").glob("*.yaml"), SCENARIOS / "example_policy.yaml"]
     used = {key for file in files for scenario in read(file) for key in keys_in(scenario)}
     keys = {(_owner(model, name), name) for model in MODELS for name in model.model_fields}
-    # Waits that can be trusted take more contacts than a scenario has: tests/unit/engine/test_expected_wait.py.
-    assert keys - used == {(OverflowWhen, "expected_wait_exceeds_s")}
+    assert keys - used == set()
 
 
 def test_every_action_is_explained() -> None:

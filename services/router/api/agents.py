@@ -46,6 +46,7 @@ async def put_agent(
         while_on=body.while_on,
         wrap_up=body.wrap_up_s * 1000 if body.wrap_up_s is not None else None,
         reject_pause=body.reject_pause_s * 1000,
+        attributes=body.attributes,
     )
     return await call.answered(await call.submit(command), "agent", agent)
 

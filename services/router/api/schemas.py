@@ -124,12 +124,20 @@ class AgentIn(Strict):
     channels: tuple[KindName, ...] = Field((), max_length=16, description="All kinds if empty.")
     capacity: Capacity = Capacity()
     while_on: dict[KindName, tuple[KindName, ...]] = Field(
-        default_factory=dict, max_length=16, description="With a contact of the key's kind only these may be offered."
+        default_factory=dict,
+        max_length=16,
+        description="With a contact of the key's kind only these may be offered; whether a parked one counts, "
+        "the policy says (`while_on_counts_parked`).",
     )
     position: Annotated[int, Field(ge=0, le=100_000)] = Field(0, description="For the strategy `fixed_order`.")
     wrap_up_s: Annotated[int, Field(ge=0, le=86_400)] | None = Field(None, description="In place of the queues'.")
     reject_pause_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
         0, description="So long nothing is offered after a rejection."
+    )
+    attributes: dict[Name, Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Numbers of your own, as `seniority`: a queue's `order_by` may look at them.",
     )
 
 
@@ -230,13 +238,17 @@ class AgeIn(Strict):
 
 
 class LimitIn(Strict):
-    """Of an agent, of a queue, or (with neither) of every agent without a limit of their own. No `max`: no limit."""
+    """Of an agent, of a queue, or (with neither) of every agent without a limit of their own."""
 
     model_config = example({"queue": "billing", "max": 2})
 
     agent: Name | None = None
     queue: Name | None = None
-    max: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max: Annotated[int, Field(ge=0, le=1000)] | None = Field(
+        None,
+        description="0: nothing new is offered. Null or absent takes the limit away; an agent without one of their own "
+        "is under everybody's.",
+    )
 
     @model_validator(mode="after")
     def _not_both(self) -> Self:

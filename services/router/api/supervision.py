@@ -98,7 +98,8 @@ async def set_limit(
     call: Annotated[Call, allow(Role.SUPERVISOR)], body: Annotated[LimitIn, json_body(LimitIn)]
 ) -> Response:
     """Limit the open contacts of an agent, of a queue for each agent, or of every agent without a limit of their own.
-    Whoever is above it keeps what they hold. It ends when a policy says something new about the same limit."""
+    Whoever is above it keeps what they hold; 0 lets nothing new come, null takes it away. It ends when a policy says
+    something new about the same limit."""
     agent = AgentId(body.agent) if body.agent is not None else None
     answer = await call.submit(SetLimit(most=body.max, agent=agent, queue=body.queue))
     return json_answer({"agent": body.agent, "queue": body.queue, "max": body.max, "seq": answer.seq})

@@ -87,10 +87,12 @@ def waiting_in(ctx: Context, queue: str) -> int:
 def arrive(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:
     """The creation of a contact and what follows at once: the first station of its flow, and what the queue's checks do
     about it. A contact that an overflow moves is taken by the target without checks: there are no chains."""
-    if created.flow is not None:
-        found = _first_station(ctx, created, created.flow)
+    flow = created.flow
+    if flow is not None:
+        created = replace(created, flow_filter=filter_id(ctx, flow, created.attributes))
+        found = _first_station(ctx, created, flow)
         if found is None:
-            return _past_all_stations(ctx, created, created.flow)
+            return _past_all_stations(ctx, created, flow)
         number, station = found
         created = replace(created, queue=QueueName(station.queue), flow_step=number)
         if station.priority is not None:
@@ -131,7 +133,15 @@ def behind_flow(ctx: Context, contact: ContactId, flow: str, attributes: Mapping
         from_queue=QueueName(queue),
         flow_step=len(rule.route(attributes)),
         channel="callback" if rule.end == "callback" else None,
+        flow_filter=filter_id(ctx, flow, attributes),
     )
+
+
+def filter_id(ctx: Context, flow: str, attributes: Mapping[str, str]) -> str | None:
+    """Which filter of its flow decides the way of a contact with these attributes; None: no filter matches, the default
+    queue is its way."""
+    chosen = ctx.workspace.policy.flows[flow].filter_of(attributes)
+    return chosen.id if chosen is not None else None
 
 
 def _let_in(ctx: Context, created: ev.ContactCreated) -> list[ev.Event]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from services.router.engine.classes import CapabilityClass, Requirement
-from services.router.engine.demand import Demand
+from services.router.engine.demand import ANY_LANGUAGE, Demand
 
 _ByNumber = dict[int, CapabilityClass]
 _Levels = dict[int, int]
@@ -131,7 +131,7 @@ class Candidates:
         if demand.any_agent or "skills" in demand.bypass:
             return self._all, {}
         few, lacking = self._all, ""
-        if demand.language:
+        if demand.language and ANY_LANGUAGE not in demand.also:
             few, lacking = _union(self._speaking, (demand.language, *demand.also)), "language"
         for skill, _ in demand.skills:
             holders = self._skilled.get(skill, {})

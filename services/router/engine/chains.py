@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from functools import partial
+from typing import Final, NamedTuple
 
 from services.router.engine.demand import Demand
-from services.router.engine.policy import BY_SKILL, PREFERS, QueuePolicy
+from services.router.engine.policy import BY_ATTRIBUTE, BY_LANGUAGE, BY_SKILL, PREFERS, QueuePolicy
 from services.router.engine.records import UNIT, Agent
 from services.router.engine.rooms import free_room
 from services.router.engine.slo import SloRule, slowing
@@ -27,7 +28,9 @@ NO_TOTAL = 1 << 40
 LOT = 1_000_000
 """How finely lots are told apart: this much is one exponential time of somebody with room for one."""
 LAST = 99.0
-"""A level for who does not have the skill: behind everybody, in either direction."""
+"""A level for who does not have the skill or language: behind everybody, in either direction."""
+NO_VALUE = 1 << 40
+"""The same for an attribute, whose numbers may be greater than levels."""
 
 
 class Chain(NamedTuple):
@@ -45,7 +48,7 @@ _BY_CLASS = frozenset({"best_skill", "best_language", "nearest_skill", "most_ski
 
 def by_class(strategy: str) -> bool:
     """Whether all agents of a class score alike."""
-    return strategy in _BY_CLASS or strategy.startswith((BY_SKILL, PREFERS))
+    return strategy in _BY_CLASS or strategy.startswith((BY_SKILL, BY_LANGUAGE, PREFERS))
 
 
 def chain_of(queue: QueuePolicy, *, positioned: bool) -> Chain:
@@ -91,18 +94,35 @@ def lot_of(agent: Agent, queue: str) -> int:
     return since + round(-math.log(share) * LOT * UNIT / max(free_room(agent), 1))
 
 
-MEASURES: dict[str, Callable[[Agent, Chain], Number]] = {
-    "slo": lambda agent, chain: slowing(chain.slowdown, len(agent.held) - len(agent.parked)),
-    "longest_idle": lambda agent, _: agent.idle_since,
-    "round_robin": lambda agent, chain: agent.assigned_last.get(chain.queue, NEVER),
-    "fixed_order": position_in,
-    "least_active": lambda agent, _: agent.used,
-    "most_available": lambda agent, _: agent.used - _total(agent),
-    "lowest_utilisation": lambda agent, _: agent.used / _total(agent),
-    "fewest_completed": lambda agent, _: agent.completed,
-    "least_talk_time": lambda agent, _: agent.talk_time,
-    "weighted_random": lambda agent, chain: lot_of(agent, chain.queue),
-}
+def _valued(attribute: str, sign: int, agent: Agent, chain: Chain) -> Number:
+    value = agent.attributes.get(attribute)
+    return NO_VALUE if value is None else sign * value
+
+
+class _Measures(dict[str, Callable[[Agent, Chain], Number]]):
+    """By strategy; those of attributes come when they are asked for first."""
+
+    def __missing__(self, strategy: str) -> Callable[[Agent, Chain], Number]:
+        assert strategy.startswith(BY_ATTRIBUTE), strategy
+        attribute, _, direction = strategy.removeprefix(BY_ATTRIBUTE).rpartition(":")
+        measure = self[strategy] = partial(_valued, attribute, 1 if direction == "asc" else -1)
+        return measure
+
+
+MEASURES: Final = _Measures(
+    {
+        "slo": lambda agent, chain: slowing(chain.slowdown, len(agent.held) - len(agent.parked)),
+        "longest_idle": lambda agent, _: agent.idle_since,
+        "round_robin": lambda agent, chain: agent.assigned_last.get(chain.queue, NEVER),
+        "fixed_order": position_in,
+        "least_active": lambda agent, _: agent.used,
+        "most_available": lambda agent, _: agent.used - _total(agent),
+        "lowest_utilisation": lambda agent, _: agent.used / _total(agent),
+        "fewest_completed": lambda agent, _: agent.completed,
+        "least_talk_time": lambda agent, _: agent.talk_time,
+        "weighted_random": lambda agent, chain: lot_of(agent, chain.queue),
+    }
+)
 """What each strategy over agents looks at; lower is better."""
 
 
@@ -118,8 +138,12 @@ def class_score(strategy: str, demand: Demand, languages: Mapping[str, int], ski
         return -sum(1 for skill, _ in demand.skills if skill in skills)
     if strategy.startswith(PREFERS):
         return -sum(skills.get(skill, 0) >= level for skill, level in _preferred(strategy))
-    skill, _, direction = strategy.removeprefix(BY_SKILL).rpartition(":")
-    level = skills.get(skill)
+    if strategy.startswith(BY_LANGUAGE):
+        levels, named = languages, strategy.removeprefix(BY_LANGUAGE)
+    else:
+        levels, named = skills, strategy.removeprefix(BY_SKILL)
+    name, _, direction = named.rpartition(":")
+    level = levels.get(name)
     if level is None:
         return LAST
     return level if direction == "asc" else -level

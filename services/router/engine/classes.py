@@ -11,7 +11,16 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any
 
 from services.router.engine.chains import Chain, Score, by_class, class_score, fitness
-from services.router.engine.demand import BY_AGE, BY_DEADLINE, STARVING, Demand, Order, OrderKind, order_kind
+from services.router.engine.demand import (
+    ANY_LANGUAGE,
+    BY_AGE,
+    BY_DEADLINE,
+    STARVING,
+    Demand,
+    Order,
+    OrderKind,
+    order_kind,
+)
 from services.router.engine.ordered import OrderedSet
 from services.router.engine.passed import Stretches
 from services.router.engine.policy import QueuePolicy, spoken
@@ -332,7 +341,7 @@ class CapabilityClass:
         if self.languages.get(demand.language, 0) >= least:
             return 0
         for place, code in enumerate(demand.also, start=1):
-            if self.languages.get(code, 0) >= least:
+            if code == ANY_LANGUAGE or self.languages.get(code, 0) >= least:
                 return place
         return None
 

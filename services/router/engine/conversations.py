@@ -8,6 +8,7 @@ from services.router.engine.admission import arrive, check_names, first_queue
 from services.router.engine.context import Context, Refused
 from services.router.engine.outbound import answered
 from services.router.engine.policy import ChannelPolicy, base_language
+from services.router.engine.presence import first_choice
 from services.router.engine.records import Contact
 from shared.contracts import commands as cmd
 from shared.contracts import events as ev
@@ -50,7 +51,7 @@ def receive_message(ctx: Context, command: cmd.ReceiveMessage) -> list[ev.Event]
         return [ev.MessageIgnored(source_key=command.source_key, reason=command.auto.value)]
     customer = _customer_of(ctx, command.sender)
     if live is not None:
-        return [_message(ctx, command, live, customer), *_spoken_up(live), *answered(ctx, [live.id])]
+        return [_message(ctx, command, live, customer), *_spoken_up(ctx, live), *answered(ctx, [live.id])]
     thread = ctx.workspace.threads.get(command.thread)
     replied = answered(ctx, thread.contacts if thread else ())
     ended = _to_reopen(ctx, command, channel)
@@ -92,11 +93,16 @@ def _live_contact(ctx: Context, command: cmd.ReceiveMessage) -> Contact | None:
     return None
 
 
-def _spoken_up(contact: Contact) -> list[ev.Event]:
-    """A parked contact takes its whole room again with its customer's next word: the agent has something to do."""
+def _spoken_up(ctx: Context, contact: Contact) -> list[ev.Event]:
+    """A parked contact takes its whole room again with its customer's next word: the agent has something to do. If they
+    have no room for it, the queue says whether it stays with them or waits again."""
     if contact.active or contact.agent is None:
         return []
-    return [ev.ContactActivity(contact=contact.id, agent=contact.agent, active=True)]
+    agent = ctx.workspace.agents[contact.agent]
+    if ctx.workspace.policy.queues[contact.queue].parked_requeues and not ctx.index.rooms.takes_back(agent, contact):
+        first = first_choice(ctx, agent, contact.id)
+        return [ev.ContactRequeued(contact=contact.id, agent=agent.id, reason="full", preferred=first)]
+    return [ev.ContactActivity(contact=contact.id, agent=agent.id, active=True)]
 
 
 def _to_reopen(ctx: Context, command: cmd.ReceiveMessage, channel: ChannelPolicy) -> Contact | None:

@@ -24,6 +24,9 @@ OrderKind = tuple[object, ...]
 Fallback = tuple[tuple[str, int], ...]
 """(language, ms in the queue), in order."""
 
+ANY_LANGUAGE = "*"
+"""In a fallback: whatever somebody speaks."""
+
 STRICT, STARVING, PLAIN = range(3)
 """The lanes: every contact of an earlier one goes before all of a later one, whatever agents and queues say else."""
 
@@ -121,6 +124,15 @@ def asked_language(queue: QueuePolicy, contact: Contact) -> str:
     return contact.language if contact.language != UNKNOWN_LANGUAGE else queue.default_language or ""
 
 
+def fallback_of(fallbacks: Mapping[str, Fallback], queue: QueuePolicy, language: str) -> Fallback:
+    """Which other languages will do in time for the one asked for: those that the policy names for it, and, where it is
+    a wish, any in the end. `fallbacks`: the policy's, by language."""
+    chain = fallbacks.get(language, ())
+    if queue.any_language is None or not language:
+        return chain
+    return (*[step for step in chain if step[1] <= queue.any_language], (ANY_LANGUAGE, queue.any_language))
+
+
 def _required(queue: QueuePolicy, contact: Contact, steps: tuple[QueueStep, ...]) -> tuple[tuple[str, int], ...]:
     """The contact's skills, else the queue's default ones, with the queue's own on top and as the steps have left
     them."""
@@ -156,6 +168,14 @@ def open_tier(queue: QueuePolicy, steps: tuple[QueueStep, ...]) -> int | None:
     if queue.initial_tier is None:
         return None
     return max([queue.initial_tier, *(step.open_tier for step in steps if step.open_tier is not None)])
+
+
+def most_offers(queue: QueuePolicy, contact: Contact) -> int:
+    """How many agents see the contact at the same time: as the queue says, or more by the steps that it took."""
+    if not contact.steps:
+        return queue.max_offers
+    # A later policy may have fewer steps than the contact took.
+    return max([queue.max_offers, *[step.max_offers for step in queue.steps[: contact.steps]]])
 
 
 def preference_of(queue: QueuePolicy, contact: Contact) -> tuple[str, ...]:

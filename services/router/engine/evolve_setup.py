@@ -86,6 +86,7 @@ def _agent_profile_set(world: World, ws: Workspace, event: ev.AgentProfileSet, a
     agent.while_on = event.while_on
     agent.wrap_up = event.wrap_up
     agent.reject_pause = event.reject_pause
+    agent.attributes = event.attributes
 
 
 def _limit_set(world: World, ws: Workspace, event: ev.LimitSet, at: int) -> None:

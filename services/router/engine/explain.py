@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from services.router.engine.chains import Score, agent_score
 from services.router.engine.classes import CapabilityClass, Requirement
-from services.router.engine.demand import is_excluded, is_too_old
+from services.router.engine.demand import is_excluded, is_too_old, most_offers
 from services.router.engine.index import Index
 from services.router.engine.matching import best_of
 from services.router.engine.policy import PREFERS
@@ -118,7 +118,7 @@ def held_back(index: Index, contact: Contact) -> str | None:
         return "by_hand"
     if is_excluded(queue, contact):
         return "excluded"
-    if len(contact.offers) >= queue.max_offers:
+    if len(contact.offers) >= most_offers(queue, contact):
         return "enough_offers"
     return "retry_pause" if contact.retry_at is not None else None
 
@@ -156,7 +156,7 @@ def _no_room(index: Index, requirement: Requirement, agent: Agent) -> str:
         return "presence"
     if not common and queue.name in agent.queue_wrap_up:
         return "wrap_up"
-    if not channel_is_on(agent, kind):
+    if not channel_is_on(agent, kind, counts_parked=index.workspace.policy.while_on_counts_parked):
         return "channel_off"
     if "capacity" not in requirement.demand.bypass:
         if not with_capacity(agent, (kind,)):

@@ -18,7 +18,17 @@ from services.router.engine.classes import CapabilityClass, Head, Item, Requirem
 from services.router.engine.contact_timers import ContactTimers
 from services.router.engine.deadlines import Spare
 from services.router.engine.delays import Delays
-from services.router.engine.demand import Demand, Order, asked_language, demand_of, is_excluded, order_of, preference_of
+from services.router.engine.demand import (
+    Demand,
+    Order,
+    asked_language,
+    demand_of,
+    fallback_of,
+    is_excluded,
+    most_offers,
+    order_of,
+    preference_of,
+)
 from services.router.engine.due_timers import DueTimers
 from services.router.engine.noted import NotedQueues, positioned
 from services.router.engine.opening import Opening
@@ -303,7 +313,7 @@ class Index:
 
     def _demand_of(self, contact: Contact, preferred: tuple[str, ...] | None) -> Demand:
         queue = self.workspace.policy.queues[contact.queue]
-        fallback = self.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
+        fallback = fallback_of(self.workspace.policy.language_fallback, queue, asked_language(queue, contact))
         return demand_of(queue, contact, preferred, station_here(self.workspace, contact), fallback)
 
     def _waits_for(self, contact: Contact) -> tuple[str, ...] | None:
@@ -422,7 +432,7 @@ class Index:
             health = self.workspace.channels.get(channel)
             down = health is not None and health.state is ChannelHealth.DOWN
             queue = self.workspace.policy.queues[contact.queue]
-            wants_more = len(contact.offers) < queue.max_offers and contact.retry_at is None
+            wants_more = len(contact.offers) < most_offers(queue, contact) and contact.retry_at is None
             if not down and wants_more and not is_excluded(queue, contact):
                 requirement = self.requirement_of(contact)
                 order = order_of(queue, contact)

@@ -18,7 +18,7 @@ from itertools import islice
 
 from services.router.engine.classes import CapabilityClass, Head, LaneKind, Requirement
 from services.router.engine.deadlines import most_worth
-from services.router.engine.demand import Order, age_of
+from services.router.engine.demand import Order, age_of, most_offers
 from services.router.engine.index import Index
 from services.router.engine.passed import MOST_AGENTS, START, behind, note
 from services.router.engine.records import Contact
@@ -70,7 +70,7 @@ def _arrived(index: Index, contact: Contact, now: int) -> Iterator[Match]:
     requirement = index.waits_under(contact)
     if contact.queue in index.held_back:
         return
-    room = requirement.queue.max_offers
+    room = most_offers(requirement.queue, contact)
     while len(contact.offers) < room and contact.agent is None:
         match = _choose(index, contact, requirement, _best_free(index, contact, requirement, now))
         if match is None:

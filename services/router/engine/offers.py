@@ -17,11 +17,12 @@ def make_offer(ctx: Context, match: Match) -> list[ev.Event]:
     """A match becomes an offer; capacity is taken from this moment on. Where the queue accepts for its agents, it is an
     assignment in the same instant."""
     queue = ctx.workspace.policy.queues[match.contact.queue]
+    timeout = queue.offer_timeout_of(match.contact.channel)
     made = ev.OfferMade(
         offer=OfferId(ctx.new_id()),
         contact=match.contact.id,
         agent=match.agent,
-        expires_at=ctx.now + queue.offer_timeout if queue.offer_timeout is not None else None,
+        expires_at=ctx.now + timeout if timeout is not None else None,
         decision=match.record,
         lot=lot_of(ctx.workspace.agents[match.agent], queue.name) if draws_lots(queue) else None,
     )

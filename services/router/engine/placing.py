@@ -43,7 +43,9 @@ _ELSEWHERE: Final[Mapping[str, Any]] = {
     "rank": 0,
     "chain": (),
     "auto_accept": False,
+    "parked_requeues": False,
     "offer_timeout": None,
+    "offer_timeouts": {},
     "max_waiting": None,
     "hours": None,
 }

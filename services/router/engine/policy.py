@@ -53,6 +53,8 @@ class QueueStep:
     any_agent: bool
     open_tier: int | None
     raise_tiers_to: int | None
+    max_offers: int
+    """0: as before."""
     set_priority: int | None
     only_agents: tuple[str, ...] | None
     move_to: str | None
@@ -110,23 +112,30 @@ class QueuePolicy:
     starvation: int | None
     """From this age (ms) on a contact goes before all but those."""
     chain: tuple[str, ...]
-    """The strategies in order, tie-breaks included: of `order_by` as `skill:NAME:asc`."""
+    """The strategies in order, tie-breaks included: of `order_by` as `skill:NAME:asc`, and so for a language or an
+    attribute."""
     skill_match: str
     excluded_skills: tuple[str, ...]
     skills: tuple[tuple[str, int], ...]
     default_skills: tuple[tuple[str, int], ...]
     language_min: int
+    any_language: int | None
+    """So long (ms) in the queue the contact's language is required; None: for good."""
     default_language: str | None
     auto_assign: bool
     auto_accept: bool
     max_offers: int
     offer_timeout: int | None
+    offer_timeouts: Mapping[str, int | None]
+    """In its place, by kind of channel."""
     retry_delay: int
     decline: DeclineRule
     on_miss: MissRule | None
     wrap_up: int
     wrap_up_scope: str
     wrap_up_holds: str
+    parked_requeues: bool
+    """Whether a parked contact waits again if its customer comes back to an agent without room."""
     accepts_presence: frozenset[str]
     initial_tier: int | None
     skip_empty_tiers: bool
@@ -170,6 +179,10 @@ class QueuePolicy:
             or (self.on_miss is not None and self.on_miss.scope == "queue")
         )
 
+    def offer_timeout_of(self, kind: str) -> int | None:
+        """How long (ms) an offer of a contact of this kind of channel stays out; None: until it is answered."""
+        return self.offer_timeouts.get(kind, self.offer_timeout)
+
     def open_at(self, now: int) -> bool:
         """Whether `now` lies in the opening hours."""
         if self.hours is None:
@@ -194,6 +207,9 @@ LAST_CHAIN = ("longest_idle", "fixed_order")
 """What decides at the end, whatever the chain; after it the agent's id."""
 BY_SKILL = "skill:"
 """Begins a strategy of the form `skill:NAME:asc|desc`; a name may hold colons itself."""
+BY_LANGUAGE = "language:"
+BY_ATTRIBUTE = "attribute:"
+"""The same, of a language and of an attribute."""
 PREFERS = "prefers:"
 """Begins a strategy of the form `prefers:NAME=LEVEL,…`; no name holds a comma or `=`."""
 
@@ -217,20 +233,33 @@ class FlowStep:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowFilter:
+    """The stations of contacts whose attributes match, and what the filter is called."""
+
+    id: str
+    match: tuple[tuple[str, str], ...]
+    steps: tuple[FlowStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FlowPolicy:
     """Which stations a contact goes through, by its attributes."""
 
     name: str
     default_queue: str
-    filters: tuple[tuple[tuple[tuple[str, str], ...], tuple[FlowStep, ...]], ...]
+    filters: tuple[FlowFilter, ...]
     end: str
     """What becomes of a contact behind the last station. Of `stay` the last station says so: nobody leaves it."""
 
+    def filter_of(self, attributes: Mapping[str, str]) -> FlowFilter | None:
+        """The first filter that matches; None if none does."""
+        return next((each for each in self.filters if matches(attributes, each.match)), None)
+
     def route(self, attributes: Mapping[str, str]) -> tuple[FlowStep, ...]:
         """The stations of the first filter that matches; the default queue without an end if none does."""
-        for match, steps in self.filters:
-            if matches(attributes, match):
-                return steps
+        chosen = self.filter_of(attributes)
+        if chosen is not None:
+            return chosen.steps
         return (FlowStep(self.default_queue, None, None, None, preferred_only=False, skip_if_none=False),)
 
 
@@ -280,6 +309,8 @@ class RoutingPolicy:
     max_per_agent: int | None
     ramp: tuple[tuple[int, int], ...]
     """(ms since signing in up to which it holds, most open contacts), in order."""
+    while_on_counts_parked: bool
+    """Whether a parked contact keeps other channels from its agent too."""
     lease: int
     grace: int
     keep_on_loss: frozenset[str]
@@ -298,6 +329,7 @@ NO_POLICY = RoutingPolicy(
     presences=frozenset(p.value for p in Presence),
     max_per_agent=None,
     ramp=(),
+    while_on_counts_parked=False,
     lease=30_000,
     grace=60_000,
     keep_on_loss=frozenset(),

@@ -13,12 +13,15 @@ from typing import Any
 from services.router.engine.policy import (
     ALL_OFFERS,
     AVAILABLE,
+    BY_ATTRIBUTE,
+    BY_LANGUAGE,
     BY_SKILL,
     LAST_CHAIN,
     PREFERS,
     BucketRule,
     ChannelPolicy,
     DeclineRule,
+    FlowFilter,
     FlowPolicy,
     FlowStep,
     HealthRules,
@@ -59,6 +62,7 @@ def routing_policy(document: Mapping[str, Any]) -> RoutingPolicy:
         presences=frozenset({*(p.value for p in Presence), *document["presences"]}),
         max_per_agent=document.get("max_per_agent"),
         ramp=tuple((step["until_s"] * 1000, step["max_open"]) for step in document.get("ramp", ())),
+        while_on_counts_parked=document.get("while_on_counts_parked", False),
         lease=document["lease"]["lease_s"] * 1000,
         grace=document["lease"]["grace_s"] * 1000,
         keep_on_loss=frozenset(kind for kind, what in document["lease"]["on_lost"].items() if what == "keep"),
@@ -78,7 +82,6 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
     order = queue.get("contact_order", "priority")
     rate = queue.get("rate_limit")
     language = queue.get("default_language")
-    most = queue.get("max_offers", 1)
     return QueuePolicy(
         name=queue["name"],
         rank=queue["rank"],
@@ -93,17 +96,20 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
         skills=_levels(queue["skills"]),
         default_skills=_levels(queue.get("default_skills", {})),
         language_min=queue["language_min"],
+        any_language=_ms(queue.get("any_language_after_s")),
         default_language=base_language(language) if language else None,
         auto_assign=queue.get("auto_assign", True),
         auto_accept=queue.get("auto_accept", False),
-        max_offers=ALL_OFFERS if most == "all" else most,
+        max_offers=_offers(queue.get("max_offers", 1)),
         offer_timeout=_ms(queue["offer_timeout_s"]),
+        offer_timeouts={kind: _ms(after_s) for kind, after_s in queue.get("channel_offer_timeout_s", {}).items()},
         retry_delay=queue["retry_delay_s"] * 1000,
         decline=_decline(queue["decline"]),
         on_miss=_on_miss(queue["on_miss"]),
         wrap_up=queue["wrap_up_s"] * 1000,
         wrap_up_scope=queue.get("wrap_up_scope", "agent"),
         wrap_up_holds=queue.get("wrap_up_holds", "agent"),
+        parked_requeues=queue.get("parked_when_full") == "requeue",
         accepts_presence=frozenset(queue.get("accepts_presence", AVAILABLE)),
         initial_tier=queue.get("initial_tier"),
         skip_empty_tiers=queue.get("skip_empty_tiers", False),
@@ -127,7 +133,7 @@ def _queue(queue: Mapping[str, Any], slo: SloRule) -> QueuePolicy:
 
 def _changes(queue: Mapping[str, Any]) -> bool:
     return (
-        any(queue.get(name) is not None for name in ("max_wait_s", "max_age_s", "starvation_s"))
+        any(queue.get(name) is not None for name in ("max_wait_s", "max_age_s", "starvation_s", "any_language_after_s"))
         or any(queue.get(name) for name in ("steps", "overflow"))
         or queue["decline"]["policy"] == "after_s"
     )
@@ -159,6 +165,10 @@ def _ms(seconds: int | None) -> int | None:
     return None if seconds is None else seconds * 1000
 
 
+def _offers(most: int | str) -> int:
+    return most if isinstance(most, int) else ALL_OFFERS
+
+
 def _levels(levels: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(levels.items()))
 
@@ -168,10 +178,18 @@ def _match(match: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _chain(queue: Mapping[str, Any]) -> tuple[str, ...]:
-    first = [f"{BY_SKILL}{each['skill']}:{each['dir']}" for each in queue.get("order_by", ())] or [queue["strategy"]]
+    first = [_criterion(each) for each in queue.get("order_by", ())] or [queue["strategy"]]
     wished = queue.get("preferred_skills")
     wish = [PREFERS + ",".join(f"{skill}={level}" for skill, level in sorted(wished.items()))] if wished else []
     return tuple(dict.fromkeys([*wish, *first, *queue.get("tie_break", ()), *LAST_CHAIN]))
+
+
+def _criterion(rule: Mapping[str, Any]) -> str:
+    if rule.get("language") is not None:
+        return f"{BY_LANGUAGE}{base_language(rule['language'])}:{rule['dir']}"
+    if rule.get("attribute") is not None:
+        return f"{BY_ATTRIBUTE}{rule['attribute']}:{rule['dir']}"
+    return f"{BY_SKILL}{rule['skill']}:{rule['dir']}"
 
 
 def _decline(rule: Mapping[str, Any]) -> DeclineRule:
@@ -198,6 +216,7 @@ def _step(step: Mapping[str, Any]) -> QueueStep:
         any_agent=step["any_agent"],
         open_tier=step["open_tier"],
         raise_tiers_to=step["raise_tiers_to"],
+        max_offers=_offers(step.get("max_offers") or 0),
         set_priority=step["set_priority"],
         only_agents=None if only is None else tuple(only),
         move_to=step["move_to"],
@@ -247,7 +266,10 @@ def _flow(flow: Mapping[str, Any]) -> FlowPolicy:
     return FlowPolicy(
         name=flow["name"],
         default_queue=flow["default_queue"],
-        filters=tuple((_match(each["match"]), _stations(each["steps"], end)) for each in flow["filters"]),
+        filters=tuple(
+            FlowFilter(each.get("id") or f"#{number}", _match(each["match"]), _stations(each["steps"], end))
+            for number, each in enumerate(flow["filters"], start=1)
+        ),
         end=end,
     )
 

@@ -83,7 +83,7 @@ def grace_ended(ctx: Context, agent: Agent) -> list[ev.Event]:
     workspace = ctx.workspace
     requeued = [
         ev.ContactRequeued(
-            contact=contact_id, agent=agent.id, reason="agent_lost", preferred=_first_choice(ctx, agent, contact_id)
+            contact=contact_id, agent=agent.id, reason="agent_lost", preferred=first_choice(ctx, agent, contact_id)
         )
         for contact_id, kind in agent.held.items()
         if kind not in workspace.policy.keep_on_loss and workspace.contacts[contact_id].agent == agent.id
@@ -91,9 +91,9 @@ def grace_ended(ctx: Context, agent: Agent) -> list[ev.Event]:
     return [ev.AgentGraceEnded(agent=agent.id), *requeued]
 
 
-def _first_choice(ctx: Context, agent: Agent, contact_id: ContactId) -> tuple[AgentId, ...]:
-    """Whom a contact waits for whose agent was lost: for them first, as long as its queue lets contacts wait for those
-    whom they name. Not where that would be for ever: nobody knows whether they come back."""
+def first_choice(ctx: Context, agent: Agent, contact_id: ContactId) -> tuple[AgentId, ...]:
+    """Whom a contact waits for whose agent was lost or has no room for it: for them first, as long as its queue lets
+    contacts wait for those whom they name. Not where that would be for ever: nobody knows whether they come back."""
     contact = ctx.workspace.contacts[contact_id]
     rule = ctx.workspace.policy.queues[contact.queue].preferred
     if not rule.enabled or rule.hold or not rule.wait_of(contact.channel):

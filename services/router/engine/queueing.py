@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.router.engine.admission import behind_flow, is_passed_by, overflowed, station_of
+from services.router.engine.admission import behind_flow, filter_id, is_passed_by, overflowed, station_of
 from services.router.engine.context import Context, withdraw_offers
 from services.router.engine.policy import FlowStep
 from services.router.engine.records import Agent, Contact
@@ -137,6 +137,7 @@ def flow_due(ctx: Context, contact: Contact) -> list[ev.Event]:
             reason="flow",
             from_queue=contact.queue,
             flow_step=number,
+            flow_filter=filter_id(ctx, contact.flow, contact.attributes),
         ),
     ]
     if step.priority is not None and step.priority != contact.priority:

@@ -247,6 +247,7 @@ class Agent(Record):
         "while_on",
         "wrap_up",
         "reject_pause",
+        "attributes",
     )
     """What `PutAgent` sets, by the command's own names."""
     MUTABLE: ClassVar[tuple[str, ...]] = (
@@ -296,6 +297,7 @@ class Agent(Record):
     while_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     wrap_up: int | None = None
     reject_pause: int = 0
+    attributes: Mapping[str, int] = field(default_factory=dict)
     paused_until: int | None = None
     queue_presence: Mapping[str, str] = field(default_factory=dict)
     queue_wrap_up: Mapping[str, tuple[ContactId, int]] = field(default_factory=dict)

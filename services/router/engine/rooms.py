@@ -107,7 +107,7 @@ class Rooms:
     def _channels(self, agent: Agent) -> tuple[str, ...]:
         """The kinds that the agent handles now."""
         if agent.channel_switch or agent.while_on:
-            return tuple([kind for kind in self.kinds if channel_is_on(agent, kind)])
+            return tuple([kind for kind in self.kinds if self._is_on(agent, kind)])
         if not agent.channels:
             return self.kinds
         handled = self._handled.get(agent.channels)
@@ -123,19 +123,25 @@ class Rooms:
         member = next((member for member in agent.memberships if member.queue == queue.name), None)
         if member is not None and member.channels and kind not in member.channels:
             return False
-        without = replace(
-            agent,
-            held={held: of for held, of in agent.held.items() if held != contact.id},
-            parked=tuple(parked for parked in agent.parked if parked != contact.id),
-        )
-        if not channel_is_on(without, kind):
-            return False
-        if contact.id in agent.parked:
-            return True
-        if not with_capacity(without, (kind,)) or not self.within_limit(without):
+        without = _without(agent, contact)
+        return self._is_on(without, kind) and (contact.id in agent.parked or self._has_place(without, queue, kind))
+
+    def takes_back(self, agent: Agent, contact: Contact) -> bool:
+        """Whether the agent who holds a parked contact has room for the whole of it, by what they are at and by every
+        limit; they may be away or in wrap-up, because they have it."""
+        queue, without = self._workspace.policy.queues[contact.queue], _without(agent, contact)
+        free = self._is_on(without, contact.channel) and self._has_place(without, queue, contact.channel)
+        return free and set(contact.profiles) <= set(self._free_profiles(without))
+
+    def _is_on(self, agent: Agent, kind: str) -> bool:
+        return channel_is_on(agent, kind, counts_parked=self._workspace.policy.while_on_counts_parked)
+
+    def _has_place(self, agent: Agent, queue: QueuePolicy, kind: str) -> bool:
+        """Whether one more contact fits: in capacity, below the agent's limit and below the queue's."""
+        if not with_capacity(agent, (kind,)) or not self.within_limit(agent):
             return False
         most = self._workspace.queue_limits.get(queue.name, queue.max_per_agent)
-        return most is None or held_of_queue(without, queue.name, self._workspace.contacts) < most
+        return most is None or held_of_queue(agent, queue.name, self._workspace.contacts) < most
 
     def within_limit(self, agent: Agent) -> bool:
         """Limits of open contacts: the lasting one, and the ramp after signing in."""
@@ -146,7 +152,8 @@ class Rooms:
 
     def within_lasting_limit(self, agent: Agent) -> bool:
         """The agent's own limit of open contacts, else the workspace's."""
-        return _is_below(agent, agent.max_contacts or self._agent_limit())
+        own = agent.max_contacts
+        return _is_below(agent, own if own is not None else self._agent_limit())
 
     def _agent_limit(self) -> int | None:
         changed = self._workspace.agent_limit
@@ -190,6 +197,15 @@ class Rooms:
                 for profile in contacts[held].profiles:
                     taken[profile] = taken.get(profile, 0) + 1
         return tuple(sorted(name for name, most in agent.profiles.items() if taken.get(name, 0) < most))
+
+
+def _without(agent: Agent, contact: Contact) -> Agent:
+    """The agent as if they did not hold the contact."""
+    return replace(
+        agent,
+        held={held: kind for held, kind in agent.held.items() if held != contact.id},
+        parked=tuple(parked for parked in agent.parked if parked != contact.id),
+    )
 
 
 def _is_below(agent: Agent, most: int | None) -> bool:
@@ -240,13 +256,19 @@ def is_asked_in(presence: str, agent: AgentId, queue: QueuePolicy, contact: Cont
     return agent in preference_of(queue, contact)
 
 
-def channel_is_on(agent: Agent, kind: str) -> bool:
-    """Whether the agent handles this kind now: by profile, by their own switch, and beside what they hold."""
+def channel_is_on(agent: Agent, kind: str, *, counts_parked: bool) -> bool:
+    """Whether the agent handles this kind now: by profile, by their own switch, and beside what they hold, or what they
+    are at: whose customer is silent keeps other channels away only if `counts_parked`."""
     if not agent.channel_switch.get(kind, True) or (agent.channels and kind not in agent.channels):
         return False
     if not agent.while_on:
         return True
-    return all(kind in agent.while_on[held] for held in agent.held.values() if held in agent.while_on)
+    aside = () if counts_parked else agent.parked
+    return all(
+        kind in agent.while_on[held]
+        for contact, held in agent.held.items()
+        if held in agent.while_on and contact not in aside
+    )
 
 
 def with_capacity(agent: Agent, kinds: tuple[str, ...]) -> tuple[str, ...]:
@@ -269,7 +291,8 @@ def free_room(agent: Agent) -> int:
     their channels' maxima, say; for one if neither does."""
     if agent.capacity_total is not None:
         return max(0, agent.capacity_total - agent.used)
-    most = agent.max_contacts or sum(agent.capacity_per_channel.values()) or 1
+    own = agent.max_contacts
+    most = own if own is not None else sum(agent.capacity_per_channel.values()) or 1
     return max(0, most - len(agent.kinds_in_use)) * UNIT
 
 

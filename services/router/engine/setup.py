@@ -6,7 +6,7 @@ from itertools import islice
 
 from services.router.engine.classes import CapabilityClass
 from services.router.engine.context import Context, Refused, withdraw_offers
-from services.router.engine.demand import asked_language, demand_of, is_excluded
+from services.router.engine.demand import asked_language, demand_of, fallback_of, is_excluded
 from services.router.engine.policy import RoutingPolicy
 from services.router.engine.policy_document import routing_policy
 from services.router.engine.records import Agent, Offer
@@ -98,7 +98,7 @@ def _still_eligible(ctx: Context, offer: Offer) -> bool:
     here = presence_towards(agent, queue.name)
     if is_excluded(queue, contact) or not is_asked_in(here, agent.id, queue, contact):
         return False
-    fallback = ctx.workspace.policy.language_fallback.get(asked_language(queue, contact), ())
+    fallback = fallback_of(ctx.workspace.policy.language_fallback, queue, asked_language(queue, contact))
     demand = demand_of(queue, contact, None, station_here(ctx.workspace, contact), fallback)
     if demand.only is not None and agent.id not in demand.only:
         return False
@@ -135,6 +135,7 @@ def put_agent(ctx: Context, command: cmd.PutAgent) -> list[ev.Event]:
         while_on=command.while_on,
         wrap_up=command.wrap_up,
         reject_pause=command.reject_pause,
+        attributes=command.attributes,
     )
     agent = ctx.workspace.agents.get(command.agent)
     if agent is None:

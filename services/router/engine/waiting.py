@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from services.router.engine.demand import asked_language, can_wait, is_too_old, preference_of, target_of
+from services.router.engine.demand import asked_language, can_wait, fallback_of, is_too_old, preference_of, target_of
 from services.router.engine.policy import FlowStep, OverflowRule, QueuePolicy
 from services.router.engine.records import ChannelState, Contact
 from services.router.engine.state import Workspace
@@ -135,8 +135,8 @@ def _rules(
         following = next((delay for delay in delays if delay > contact.delay), None)
         if following is not None:
             yield "delay", since + following
-    if workspace.policy.language_fallback:
-        fallback = workspace.policy.language_fallback.get(asked_language(queue, contact), ())
+    if workspace.policy.language_fallback or queue.any_language is not None:
+        fallback = fallback_of(workspace.policy.language_fallback, queue, asked_language(queue, contact))
         if contact.widened < len(fallback):
             yield "language", since + fallback[contact.widened][1]
     if contact.preferred and preference_of(queue, contact) and not queue.preferred.hold:

@@ -1,4 +1,4 @@
-"""What lies before second 0: how long agents had been idle, what they had done and what they held.
+"""What lies before second 0: how long agents had been idle, what they had done and what they held, how long waits were.
 
 The API cannot say that. It is put into the state as it would have come about.
 """
@@ -6,13 +6,17 @@ The API cannot say that. It is put into the state as it would have come about.
 from __future__ import annotations
 
 from services.router.engine.records import UNIT
+from services.router.engine.waits import HALF, MOST, USUAL_S, Line, line_name
 from services.router.scenarios.actions import as_agent
 from services.router.scenarios.centre import LONG_AGO_MS, NAME, Centre
-from services.router.scenarios.setup import AgentSetup, CapacitySetup, MemberSetup, Setup
+from services.router.scenarios.setup import AgentSetup, CapacitySetup, MemberSetup, Setup, WaitsSetup
 from services.router.scenarios.vocabulary import UnreadableScenarios
 from shared.contracts import commands as cmd
 from shared.contracts.opening import with_opening
 from shared.vocabulary import AgentId, ContactId
+
+SEEN = 10_000
+"""So many waits were seen of a line whose `waits` a scenario tells."""
 
 
 def begin(centre: Centre, setup: Setup) -> None:
@@ -34,6 +38,8 @@ def begin(centre: Centre, setup: Setup) -> None:
         _load(centre, agent)
     for agent in setup.agents:
         _remember(centre, agent)
+    for seen in setup.waits:
+        centre.workspace.lines[line_name(seen.queue, seen.channel)] = _seen(seen, centre.now)
 
 
 def _adopt(centre: Centre) -> None:
@@ -81,6 +87,7 @@ def _hire(centre: Centre, agent: AgentSetup, position: int) -> None:
             while_on={kind: tuple(allowed) for kind, allowed in agent.while_on.items()},
             wrap_up=round(agent.wrap_up_s * 1000) if agent.wrap_up_s is not None else None,
             reject_pause=round(agent.reject_pause_s * 1000),
+            attributes=agent.attributes,
         ),
     )
     _must_do(centre, agent.name, cmd.SetPresence(agent=AgentId(agent.name), presence=agent.presence))
@@ -126,3 +133,18 @@ def _remember(centre: Centre, agent: AgentSetup) -> None:
     record.completed = agent.completed
     record.talk_time = round(agent.talk_time_s * 1000)
     centre.engine.world.indexes[NAME].sync_agent(record.id)
+
+
+def _seen(waits: WaitsSetup, now: int) -> Line:
+    """A line as so many waits have left it that its bounds are trusted, and what a scenario adds changes little."""
+    busy = SEEN * waits.place_s
+    return Line(
+        at=now,
+        busy=busy - USUAL_S,
+        served=SEEN - 1,
+        stood=busy,
+        judged=SEEN,
+        half=1.0,
+        half_kept=HALF,
+        most_kept=MOST,
+    )

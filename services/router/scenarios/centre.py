@@ -40,6 +40,8 @@ class Centre:
         """Of each contact the newest decision to offer it."""
         self.notices: dict[ContactId, list[str]] = {}
         """Of each contact what its steps told, in order."""
+        self.filters: dict[ContactId, str | None] = {}
+        """Of each contact the filter of its flow that led it to where it is."""
         self.entries = 0
         """How many the journal would have."""
         self.policy = policy_of(scenario)
@@ -92,6 +94,8 @@ class Centre:
                 self.decisions[event.contact] = event.decision
             elif isinstance(event, ev.ContactStepped) and event.notify is not None:
                 self.notices.setdefault(event.contact, []).append(event.notify)
+            elif isinstance(event, (ev.ContactCreated, ev.ContactMoved)):
+                self.filters[event.contact] = event.flow_filter
 
     def outbound(self, name: str) -> Outbound:
         """The outbound message of this name. Raises `UnreadableScenarios`."""

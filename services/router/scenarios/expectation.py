@@ -17,6 +17,7 @@ FACTS: Final[Mapping[str, tuple[str, ...]]] = {
         "state",
         "queue",
         "channel",
+        "flow_filter",
         "offered_to",
         "not_offered_to",
         "assigned_to",
@@ -31,8 +32,8 @@ FACTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Of each subject what can be stated."""
 STATES: Final[Mapping[str, tuple[str, ...]]] = {"contact": get_args(ContactWord), "message": get_args(MessageWord)}
-NOTHING: Final = frozenset({"assigned_to", "position"})
-"""Facts that may be stated to be null: assigned to nobody, no place in the queue."""
+NOTHING: Final = frozenset({"assigned_to", "position", "flow_filter"})
+"""Facts that may be stated to be null: assigned to nobody, no place in the queue, no filter that matched."""
 
 
 class Expectation(BaseModel):
@@ -49,6 +50,7 @@ class Expectation(BaseModel):
     attempts: list[str] | None = None
     queue: str | None = None
     channel: str | None = None
+    flow_filter: str | None = None
     offered_to: list[str] | None = None
     assigned_to: str | None = None
     consulted: list[str] | None = None

@@ -103,6 +103,9 @@ def _in_setup(setup: Setup, names: Names) -> Iterator[Fault]:
             yield from names.faults("queue", [((*at, "last_assigned_s", name), name) for name in agent.last_assigned_s])
     for number, queue in enumerate(setup.queues):
         yield from _in_queue(("setup", "queues", number), queue, names)
+    yield from names.faults(
+        "queue", [(("setup", "waits", n, "queue"), seen.queue) for n, seen in enumerate(setup.waits)]
+    )
     for number, flow in enumerate(setup.workflows):
         way: Place = ("setup", "workflows", number)
         yield from names.faults("queue", [((*way, "default_queue"), flow.default_queue)])

@@ -133,6 +133,7 @@ def _contact_facts(centre: Centre, contact: Contact) -> dict[str, Any]:
         "state": state,
         "queue": contact.queue,
         "channel": contact.channel,
+        "flow_filter": centre.filters.get(contact.id),
         "offered_to": sorted(offers[offer].agent for offer in contact.offers),
         "assigned_to": contact.agent if contact.state in HELD else None,
         "consulted": list(contact.consulted),

@@ -40,6 +40,7 @@ def _described(scenario: Scenario) -> Policy:
         "flows": [_flow(flow) for flow in setup.workflows],
         "presences": dict.fromkeys(sorted(_presences_of(scenario)), ""),
         "max_per_agent": setup.limits.max_per_agent,
+        "while_on_counts_parked": setup.while_on_counts_parked,
         "ramp": [step.model_dump() for step in setup.ramp],
         "slo": setup.slo.model_dump(mode="json"),
         "language_fallback": {
@@ -78,7 +79,8 @@ def _flow(flow: FlowSetup) -> dict[str, Any]:
 
 def _kinds_of(scenario: Scenario) -> set[str]:
     """Every kind of channel that the scenario speaks of."""
-    kinds = {"chat", *scenario.setup.channels}
+    kinds = {"chat", *scenario.setup.channels, *(seen.channel for seen in scenario.setup.waits)}
+    kinds.update(kind for queue in scenario.setup.queues for kind in queue.channel_offer_timeout_s)
     for agent in scenario.setup.agents:
         kinds.update(agent.channels, agent.while_on, *agent.while_on.values())
         kinds.update(load.channel for load in agent.load)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
@@ -48,6 +48,7 @@ class QueueSetup(_Strict):
     preferred_skills: Levels = {}
     excluded_skills: list[str] = []
     languages: list[str] = []
+    any_language_after_s: int | None = None
     rank: int = 1
     contact_order: Literal["slo", "priority", "score", "buckets"] = "priority"
     target_s: dict[str, int] = {}
@@ -57,12 +58,14 @@ class QueueSetup(_Strict):
     starvation_s: int | None = None
     max_offers: int | Literal["all"] = 1
     offer_timeout_s: int | None = None
+    channel_offer_timeout_s: dict[str, int | None] = {}
     retry_delay_s: int = 0
     decline: DeclineRule = DeclineRule()
     on_miss: MissRule | None = None
     wrap_up_s: int = 0
     wrap_up_scope: Literal["agent", "queue"] = "agent"
     wrap_up_holds: Literal["agent", "capacity"] = "agent"
+    parked_when_full: Literal["keep", "requeue"] = "keep"
     accepts_presence: list[str] = ["available"]
     require_staff: bool = False
     auto_assign: bool = True
@@ -125,6 +128,7 @@ class AgentSetup(_Strict):
     channels: list[str] = []
     languages: Levels = {}
     skills: Levels = {}
+    attributes: dict[str, int] = {}
     queues: list[str | MemberSetup] = []
     capacity: CapacitySetup | None = None
     while_on: dict[str, list[str]] = {}
@@ -141,6 +145,7 @@ class FlowStepSetup(_Strict):
 
 
 class FlowFilterSetup(_Strict):
+    id: str | None = None
     match: dict[str, Any] = {}
     steps: list[FlowStepSetup]
 
@@ -183,6 +188,12 @@ class ChannelSetup(_Strict):
     health: HealthRules = HealthRules()
 
 
+class WaitsSetup(_Strict):
+    queue: str
+    channel: str = "chat"
+    place_s: Annotated[float, Field(ge=1, le=86_400)]
+
+
 class Setup(_Strict):
     """The centre at second 0: its rules are a policy's file, or what the setup itself says."""
 
@@ -190,6 +201,7 @@ class Setup(_Strict):
     auto_accept: bool = False
     limits: GlobalSetup = Field(GlobalSetup(), alias="global")
     ramp: list[RampStep] = []
+    while_on_counts_parked: bool = False
     clock: ClockSetup | None = None
     queues: list[QueueSetup] = []
     agents: list[AgentSetup] = []
@@ -197,6 +209,7 @@ class Setup(_Strict):
     language_fallback: dict[str, list[LanguageStep]] = {}
     slo: Slo = Slo()
     channels: dict[str, ChannelSetup] = {}
+    waits: list[WaitsSetup] = []
 
     @field_validator("policy", mode="before")
     @classmethod
@@ -207,7 +220,16 @@ class Setup(_Strict):
         return info.context.read(value)
 
     @field_validator(
-        "auto_accept", "limits", "ramp", "queues", "workflows", "language_fallback", "slo", "channels", mode="before"
+        "auto_accept",
+        "limits",
+        "ramp",
+        "while_on_counts_parked",
+        "queues",
+        "workflows",
+        "language_fallback",
+        "slo",
+        "channels",
+        mode="before",
     )
     @classmethod
     def _not_beside_a_policy(cls, value: Any, info: ValidationInfo) -> Any:

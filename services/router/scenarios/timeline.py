@@ -159,7 +159,7 @@ class SetLimit(_Action):
     do: Literal["set_limit"]
     agent: str | None = None
     queue: str | None = None
-    max: int | None = None
+    max: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _of_one(self) -> Self:

@@ -32,7 +32,14 @@ _TARGET: Final = 300.0
 _ROOM: Final = 5.0
 """Units of agents without a total."""
 _PROFILE: Final = (
-    *("queues", "capacity_per_channel", "memberships", "max_contacts", "while_on", "wrap_up", "reject_pause"),
+    "queues",
+    "capacity_per_channel",
+    "memberships",
+    "max_contacts",
+    "while_on",
+    "wrap_up",
+    "reject_pause",
+    "attributes",
 )
 
 

@@ -7,6 +7,7 @@ from tests.simulation.ledger import outbound
 from tests.simulation.ledger.books import OPEN, Arrival, Booking, ContactBook, Instant, WorkspaceBook
 from tests.simulation.ledger.room import why_not_by
 from tests.simulation.ledger.violation import require
+from tests.simulation.ledger.waiting import check_filter
 
 DAY = 86_400_000
 
@@ -51,6 +52,7 @@ def created(ws: WorkspaceBook, event: ev.ContactCreated, now: Instant) -> None:
         scheduled_priority=event.scheduled_priority,
     )
     ws.contacts[event.contact] = contact
+    check_filter(ws, contact, event.flow_filter)
     if now.role == "adapter":
         ws.wrote |= dict.fromkeys(ws.threads.get(event.thread, ()), True)
     ws.threads.setdefault(event.thread, set()).add(event.contact)

@@ -342,20 +342,26 @@ class WorkspaceBook:
     def is_staffed(self, queue: str) -> bool:
         return any(agent.is_member(queue) and self.is_there(agent, queue) for agent in self.agents.values())
 
+    def filter_of(self, contact: ContactBook) -> tuple[str, Document] | None:
+        """The first filter of the contact's flow that matches, after what it is called; None without one."""
+        flow = self.flows.get(contact.flow) if contact.flow else None
+        for number, each in enumerate(flow["filters"] if flow is not None else (), start=1):
+            if fits(contact.attributes, each["match"]):
+                return each["id"] or f"#{number}", each
+        return None
+
     def route(self, contact: ContactBook) -> list[Document]:
         """The stations of the contact's flow; none without a flow, and none for its default queue."""
         flow = self.flows.get(contact.flow) if contact.flow else None
         if flow is None:
             return []
-        for each in flow["filters"]:
-            if fits(contact.attributes, each["match"]):
-                *before, last = each["steps"]
-                stays = (
-                    {"until_age_s": None, "skip_if_none_available": False, "skip_if": None}
-                    if flow["end"] == "stay"
-                    else {}
-                )
-                return [*before, {**last, **stays}]
+        chosen = self.filter_of(contact)
+        if chosen is not None:
+            *before, last = chosen[1]["steps"]
+            stays = (
+                {"until_age_s": None, "skip_if_none_available": False, "skip_if": None} if flow["end"] == "stay" else {}
+            )
+            return [*before, {**last, **stays}]
         return [{"queue": flow["default_queue"], "until_age_s": None, "skip_if_none_available": False}]
 
     def station(self, contact: ContactBook) -> Document | None:

@@ -158,7 +158,11 @@ def language_chain(ws: WorkspaceBook, contact: ContactBook) -> list[Document]:
     language = contact.language
     if language == "und":
         language = ws.queues[contact.queue]["default_language"] or "und"
-    return list(ws.policy.get("language_fallback", {}).get(language, ()))
+    chain = list(ws.policy.get("language_fallback", {}).get(language, ()))
+    wish = ws.queues[contact.queue]["any_language_after_s"]
+    if wish is None or language == "und":
+        return chain
+    return [*(step for step in chain if step["after_s"] <= wish), {"language": "any", "after_s": wish}]
 
 
 def overflows(ws: WorkspaceBook, contact: ContactBook) -> list[Document]:

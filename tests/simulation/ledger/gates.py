@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tests.simulation.ledger.books import AgentBook, ContactBook, WorkspaceBook, fits, is_open
 from tests.simulation.ledger.room import bypasses
 
@@ -9,8 +11,8 @@ from tests.simulation.ledger.room import bypasses
 def why_held_back(ws: WorkspaceBook, contact: ContactBook, at: int) -> str | None:
     """Why nobody may be offered the contact at this time; None if nothing forbids it."""
     queue = ws.queues[contact.queue]
-    most = queue["max_offers"]
-    if most != "all" and len(contact.offers) >= most:
+    most = max(_number(each["max_offers"] or 0) for each in (queue, *queue["steps"][: contact.steps]))
+    if len(contact.offers) >= most:
         return f"{most} agents look at it already"
     if contact.retry_at is not None and contact.retry_at > at:
         return "it pauses after a decline"
@@ -27,6 +29,10 @@ def why_held_back(ws: WorkspaceBook, contact: ContactBook, at: int) -> str | Non
     if ws.is_down(contact.channel_name):
         return f"{contact.channel_name} is down"
     return None
+
+
+def _number(offers: int | str) -> float:
+    return math.inf if isinstance(offers, str) else offers
 
 
 def _is_closed(ws: WorkspaceBook, queue: str, at: int) -> bool:
@@ -52,8 +58,9 @@ def why_away(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int)
         return "pauses after a rejection"
     if not agent.switch.get(kind, True):
         return f"has switched {kind} off"
-    if any(kind not in agent.while_on.get(held, (kind,)) for held in agent.held.values()):
-        return f"gets no {kind} beside {sorted(agent.held.values())}"
+    beside = agent.held if ws.policy["while_on_counts_parked"] else agent.working
+    if any(kind not in agent.while_on.get(held, (kind,)) for held in beside.values()):
+        return f"gets no {kind} beside {sorted(beside.values())}"
     return None
 
 

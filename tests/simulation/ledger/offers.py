@@ -6,7 +6,7 @@ from shared.contracts import events as ev
 from tests.simulation.ledger.books import WAITS, AgentBook, Booking, ContactBook, Instant, OfferBook, WorkspaceBook
 from tests.simulation.ledger.due import wish_s
 from tests.simulation.ledger.gates import why_away, why_barred, why_held_back, why_no_member
-from tests.simulation.ledger.room import why_full
+from tests.simulation.ledger.room import why_full, why_not_back
 from tests.simulation.ledger.violation import require
 
 
@@ -16,7 +16,8 @@ def offer_made(ws: WorkspaceBook, event: ev.OfferMade, now: Instant) -> None:
     agent = ws.agents[event.agent]
     require(event.offer not in ws.offers, "9", f"offer {event.offer} is made twice")
     require(contact.agent is None, "2", f"{contact.id} is with {contact.agent} already")
-    require(event.expires_at is None or event.expires_at > now.at, "time", f"offer {event.offer} is born expired")
+    ends = _ends_at(ws, contact, now.at)
+    require(event.expires_at == ends, "time", f"offer {event.offer} runs out at {event.expires_at}, not at {ends}")
     held_back = why_held_back(ws, contact, now.at)
     require(held_back is None, "4", f"{contact.id} is offered, but {held_back}")
     away = why_away(ws, contact, agent, now.at) or why_no_member(contact, agent)
@@ -32,6 +33,13 @@ def offer_made(ws: WorkspaceBook, event: ev.OfferMade, now: Instant) -> None:
         contact.exhausted = False
     agent.offers.append(event.offer)
     agent.held[contact.id] = contact.channel
+
+
+def _ends_at(ws: WorkspaceBook, contact: ContactBook, at: int) -> int | None:
+    """When an offer made now runs out: by the kind of channel, else as the queue says of all."""
+    rule = ws.queues[contact.queue]
+    after_s: int | None = rule["channel_offer_timeout_s"].get(contact.channel, rule["offer_timeout_s"])
+    return at + after_s * 1000 if after_s is not None else None
 
 
 def _end_offer(ws: WorkspaceBook, offer_id: str, outcome: str) -> tuple[ContactBook, AgentBook]:
@@ -130,6 +138,9 @@ def activity(ws: WorkspaceBook, event: ev.ContactActivity, now: Instant) -> None
     agent = ws.agents[event.agent]
     require((contact.id in agent.parked) == event.active, "3", f"{contact.id} is parked or fetched twice")
     if event.active:
+        by_customer = now.role == "adapter" and ws.queues[contact.queue]["parked_when_full"] == "requeue"
+        full = why_not_back(ws, contact, agent, now.at) if by_customer else None
+        require(full is None, "3", f"{contact.id} comes back to {agent.id}, who {full}")
         agent.parked.remove(contact.id)
     else:
         agent.parked.append(contact.id)
@@ -138,12 +149,17 @@ def activity(ws: WorkspaceBook, event: ev.ContactActivity, now: Instant) -> None
 def requeued(ws: WorkspaceBook, event: ev.ContactRequeued, now: Instant) -> None:
     contact = ws.contact_in(event.contact, "assigned")
     require(contact.agent == event.agent, "2", f"{event.contact} is requeued from {event.agent}, not {contact.agent}")
+    if event.reason == "full":
+        _check_full(ws, contact, ws.agents[event.agent], now.at)
     ws.agents[event.agent].release(event.contact, now.at)
     if event.reason == "agent":
         contact.count_decline(event.agent, now.at)
     rule = ws.queues[contact.queue]["preferred"]
     returns = (
-        event.reason == "agent_lost" and rule["enabled"] and rule["fallback"] != "hold" and wish_s(rule, contact) > 0
+        event.reason in ("agent_lost", "full")
+        and rule["enabled"]
+        and rule["fallback"] != "hold"
+        and wish_s(rule, contact) > 0
     )
     first = (event.agent, *(name for name in contact.preferred if name != event.agent)) if returns else ()
     require(event.preferred == first, "5", f"{contact.id} waits for {event.preferred} first, not for {first}")
@@ -153,6 +169,13 @@ def requeued(ws: WorkspaceBook, event: ev.ContactRequeued, now: Instant) -> None
     contact.queue_since = now.at
     contact.flow = None
     contact.wait()
+
+
+def _check_full(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> None:
+    """A parked contact leaves its agent only where the queue wants that, and only if there is no room."""
+    leaves = ws.queues[contact.queue]["parked_when_full"] == "requeue" and contact.id in agent.parked
+    full = why_not_back(ws, contact, agent, at)
+    require(leaves and full is not None, "2", f"{contact.id} leaves {agent.id}, who had room")
 
 
 BOOK: Booking = {

@@ -38,6 +38,8 @@ def moved(ws: WorkspaceBook, event: ev.ContactMoved, now: Instant) -> None:
     require(event.from_queue == contact.queue, "5", f"{contact.id} leaves {event.from_queue}, it is in {contact.queue}")
     require(not contact.offers, "2", f"{contact.id} moves while it is on offer")
     elsewhere = event.queue != contact.queue
+    if event.reason == "flow":
+        check_filter(ws, contact, event.flow_filter)
     _MOVE[event.reason](ws, contact, event, now)
     if event.reason == "overflow" and event.channel is not None and not elsewhere:
         # A call-back from now on, in its old place.
@@ -101,6 +103,13 @@ def _went_on(ws: WorkspaceBook, contact: ContactBook, event: ev.ContactMoved, no
     passed = all(ws.is_passed_by(station, contact) for station in between)
     require(passed, "5", f"{contact.id} passes over a station where somebody is")
     _check_next_place(ws, contact, event, route)
+
+
+def check_filter(ws: WorkspaceBook, contact: ContactBook, told: str | None) -> None:
+    """The filter of its flow that is told for a contact's way is the first that matches."""
+    chosen = ws.filter_of(contact)
+    name = chosen[0] if chosen is not None else None
+    require(told == name, "5", f"{contact.id} goes by filter {told}, the first that matches is {name}")
 
 
 def may_leave_station(ws: WorkspaceBook, contact: ContactBook, at: int) -> bool:

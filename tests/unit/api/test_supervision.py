@@ -67,6 +67,8 @@ async def test_each_call_becomes_its_command(
         ({"agent": "ben", "max": 2}, SetLimit(most=2, agent=BEN)),
         ({"queue": "cards", "max": 1}, SetLimit(most=1, queue="cards")),
         ({"max": None}, SetLimit(most=None)),
+        ({}, SetLimit(most=None)),
+        ({"agent": "ben", "max": 0}, SetLimit(most=0, agent=BEN)),
     ],
 )
 async def test_limits_are_of_an_agent_a_queue_or_everybody(api: World, body: dict[str, Any], command: SetLimit) -> None:
@@ -121,6 +123,7 @@ async def test_a_profile_may_say_more_of_a_queue_than_its_name(api: World) -> No
         "while_on": {"callback": ["email"]},
         "wrap_up_s": 20,
         "reject_pause_s": 5,
+        "attributes": {"years": -2},
     }
 
     await api.client.put("/v1/agents/cy", json=body, headers=api.as_("operator"))
@@ -130,4 +133,5 @@ async def test_a_profile_may_say_more_of_a_queue_than_its_name(api: World) -> No
     (member,) = command.memberships
     assert (member.queue, member.tier, member.priority, member.delay) == ("disputes", 2, 3, 10_000)
     assert (command.capacity_total, command.max_contacts, command.profiles) == (None, 4, {"fraud": 1})
+    assert command.attributes == {"years": -2}
     assert (command.while_on, command.wrap_up, command.reject_pause) == ({"callback": ("email",)}, 20_000, 5_000)

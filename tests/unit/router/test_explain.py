@@ -147,6 +147,23 @@ async def test_a_hop_by_hand_is_told_as_its_agents() -> None:
     assert story == ["ana accepted", "moved from chat to email: its agent goes on there"]
 
 
+async def test_the_filter_that_decided_a_contacts_way_is_told() -> None:
+    first = {
+        "id": "gold",
+        "match": {"plan": "gold"},
+        "steps": [{"queue": "first", "until_age_s": 10}, {"queue": "second"}],
+    }
+    flow = {"name": "menu", "default_queue": "second", "filters": [first]}
+    centre = Centre(policy([queue("first"), queue("second")], flows=[flow]))
+    centre.do(replace(contact(channel="chat"), flow="menu", attributes={"plan": "gold"}), by=ADAPTER)
+    centre.wait(10)
+    story = [change["what"] for change in (await told(centre))["since"]]
+    assert story == [
+        "arrived in first by the flow menu (filter gold): chat, no known language; priority 0",
+        "moved from first to second: its flow leads there (filter gold)",
+    ]
+
+
 def overflow(to: str, after_s: int) -> dict[str, Any]:
     return {"when": {"wait_exceeds_s": after_s}, "action": "move_to", "queue": to}
 
