@@ -26,6 +26,7 @@ from shared.leases.port import LeaseBook
 from shared.log.port import Log
 from shared.loop_lag import LoopLag
 from shared.metrics import ProcessMetrics
+from shared.quotas import Quotas
 from shared.service import Part, Stage
 from shared.views.port import Views
 
@@ -137,6 +138,8 @@ def build_front(
     leases = Leases(
         views=views, inputs=log.inputs, partition_of=partition_of, clock=clock, workspaces=workspaces, book=book
     )
+    quotas = Quotas(settings, clock.monotonic)
+    quotas.observe(metrics.process)
     api = build_api(
         ApiDeps(
             log=log,
@@ -153,6 +156,7 @@ def build_front(
             replicas=replicas,
             stopping=stopping,
             bystanders=bystanders,
+            quotas=quotas,
             saves=saves or (lambda: True),
             wait_s=settings.wait_s,
             docs=settings.api_docs,

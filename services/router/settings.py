@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from services.router.api.auth import AuthSettings
+from shared.quotas import QuotaSettings
 from shared.settings import Settings
 
 
@@ -25,8 +26,10 @@ class EngineSettings(Settings):
     )
 
 
-class RouterSettings(EngineSettings):
-    """How tokens are checked and how long calls wait."""
+class RouterSettings(EngineSettings, QuotaSettings):
+    """How tokens are checked, how long calls wait, and how many messages `POST /v1/messages` takes."""
+
+    model_config = SettingsConfigDict(env_prefix="ROUTER_")
 
     jwt_secret: SecretStr = Field(min_length=32, description="Signs agents' tokens; at least 32 characters.")
     jwt_issuer: str = Field("switchdesk", description="`iss` of every token.")
