@@ -17,6 +17,7 @@ from services.router.hours import HoursKeeper
 from services.router.journals import Journals
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
+from services.router.replica import ReplicaSettings
 from services.router.settings import RouterSettings
 from services.router.snapshots import SnapshotKeeper, Taker
 from services.router.web import web_routes
@@ -70,7 +71,15 @@ def build_router(
     """
     metrics = RouterMetrics()
     name = settings.name or "router-1"
-    partition = PartitionRouter(log=log, views=views, clock=clock, metrics=metrics, partition=PARTITION, name=name)
+    partition = PartitionRouter(
+        log=log,
+        views=views,
+        clock=clock,
+        metrics=metrics,
+        partition=PARTITION,
+        name=name,
+        settings=ReplicaSettings(max_open=settings.max_open_contacts),
+    )
 
     async def workspaces() -> list[str]:
         await partition.ready.wait()

@@ -21,6 +21,11 @@ class EngineSettings(Settings):
         "", max_length=64, description="This process in logs and `/v1/replicas`; empty: role, host and process id."
     )
     snapshot_every: Annotated[int, Field(ge=100)] = Field(10_000, description="Entries between two snapshots.")
+    max_open_contacts: Annotated[int, Field(ge=0)] = Field(
+        150_000,
+        description="Open contacts of one partition from which on its leader leaves customers' messages in the log, so "
+        "that memory stays bounded: about 6 KB each; 0: no bound.",
+    )
     metrics_by_agent: bool = Field(
         False, description="Whether `/metrics` names every agent's occupancy: two series for each of them."
     )
