@@ -260,7 +260,12 @@ async def _opened_log(
     if settings.log.startswith("kafka:"):
         table = RedisContentTable(settings.views, name=name) if _is_redis(settings.views) else None
         try:
-            log = kafka = KafkaLog(settings.log, table=table, patience_s=math.inf)
+            log = kafka = KafkaLog(
+                settings.log,
+                table=table,
+                patience_s=math.inf,
+                waits=lambda why: waits(f"waiting for the log: {why}"),
+            )
         except ValueError as error:
             raise CannotStart(f"LOG cannot be used: {error}") from None
     elif settings.log.startswith("sqlite:///"):
