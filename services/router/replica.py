@@ -358,12 +358,9 @@ class Replica:
     async def _read_inputs(self, wait_s: float) -> list[InputRecord]:
         self.waiting = True
         try:
+            inbound = self._bound.admits(self.engine.world)
             return await self.log.inputs.read(
-                self.partition,
-                self.positions,
-                limit=self.settings.max_inputs,
-                wait_s=wait_s,
-                inbound=self._bound.admits(self.engine.world),
+                self.partition, self.positions, limit=self.settings.max_inputs, wait_s=wait_s, inbound=inbound
             )
         except LogUnavailable as error:
             logger.warning("inputs cannot be read", extra={"reason": str(error)})
