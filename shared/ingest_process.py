@@ -56,7 +56,9 @@ def run_ingest(
     ) -> tuple[Sequence[Part], Ready]:
         return assemble(settings, backends, intake_of(backends), sockets, metrics, stopping)
 
-    return run_service(lambda stopping: run_process(settings, process_name(name), metrics, build, stopping))
+    return run_service(
+        lambda stopping: run_process(settings, process_name(name), metrics, build, stopping), patience=settings.patience
+    )
 
 
 def intake_of(backends: Backends) -> Intake:

@@ -94,6 +94,11 @@ class ProcessMetrics:
         self.webhook_dead_letter_bytes = catalogue.gauge(
             "switchdesk_webhook_dead_letter_bytes", "Size of what webhooks put aside and nobody replayed. Alarm."
         )
+        self.over_quota = catalogue.counter(
+            "switchdesk_messages_over_quota_total",
+            "Messages that were refused for now, by whose quota was used up (account, sender). Alarm.",
+            ("channel", "scope"),
+        )
         self.loop_lag = catalogue.gauge(
             "switchdesk_loop_lag_seconds", "How late the event loop ran at worst in the last 15 s."
         )

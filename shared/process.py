@@ -31,6 +31,7 @@ from shared.log.port import Log, LogCorrupt, LogLocked, LogMisconfigured, LogUna
 from shared.log.redis_content_table import RedisContentTable
 from shared.log.sqlite import SqliteLog
 from shared.loop_lag import LoopLag
+from shared.loop_watchdog import Patience
 from shared.metrics import ProcessMetrics
 from shared.service import CannotStart, Part, Stage, run_parts, run_until
 from shared.settings import Settings
@@ -44,7 +45,22 @@ INNER_LIMIT_S: Final = 9.0
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
-class ProcessSettings(Settings):
+class LoopSettings(Settings):
+    """How long the event loop of a process may stand still."""
+
+    blocked_log_s: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="An event loop that has not turned for so long: where it hangs is logged; 0: never."
+    )
+    blocked_end_s: Annotated[float, Field(ge=0)] = Field(
+        30.0, description="The process is ended with exit code 3, for its supervisor to start another; 0: never."
+    )
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(log_s=self.blocked_log_s, end_s=self.blocked_end_s)
+
+
+class ProcessSettings(LoopSettings):
     """What every process of a deployment is told. A port of 0 takes a free one."""
 
     log: str = Field(
@@ -244,7 +260,12 @@ async def _opened_log(
     if settings.log.startswith("kafka:"):
         table = RedisContentTable(settings.views, name=name) if _is_redis(settings.views) else None
         try:
-            log = kafka = KafkaLog(settings.log, table=table, patience_s=math.inf)
+            log = kafka = KafkaLog(
+                settings.log,
+                table=table,
+                patience_s=math.inf,
+                waits=lambda why: waits(f"waiting for the log: {why}"),
+            )
         except ValueError as error:
             raise CannotStart(f"LOG cannot be used: {error}") from None
     elif settings.log.startswith("sqlite:///"):

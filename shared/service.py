@@ -19,10 +19,12 @@ from typing import Any
 
 from shared.ending import ended
 from shared.json_logging import bound
+from shared.loop_watchdog import LoopWatchdog, Patience
 
 log = logging.getLogger(__name__)
 
 STOP_LIMIT_S = 10.0
+LAST_WORDS_S = 2.0
 
 
 class CannotStart(Exception):
@@ -98,14 +100,20 @@ async def run_parts(parts: Sequence[Part], stopping: asyncio.Event, *, limit_s: 
             raise StoppedTooLate(f"still running after {limit_s:g} s: {', '.join(late)}")
 
 
-def run_service(main: Callable[[asyncio.Event], Awaitable[None]], *, limit_s: float = STOP_LIMIT_S) -> int:
+def run_service(
+    main: Callable[[asyncio.Event], Awaitable[None]],
+    *,
+    limit_s: float = STOP_LIMIT_S,
+    patience: Patience | None = None,
+) -> int:
     """Run `main(stopping)` and return the exit code: 0 after an orderly stop, 1 after a failure, 2 if it cannot start.
 
-    The first SIGTERM or SIGINT sets `stopping`; a second one, or the limit running out, ends the process at once.
+    The first SIGTERM or SIGINT sets `stopping`; a second one, or the limit running out, ends the process at once. A
+    loop that stands still for longer than `patience` allows ends it with exit code 3.
     """
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_with_signals(main, limit_s))
+            runner.run(_with_signals(main, limit_s, patience or Patience()))
     except Exception as error:
         cannot_start = _cannot_start(error)
         if cannot_start is not None:
@@ -116,12 +124,13 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[None]], *, limit_s: fl
     return 0
 
 
-async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]], limit_s: float) -> None:
+async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]], limit_s: float, patience: Patience) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     # A thread, because the event loop itself may be what hangs. It comes after `run_parts` had its own limit.
     watchdog = threading.Timer(limit_s + 1, _end_here_and_now, [f"did not stop within {limit_s:g} s"])
     watchdog.daemon = True
+    turning = LoopWatchdog(loop, patience, _end_here_and_now)
 
     def on_signal(number: int) -> None:
         if stopping.is_set():
@@ -132,16 +141,22 @@ async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]], limit_
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    turning.start()
     try:
         await main(stopping)
     finally:
         watchdog.cancel()
+        turning.stop()
 
 
-def _end_here_and_now(reason: str) -> None:
+def _end_here_and_now(reason: str, code: int = 1) -> None:
+    # What hangs may be whoever should read these words.
+    at_last = threading.Timer(LAST_WORDS_S, os._exit, [code])
+    at_last.daemon = True
+    at_last.start()
     log.critical("ended without finishing", extra={"reason": reason})
     print(f"Switchdesk {reason}; ended here and now.", file=sys.stderr, flush=True)
-    os._exit(1)
+    os._exit(code)
 
 
 def _cannot_start(error: Exception) -> CannotStart | None:

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     async def run(stopping: asyncio.Event) -> None:
         await serve(settings, stopping, build_router, announce=lambda text: print(text, flush=True))
 
-    return run_service(run)
+    return run_service(run, patience=settings.patience)
 
 
 if __name__ == "__main__":

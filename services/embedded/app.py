@@ -183,6 +183,7 @@ async def build(
         bystanders=AgentsWorker(str(settings.data_dir.resolve())),
     )
     social.observe(router.process_metrics)
+    email.observe(router.process_metrics)
     web, admin = WebServer(router.api, ports.http), WebServer(router.admin, ports.admin)
     addresses = Addresses(
         base_url=settings.public_url or url_of(ports.http),

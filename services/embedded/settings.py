@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.settings import Settings
+from shared.process import LoopSettings
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
-class EmbeddedSettings(Settings):
+class EmbeddedSettings(LoopSettings):
     """One process on one machine. A port of 0 takes a free one and prints it.
 
     The services' own settings are read as well, from their own variables; what follows from these here is filled in.

@@ -11,7 +11,6 @@ from fastapi import APIRouter, WebSocket
 from services.ingest_chat.conversation import ACTOR, Conversation
 from services.ingest_chat.departures import Departures
 from services.ingest_chat.fallback import Fallback
-from services.ingest_chat.limits import RateLimit
 from services.ingest_chat.session import SessionTokens
 from services.ingest_chat.settings import ChatSettings
 from services.ingest_chat.transcript import Receipts, Transcripts
@@ -20,6 +19,7 @@ from shared.clock import Clock
 from shared.intake import Intake
 from shared.log.port import Content, Inputs
 from shared.metrics import ProcessMetrics
+from shared.quotas import RateLimit
 from shared.views.port import Views
 
 

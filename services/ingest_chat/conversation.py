@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from services.ingest_chat.departures import Departures
 from services.ingest_chat.frames import Profile, SayData
-from services.ingest_chat.limits import RateLimit
 from services.ingest_chat.normalise import message_of
 from services.ingest_chat.session import Session, SessionTokens
 from services.ingest_chat.settings import ChatSettings
@@ -17,6 +16,7 @@ from services.ingest_chat.transcript import Receipts, Transcripts
 from shared.contracts.commands import Actor
 from shared.intake import Intake, Receipt, UnknownChannel
 from shared.log.port import LogUnavailable
+from shared.quotas import RateLimit
 from shared.vocabulary import Role
 
 ACTOR: Final = Actor(role=Role.ADAPTER, id="ingest_chat")

@@ -44,6 +44,7 @@ def assemble(
         clock=backends.clock,
         partition_of=backends.partition_of,
     )
+    email.observe(metrics)
     listening = asyncio.Event()
 
     async def run(stop: asyncio.Event) -> None:

@@ -15,6 +15,8 @@ from shared.clock import Clock
 from shared.delivery import DeliveryDesk
 from shared.intake import Intake
 from shared.log.port import Content, Inputs
+from shared.metrics import ProcessMetrics
+from shared.quotas import Quotas
 from shared.views.port import Views
 from shared.vocabulary import ChannelKind
 
@@ -26,8 +28,13 @@ class Email:
     _listener: SmtpListener
     _reader: MailReader
     _desk: DeliveryDesk
+    _quotas: Quotas
     port: int | None = None
     """Where the listener is, once it is."""
+
+    def observe(self, metrics: ProcessMetrics) -> None:
+        """Count there what is refused."""
+        self._quotas.observe(metrics)
 
     async def listen(self) -> int:
         """Bind now, so that a busy port is found out before anything else starts. Raises `OSError`."""
@@ -73,5 +80,6 @@ def build_email(
         accounts={(workspace, ChannelKind.EMAIL, account) for account, workspace in settings.accounts.items()},
         give_up_after_s=settings.give_up_after_s,
     )
-    listener = SmtpListener(settings, Mailboxes(settings, intake, content, reader, ids))
-    return Email(listener, reader, desk)
+    quotas = Quotas(settings, clock.monotonic)
+    listener = SmtpListener(settings, Mailboxes(settings, intake, content, reader, ids, quotas))
+    return Email(listener, reader, desk, quotas)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pydantic import ValidationError
 
 from services.ingest_email.mime import Unparsable
-from services.ingest_email.normalise import attachment_ref, message_of, source_key
+from services.ingest_email.normalise import Normalised, attachment_ref, message_of
 from services.ingest_email.parse import ParsedMail
 from services.ingest_email.reader import MailReader, ParserBusy
 from services.ingest_email.settings import EmailSettings
 from services.ingest_email.thread import SignedIds
 from shared.contracts.commands import Actor
+from shared.contracts.message import InboundMessage
 from shared.ids import address_key
 from shared.intake import Intake, UnknownChannel
 from shared.log.port import Content, LogUnavailable
+from shared.quotas import Quotas, account_of, source_of
 from shared.vocabulary import ChannelKind, Role
 
 log = logging.getLogger(__name__)
@@ -28,19 +31,28 @@ logging.getLogger("mail.log").setLevel(logging.CRITICAL)
 ACTOR: Final = Actor(role=Role.ADAPTER, id="ingest_email")
 STORED: Final = "250 2.0.0 stored"
 LATER: Final = "451 4.3.0 not stored for certain, please try again"
+MAILBOX_BUSY: Final = "450 4.2.1 too many mails for this mailbox at the moment, please try again later"
+SENDER_BUSY: Final = "451 4.7.1 too many mails from this sender at the moment, please try again later"
 
 
 class Mailboxes:
     """aiosmtpd's handler: who has a mailbox here, and what happens to a mail."""
 
     def __init__(
-        self, settings: EmailSettings, intake: Intake, content: Content, reader: MailReader, ids: SignedIds
+        self,
+        settings: EmailSettings,
+        intake: Intake,
+        content: Content,
+        reader: MailReader,
+        ids: SignedIds,
+        quotas: Quotas,
     ) -> None:
         self._settings = settings
         self._intake = intake
         self._content = content
         self._reader = reader
         self._ids = ids
+        self._quotas = quotas
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -50,6 +62,10 @@ class Mailboxes:
             return "550 5.1.1 there is no such mailbox here"
         if len(envelope.rcpt_tos) >= self._settings.most_recipients:
             return "452 4.5.3 too many recipients"
+        name = account_of(self._settings.accounts[account], ChannelKind.EMAIL, account)
+        if self._quotas.account(ChannelKind.EMAIL, name) is not None:
+            # Before the mail is sent and parsed, and for this mailbox alone: the others of the mail get it now.
+            return MAILBOX_BUSY
         envelope.rcpt_tos.append(account)
         return "250 2.1.5 ok"
 
@@ -58,8 +74,11 @@ class Mailboxes:
         data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
         try:
             mail = await self._reader.read(data)
-            for account in dict.fromkeys(envelope.rcpt_tos):
-                await self._accept(mail, account, envelope.mail_from or "")
+            made = [self._made(mail, account, envelope.mail_from or "") for account in dict.fromkeys(envelope.rcpt_tos)]
+            if not self._admits([each.message for each in made]):
+                return SENDER_BUSY
+            for each in made:
+                await self._accept(mail, each)
         except LogUnavailable:
             return LATER
         except ParserBusy:
@@ -85,19 +104,33 @@ class Mailboxes:
                 return candidate
         return None
 
-    async def _accept(self, mail: ParsedMail, account: str, envelope_from: str) -> None:
+    def _made(self, mail: ParsedMail, account: str, envelope_from: str) -> Normalised:
         workspace = self._settings.accounts[account]
         try:
-            made = message_of(mail, account=account, workspace=workspace, envelope_from=envelope_from, ids=self._ids)
+            return message_of(mail, account=account, workspace=workspace, envelope_from=envelope_from, ids=self._ids)
         except ValidationError as error:
             raise Unparsable(f"unusable {error.errors(include_input=False)[0]['loc'][0]}") from None
-        key = source_key(account, mail)
-        owner = address_key(workspace, ChannelKind.EMAIL, made.message.sender.id.lower())
+
+    def _admits(self, messages: Sequence[InboundMessage]) -> bool:
+        """Whether the sender may send these now. There is one answer to a mail: all of its mailboxes get it or none."""
+        sources = [source_of(self._workspace_of(message), message) for message in messages]
+        if any(self._quotas.sender(source) is not None for source in sources):
+            return False
+        for source in sources:
+            self._quotas.charge(source)
+        return True
+
+    async def _accept(self, mail: ParsedMail, made: Normalised) -> None:
+        workspace, message = self._workspace_of(made.message), made.message
+        owner = address_key(workspace, ChannelKind.EMAIL, message.sender.id.lower())
         for number, attached in enumerate(mail.attachments):
-            await self._content.put(workspace, attachment_ref(workspace, key, number), attached.data, owner=owner)
-        await self._intake.accept(
-            workspace, made.message, actor=ACTOR, trusted_thread=made.trusted_thread, extra=made.extra
-        )
+            ref = attachment_ref(workspace, message.source_key, number)
+            await self._content.put(workspace, ref, attached.data, owner=owner)
+        await self._intake.accept(workspace, message, actor=ACTOR, trusted_thread=made.trusted_thread, extra=made.extra)
+
+    def _workspace_of(self, message: InboundMessage) -> str:
+        assert message.account is not None
+        return self._settings.accounts[message.account]
 
 
 class _Connection(SMTP):

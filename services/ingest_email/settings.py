@@ -9,10 +9,10 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from shared.contracts.message import Name
-from shared.settings import Settings
+from shared.quotas import QuotaSettings
 
 
-class EmailSettings(Settings):
+class EmailSettings(QuotaSettings):
     """Which mailboxes there are, where we listen, and how replies leave."""
 
     model_config = SettingsConfigDict(env_prefix="MAIL_")

@@ -22,6 +22,7 @@ from shared.delivery import DeliveryDesk
 from shared.intake import Intake
 from shared.log.port import Content, Inputs
 from shared.metrics import ProcessMetrics
+from shared.quotas import Quotas
 from shared.views.port import Views
 
 # httpx writes whole addresses at INFO, and Telegram's carry the bot's token.
@@ -36,10 +37,12 @@ class Social:
     _desk: DeliveryDesk
     _client: httpx.AsyncClient
     _dead_letters: DeadLetters
+    _quotas: Quotas
 
     def observe(self, metrics: ProcessMetrics) -> None:
-        """Count dead letters there."""
+        """Count dead letters and what is refused there."""
         self._dead_letters.observe(metrics)
+        self._quotas.observe(metrics)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Sends replies until `stopping`."""
@@ -82,9 +85,10 @@ def build_social(
         give_up_after_s=settings.give_up_after_s,
     )
     dead_letters = DeadLetters(settings.data_dir, "ingest_social", clock)
+    quotas = Quotas(settings, clock.monotonic)
     routes = APIRouter()
-    Webhooks(platforms, intake, dead_letters, settings.largest_body).add_to(routes)
-    return Social(routes, desk, client, dead_letters)
+    Webhooks(platforms, intake, dead_letters, settings.largest_body, quotas).add_to(routes)
+    return Social(routes, desk, client, dead_letters, quotas)
 
 
 def platforms_of(settings: SocialSettings, client: httpx.AsyncClient) -> dict[str, Platform]:

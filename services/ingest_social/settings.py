@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from shared.contracts.message import Name, Strict
-from shared.settings import Settings
+from shared.quotas import QuotaSettings
 
 
 class TelegramAccount(Strict):
@@ -31,7 +31,7 @@ class MessengerAccount(Strict):
     page_token: SecretStr | None = Field(None, description="To answer with; without it replies go to the outbox.")
 
 
-class SocialSettings(Settings):
+class SocialSettings(QuotaSettings):
     """Which bots and pages there are, and where their APIs are."""
 
     model_config = SettingsConfigDict(env_prefix="SOCIAL_")

@@ -17,6 +17,7 @@ from services.router.hours import HoursKeeper
 from services.router.journals import Journals
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
+from services.router.replica import ReplicaSettings
 from services.router.settings import RouterSettings
 from services.router.snapshots import SnapshotKeeper, Taker
 from services.router.web import web_routes
@@ -26,6 +27,7 @@ from shared.leases.port import LeaseBook
 from shared.log.port import Log
 from shared.loop_lag import LoopLag
 from shared.metrics import ProcessMetrics
+from shared.quotas import Quotas
 from shared.service import Part, Stage
 from shared.views.port import Views
 
@@ -69,7 +71,15 @@ def build_router(
     """
     metrics = RouterMetrics()
     name = settings.name or "router-1"
-    partition = PartitionRouter(log=log, views=views, clock=clock, metrics=metrics, partition=PARTITION, name=name)
+    partition = PartitionRouter(
+        log=log,
+        views=views,
+        clock=clock,
+        metrics=metrics,
+        partition=PARTITION,
+        name=name,
+        settings=ReplicaSettings(max_open=settings.max_open_contacts),
+    )
 
     async def workspaces() -> list[str]:
         await partition.ready.wait()
@@ -137,6 +147,8 @@ def build_front(
     leases = Leases(
         views=views, inputs=log.inputs, partition_of=partition_of, clock=clock, workspaces=workspaces, book=book
     )
+    quotas = Quotas(settings, clock.monotonic)
+    quotas.observe(metrics.process)
     api = build_api(
         ApiDeps(
             log=log,
@@ -153,6 +165,7 @@ def build_front(
             replicas=replicas,
             stopping=stopping,
             bystanders=bystanders,
+            quotas=quotas,
             saves=saves or (lambda: True),
             wait_s=settings.wait_s,
             docs=settings.api_docs,

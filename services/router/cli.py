@@ -238,4 +238,4 @@ def _serve(role: cluster.Role) -> int:
         print(error, file=sys.stderr)
         return 2
     json_logging.configure(f"router-{role.value}", level=settings.log_level)
-    return run_service(lambda stopping: cluster.serve(role, settings, stopping))
+    return run_service(lambda stopping: cluster.serve(role, settings, stopping), patience=settings.patience)

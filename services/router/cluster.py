@@ -111,7 +111,7 @@ def _host(
             metrics=metrics,
             partition=partition,
             name=name,
-            settings=ReplicaSettings(max_inputs=500, pace=Pace()),
+            settings=ReplicaSettings(max_inputs=500, max_open=settings.max_open_contacts, pace=Pace()),
             beside=kafka.content.materialise,
         )
 

@@ -102,6 +102,7 @@ class Gauges:
             counter = metrics.leader_changes.labels(label, change.value)
             self._add(counter.inc, ("change", partition, change), count)
         metrics.set_leading(partition, replica.leading)
+        metrics.messages_held.labels(label).set(replica.holds_messages)
         metrics.snapshot_age.labels(label).set(replica.head.seq - replica.snapshot_seq)
         if replica.leading and not replica.proposing:
             audit = self._audits.setdefault(partition, Audit())

@@ -319,6 +319,11 @@ class RouterMetrics:
         self.inputs_lag = self._names.gauge(
             "switchdesk_inputs_lag", "Inputs that are durable and not read yet.", ("partition", "topic")
         )
+        self.messages_held = self._names.gauge(
+            "switchdesk_messages_held",
+            "1 while the leader leaves customers' messages in the log because too many contacts are open. Alarm.",
+            ("partition",),
+        )
         self._define_cluster()
 
     def _define_cluster(self) -> None:
@@ -588,7 +593,7 @@ class RouterMetrics:
         """
         self.forget_lag(partition)
         self.forget_journal_lag(partition)
-        for gauge in (self.journal_seq, self.snapshot_age, self.process.content_lag):
+        for gauge in (self.journal_seq, self.snapshot_age, self.messages_held, self.process.content_lag):
             gauge.remove(str(partition))
 
     def set_leading(self, partition: int, leading: bool) -> None:

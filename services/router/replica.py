@@ -22,6 +22,7 @@ from services.router.batch import Batch
 from services.router.chain import Chain, Decision, Entry, Head, Proposal, build_proposal, decode_entry
 from services.router.engine.engine import Decided, Engine, Undecidable
 from services.router.engine.world import Touched
+from services.router.intake_bound import IntakeBound
 from services.router.journal_time import JournalTime
 from services.router.recovery import beginning_of
 from services.router.turns import Change, Pace, Turns
@@ -73,12 +74,14 @@ class ReplicaSettings:
     """Numbers of the loop, with the measured defaults of the design. Times in seconds.
 
     Without `pace` this replica always leads, because nobody else has the log. An entry is closed at `max_events` or
-    `max_bytes`; one decision is never split, and the engine keeps each of them small.
+    `max_bytes`; one decision is never split, and the engine keeps each of them small. From `max_open` open contacts on
+    customers' messages are left in the log (0: never).
     """
 
     max_inputs: int = 200
     max_events: int = 2_000
     max_bytes: int = 512 * 1024
+    max_open: int = 0
     resend_s: float = 2.0
     idle_s: float = 0.5
     gap_s: float = 1.5
@@ -141,8 +144,10 @@ class Replica:
     """Inputs that are to be answered as rejected when they are decided anew, by topic and offset, and why."""
     _turns: Turns | None = None
     _time: JournalTime = field(init=False)
+    _bound: IntakeBound = field(init=False)
 
     def __post_init__(self) -> None:
+        self._bound = IntakeBound(self.settings.max_open, self.partition)
         self._time = JournalTime(self.clock, self.settings.clock_slack_ms)
 
     @property
@@ -175,6 +180,11 @@ class Replica:
     def proposing(self) -> bool:
         """Whether a proposal of this replica is out and its fate not known."""
         return self._pending is not None
+
+    @property
+    def holds_messages(self) -> bool:
+        """Whether this leader leaves customers' messages in the log, because too many contacts are open."""
+        return self.leading and self._bound.holding
 
     @property
     def unread_s(self) -> float:
@@ -310,6 +320,7 @@ class Replica:
         if aside and not await self._buried(aside, mark):
             return
         self._undecidable.clear()
+        self._bound.taken(sum(batch.positions) - sum(self.positions))
         await self._propose(batch, now, mark)
         await self._until_known()
 
@@ -347,8 +358,9 @@ class Replica:
     async def _read_inputs(self, wait_s: float) -> list[InputRecord]:
         self.waiting = True
         try:
+            inbound = self._bound.admits(self.engine.world)
             return await self.log.inputs.read(
-                self.partition, self.positions, limit=self.settings.max_inputs, wait_s=wait_s
+                self.partition, self.positions, limit=self.settings.max_inputs, wait_s=wait_s, inbound=inbound
             )
         except LogUnavailable as error:
             logger.warning("inputs cannot be read", extra={"reason": str(error)})
@@ -508,6 +520,7 @@ class Replica:
             self._turns.heard(self.clock.monotonic(), bye=entry.bye)
             if self.leading:
                 self.leading = False
+                self._bound.forget()
                 self.changes[Change.DEPOSED] += 1
                 logger.warning("deposed", extra={"partition": self.partition, "seq": entry.seq, "by": entry.by})
         for decision in entry.decisions:

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from services.router.api.auth import AuthSettings
+from shared.quotas import QuotaSettings
 from shared.settings import Settings
 
 
@@ -20,13 +21,20 @@ class EngineSettings(Settings):
         "", max_length=64, description="This process in logs and `/v1/replicas`; empty: role, host and process id."
     )
     snapshot_every: Annotated[int, Field(ge=100)] = Field(10_000, description="Entries between two snapshots.")
+    max_open_contacts: Annotated[int, Field(ge=0)] = Field(
+        150_000,
+        description="Open contacts of one partition from which on its leader leaves customers' messages in the log, so "
+        "that memory stays bounded: about 6 KB each; 0: no bound.",
+    )
     metrics_by_agent: bool = Field(
         False, description="Whether `/metrics` names every agent's occupancy: two series for each of them."
     )
 
 
-class RouterSettings(EngineSettings):
-    """How tokens are checked and how long calls wait."""
+class RouterSettings(EngineSettings, QuotaSettings):
+    """How tokens are checked, how long calls wait, and how many messages `POST /v1/messages` takes."""
+
+    model_config = SettingsConfigDict(env_prefix="ROUTER_")
 
     jwt_secret: SecretStr = Field(min_length=32, description="Signs agents' tokens; at least 32 characters.")
     jwt_issuer: str = Field("switchdesk", description="`iss` of every token.")

@@ -136,14 +136,17 @@ class MemoryInputs:
             raise LogUnavailable("the append did not arrive")
         return offsets[0]
 
-    async def read(self, partition: int, positions: Positions, *, limit: int, wait_s: float) -> list[InputRecord]:
+    async def read(
+        self, partition: int, positions: Positions, *, limit: int, wait_s: float, inbound: bool = True
+    ) -> list[InputRecord]:
         call = Call("inputs.read", partition)
 
         async def find() -> list[InputRecord]:
             await self._faults.before(call)
             room = self._faults.limit(call, limit)
             records = self._slice(Topic.COMMANDS, partition, positions.commands, room)
-            records += self._slice(Topic.INBOUND, partition, positions.inbound, room - len(records))
+            if inbound:
+                records += self._slice(Topic.INBOUND, partition, positions.inbound, room - len(records))
             await self._faults.after(call)
             return records
 

@@ -84,12 +84,14 @@ class Inputs(Protocol):
         """
         ...
 
-    async def read(self, partition: int, positions: Positions, *, limit: int, wait_s: float) -> list[InputRecord]:
+    async def read(
+        self, partition: int, positions: Positions, *, limit: int, wait_s: float, inbound: bool = True
+    ) -> list[InputRecord]:
         """Up to `limit` records at and after `positions`: all commands first, inbound with the room that is left.
 
         Contiguous per topic and always from `positions` (the adapter remembers none). Waits up to `wait_s` for the
-        first record; an empty list means that none came. Raises `LogCorrupt` for a position past a topic's end: records
-        that were read once are gone.
+        first record; an empty list means that none came. Without `inbound` that topic is left alone. Raises
+        `LogCorrupt` for a position past a topic's end: records that were read once are gone.
         """
         ...
 

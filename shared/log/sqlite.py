@@ -196,10 +196,12 @@ class SqliteInputs:
 
         return await self._writer.submit(insert, size=len(data), on_commit=committed)
 
-    async def read(self, partition: int, positions: Positions, *, limit: int, wait_s: float) -> list[InputRecord]:
+    async def read(
+        self, partition: int, positions: Positions, *, limit: int, wait_s: float, inbound: bool = True
+    ) -> list[InputRecord]:
         async def find() -> list[InputRecord]:
             records = await self._streams.read(Topic.COMMANDS, partition, positions.commands, limit)
-            room = limit - len(records)
+            room = limit - len(records) if inbound else 0
             if room > 0:
                 records = records + await self._streams.read(Topic.INBOUND, partition, positions.inbound, room)
             return records

@@ -70,6 +70,8 @@ class Referee:
         self.judged = 0
         """Offers that were held against the rule, pair by pair."""
         self.recoveries = 0
+        self.held = 0
+        """Turns in which a leader left messages in the log."""
         self.buried: set[tuple[str, int]] = set()
         """Topic and offset of inputs that cannot be read and were kept."""
         self.trace = hashlib.sha256()

@@ -164,21 +164,25 @@ class FaultyInputs:
         await weather.passage()
         return offset
 
-    async def read(self, partition: int, positions: Positions, *, limit: int, wait_s: float) -> list[InputRecord]:
+    async def read(
+        self, partition: int, positions: Positions, *, limit: int, wait_s: float, inbound: bool = True
+    ) -> list[InputRecord]:
         await self._weather.passage()
         end = self._store.end
         if positions.commands > end.commands or positions.inbound > end.inbound:
             raise LogCorrupt(f"read at {positions}, the inputs end at {end}")
-        records = self._behind(positions, limit)
+        records = self._behind(positions, limit, inbound)
         if not records and wait_s > 0:
             await self._store.change(wait_s)
-            records = self._behind(positions, limit)
+            records = self._behind(positions, limit, inbound)
         await self._weather.passage()
         return records[: self._weather.cut(len(records))]
 
-    def _behind(self, positions: Positions, limit: int) -> list[InputRecord]:
+    def _behind(self, positions: Positions, limit: int, inbound: bool) -> list[InputRecord]:
         found: list[InputRecord] = []
         for topic, start in ((Topic.COMMANDS, positions.commands), (Topic.INBOUND, positions.inbound)):
+            if topic is Topic.INBOUND and not inbound:
+                continue
             stored = self._store.topics[topic]
             for offset in range(start, min(len(stored), start + limit - len(found))):
                 found.append(InputRecord(topic, offset, stored[offset]))

@@ -35,6 +35,7 @@ def play_one(seed: int) -> Result:
         "inputs": outcome.inputs,
         "rollbacks": outcome.rollbacks,
         "recoveries": outcome.recoveries,
+        "messages held": outcome.held,
         "starts": outcome.starts,
         "offers judged": outcome.judged,
         **{f"event {name}": number for name, number in outcome.events.items()},

@@ -43,6 +43,11 @@ class CheckedReplica(Replica):
 
         world.rollback = checked  # type: ignore[method-assign]
 
+    async def _read_inputs(self, wait_s: float) -> list[InputRecord]:
+        records = await super()._read_inputs(wait_s)
+        self.referee.held += self.holds_messages
+        return records
+
     def _decide(self, records: list[InputRecord], now: int):  # type: ignore[no-untyped-def]
         """Decide, and sometimes decide the same again on a state loaded from a snapshot: the decision must depend on
         nothing but the facts."""

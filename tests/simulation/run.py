@@ -9,11 +9,12 @@ import json
 import logging
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.router import snapshot
 from services.router.chain import Diverged
 from services.router.engine import engine, ordered, registry
+from services.router.intake_bound import IntakeBound
 from services.router.replica import ReplicaSettings
 from services.router.turns import Pace
 from shared.contracts import commands as cmd
@@ -22,7 +23,7 @@ from shared.vocabulary import Role
 from tests.simulation.checkers import Referee
 from tests.simulation.faulty_log import Store, Weather
 from tests.simulation.ledger import DAY, Violation, require
-from tests.simulation.nodes import Node
+from tests.simulation.nodes import PARTITION, Node
 from tests.simulation.sender import Sender
 from tests.simulation.virtual_time import EPOCH_MS, Stalled, VirtualClock, VirtualLoop
 from tests.simulation.workload import People, size_of
@@ -32,6 +33,8 @@ DRAIN_S = 600.0
 ASKING_FROM = 80
 """In worlds from this number on colleagues may ask each other and change channels. Those before are as they were when
 nobody did, so that planted bugs are still found where they were."""
+BOUND_FROM = 120
+"""In some worlds from this number on few contacts may be open before messages wait in the log, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Outcome:
     inputs: int
     rollbacks: int
     recoveries: int
+    held: int
     starts: int
     virtual_s: float
     judged: int
@@ -111,6 +115,7 @@ class _World:
             max_inputs=self.dice.choice((1, 3, 20, 200)),
             max_events=self.dice.choice((1, 4, 20, 2_000, 2_000)),
             resend_s=self.dice.choice((0.2, 1.0, 2.0)),
+            max_open=self._dice("bound").choice((0, 0, 5, 30)) if seed >= BOUND_FROM else 0,
             pace=self._dice("pace").choice(
                 (None, None, Pace(beat_s=1.0, silence_s=3.0), Pace(beat_s=4.0, silence_s=6.0))
             ),
@@ -257,6 +262,10 @@ class _World:
         self.sender_calm()
         for node in self.nodes:
             node.weather.calm()
+            # Nobody may ever serve those who are open, so whoever operates this raises the bound in the end.
+            node.settings = replace(node.settings, max_open=0)
+            if node.replica is not None:
+                node.replica._bound = IntakeBound(0, PARTITION)
             if not node.running:
                 node.start()
         deadline = self.loop.time() + DRAIN_S
@@ -362,6 +371,7 @@ class _World:
             inputs=sum(self.store.end),
             rollbacks=self.referee.rollbacks,
             recoveries=self.referee.recoveries,
+            held=self.referee.held,
             starts=sum(node.starts for node in self.nodes),
             virtual_s=round(self.loop.time(), 3),
             judged=self.referee.judged,

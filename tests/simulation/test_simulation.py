@@ -59,7 +59,7 @@ def _was_worth_it(totals: Counter[str]) -> None:
     """A world in which nothing happens proves nothing: all kinds of events and faults must have been met."""
     names = {event.__name__ for event in get_args(Event)} - {CommandRejected.__name__}
     events = {f"event {name}" for name in names}
-    faults = {"void records", "rollbacks", "recoveries"}
+    faults = {"void records", "rollbacks", "recoveries", "messages held"}
     answers = {"refused not_yours", "refused offer_expired", "refused offer_withdrawn", "refused wrong_state"}
     answers.add("refused no_room")
     missing = {name for name in events | faults | answers if not totals[name]}

@@ -16,6 +16,7 @@ from shared.clock import Clock
 from shared.contracts.commands import Actor
 from shared.contracts.message import InboundMessage
 from shared.log.port import Log
+from shared.quotas import Quotas
 from shared.views.port import Views
 
 
@@ -90,6 +91,8 @@ class ApiDeps:
     """None where the log cannot be read beside this process."""
     saves: Ready = field(default=lambda: True)
     """Whether the log takes what is said here: True, or words why not. Desks are told."""
+    quotas: Quotas | None = None
+    """How many messages one source may send in; None: any number."""
     limits: Limits = field(default_factory=Limits)
     wait_s: float = 5.0
     docs: bool = False

@@ -10,10 +10,12 @@ from services.router.api.access import Call, allow
 from services.router.api.answers import json_answer
 from services.router.api.bodies import json_body
 from services.router.api.gateway import Answer
+from services.router.api.problems import TooManyMessages
 from services.router.api.schemas import DeliveryIn, PendingOut, ReceivedOut
 from shared.contracts.commands import ReportDelivery
 from shared.contracts.message import InboundMessage
 from shared.ids import message_command_id
+from shared.quotas import OverQuota, source_of
 from shared.vocabulary import MessageId, Role
 
 router = APIRouter(tags=["messages"])
@@ -40,6 +42,11 @@ async def report_delivery(
 async def _receive(call: Call, message: InboundMessage) -> Answer:
     """Through the one intake. The source key is the idempotency key here: no digest, a second delivery may differ."""
     actor = call.caller.actor
+    if call.deps.quotas is not None:
+        try:
+            call.deps.quotas.take(source_of(call.workspace, message))
+        except OverQuota as over:
+            raise TooManyMessages(str(over), headers={"Retry-After": over.retry_after}, scope=over.scope) from None
 
     async def make_durable() -> None:
         await call.deps.intake.accept(call.workspace, message, actor=actor)

@@ -213,6 +213,12 @@ class TooManyFailures(Problem):
     status, slug, title = 429, "too-many-failures", "Too many failed attempts from there"
 
 
+class TooManyMessages(Problem):
+    """One source's quota is used up. Nothing was stored of this message."""
+
+    status, slug, title = 429, "too-many-messages", "Too many messages from this source"
+
+
 class TooManyStreams(Problem):
     status, slug, title = 429, "too-many-streams", "Too many open streams"
 

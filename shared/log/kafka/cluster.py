@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -134,6 +134,38 @@ class Cluster:
         if facts.in_sync[partition] < min_isr:
             raise LogUnavailable(f"{topic}/{partition} has {facts.in_sync[partition]} replicas in sync of {min_isr}")
 
+    async def reach(self) -> None:
+        """Whether brokers answer where they say they are. Whoever answers at the address that we were given may
+        advertise another one, to which everything but that first question goes.
+
+        Raises `LogUnavailable` with words if none does. Where one does the others are only told of: it may be away.
+        """
+        brokers = (await self.metadata()).brokers.values()
+        tried = {asyncio.create_task(self._reaches(broker)): broker for broker in brokers}
+        waiting, reached = set(tried), False
+        try:
+            while waiting:
+                done, waiting = await asyncio.wait(
+                    waiting, timeout=HEDGE_S if reached else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    break
+                reached = reached or any(task.result() for task in done)
+            lost = [broker for task, broker in tried.items() if task in waiting or not task.result()]
+        finally:
+            await ended(*tried)
+        if not reached:
+            asked, told = _addresses(self._servers), _addresses((broker.host, broker.port) for broker in lost)
+            raise LogUnavailable(
+                f"no broker answers at {told or 'any address'}, which is what Kafka at {asked} advertises "
+                "(advertised.listeners)"
+            )
+        for broker in lost:
+            log.warning(
+                "a broker does not answer where it says it is",
+                extra={"broker": broker.node, "advertised": _addresses([(broker.host, broker.port)])},
+            )
+
     async def connect(self, host: str, port: int) -> AIOKafkaConnection:
         """A new connection. Raises `LogUnavailable`."""
         try:
@@ -184,6 +216,13 @@ class Cluster:
             raise LogUnavailable(f"no broker answers: {'; '.join(trouble)}")
         finally:
             await ended(*asking)
+
+    async def _reaches(self, broker: Broker) -> bool:
+        try:
+            await close_connection(await self.connect(broker.host, broker.port))
+        except LogUnavailable:
+            return False
+        return True
 
     async def _ask(self, host: str, port: int) -> Metadata:
         connection = await self.connect(host, port)
@@ -270,6 +309,10 @@ async def close_connection(connection: AIOKafkaConnection) -> None:
     closing = connection.close()
     if closing is not None:
         await asyncio.wait([closing], timeout=1.0)
+
+
+def _addresses(servers: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{host}:{port}" for host, port in servers)
 
 
 def _metadata(answer: Any) -> Metadata:

@@ -32,9 +32,11 @@ class KafkaInputs:
             streams[topic].acknowledged(offset)
         return offset
 
-    async def read(self, partition: int, positions: Positions, *, limit: int, wait_s: float) -> list[InputRecord]:
+    async def read(
+        self, partition: int, positions: Positions, *, limit: int, wait_s: float, inbound: bool = True
+    ) -> list[InputRecord]:
         streams = self._partition(partition)
-        commands, inbound = streams[Topic.COMMANDS], streams[Topic.INBOUND]
+        commands, messages = streams[Topic.COMMANDS], streams[Topic.INBOUND]
         complete = wait_s <= 0
 
         async def one(topic: Topic, stream: Stream, offset: int, room: int) -> list[InputRecord]:
@@ -45,14 +47,16 @@ class KafkaInputs:
 
         async def find() -> list[InputRecord]:
             records = await one(Topic.COMMANDS, commands, positions.commands, limit)
-            return records + await one(Topic.INBOUND, inbound, positions.inbound, limit - len(records))
+            room = limit - len(records) if inbound else 0
+            return records + await one(Topic.INBOUND, messages, positions.inbound, room)
 
         if complete:
             return await find()
         found = await first_found(commands.bell, find, wait_s=wait_s)
         if not found:
             commands.check_heard()
-            inbound.check_heard()
+            if inbound:
+                messages.check_heard()
         return found
 
     async def end(self, partition: int) -> Positions:

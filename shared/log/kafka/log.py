@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 60.0
 RETRY_S: Final = 0.5
+# Who waits says so at once, whenever the reason is another, and so often.
+REPEAT_S: Final = 10.0
 # Metadata is refreshed every ten seconds, and takes a few if brokers hang.
 UNHEARD_S: Final = 20.0
 UNACKNOWLEDGED_S: Final = 5.0
@@ -46,11 +48,18 @@ class KafkaLog:
     """
 
     def __init__(
-        self, url: str | KafkaUrl, *, table: ContentTable | None = None, patience_s: float = PATIENCE_S
+        self,
+        url: str | KafkaUrl,
+        *,
+        table: ContentTable | None = None,
+        patience_s: float = PATIENCE_S,
+        waits: Callable[[str], None] = lambda why: None,
     ) -> None:
-        """`patience_s` is how long `open` waits for Kafka. Raises ValueError that names what is wrong with the URL."""
+        """`patience_s` is how long `open` waits for Kafka, `waits` is told why it does. Raises ValueError that names
+        what is wrong with the URL."""
         self.url = KafkaUrl.parse(url) if isinstance(url, str) else url
         self._patience_s = patience_s
+        self._waits = waits
         client = f"switchdesk-{socket.gethostname()}-{os.getpid()}"
         name = self.url.topic
         plans = topics.plans(self.url)
@@ -95,6 +104,7 @@ class KafkaLog:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_s
+        said, said_at = "", 0.0
         try:
             while True:
                 try:
@@ -103,7 +113,11 @@ class KafkaLog:
                 except LogUnavailable as error:
                     if loop.time() + RETRY_S >= deadline:
                         raise
-                    logger.warning("waiting for the log", extra={"reason": str(error)})
+                    why = str(error)
+                    self._waits(why)
+                    if why != said or loop.time() - said_at >= REPEAT_S:
+                        logger.warning("waiting for the log", extra={"reason": why})
+                        said, said_at = why, loop.time()
                     await self.placement.close()
                     await asyncio.sleep(RETRY_S)
         except BaseException:

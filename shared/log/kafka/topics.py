@@ -127,6 +127,7 @@ async def prepare(cluster: Cluster, url: KafkaUrl) -> Metadata:
     lane = Lane(cluster)
     try:
         metadata = await cluster.refresh()
+        await cluster.reach()
         missing = [plan for plan in wanted if plan.name not in metadata.topics]
         if missing:
             await _create(lane, missing)

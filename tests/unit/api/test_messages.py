@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httpx
+
 from services.router.api.app import build_api
 from shared.contracts.commands import Input, ReceiveMessage, ReportDelivery
 from shared.contracts.message import InboundMessage
 from shared.log.port import LogUnavailable
+from shared.quotas import Quotas, QuotaSettings
 from shared.vocabulary import Delivery, MessageId
 from tests.eventually import eventually
 from tests.unit.api.conftest import World, contact_doc, serving, world
 from tests.unit.api.standin import Outcome, refuse
+from tests.unit.router.test_replica import HandClock
 
 MESSAGE: dict[str, Any] = {
     "source_key": "chat:web:message:1",
@@ -49,6 +53,26 @@ async def test_the_same_source_key_again_is_the_same_contact(api: World) -> None
     assert second.json()["contact_id"] == first.json()["contact_id"]
     assert second.json()["duplicate"] is True
     assert len(api.router.seen) == 1
+
+
+async def test_a_source_that_floods_is_told_to_wait_and_nothing_is_stored() -> None:
+    clock = HandClock()
+    quotas = Quotas(QuotaSettings(sender_per_minute=60, sender_burst=1), clock.monotonic)
+    async with world(quotas=quotas) as api:
+        api.router.scripts[ReceiveMessage] = received
+
+        async def post(**changes: Any) -> httpx.Response:
+            return await api.client.post("/v1/messages", json={**MESSAGE, **changes}, headers=api.as_("adapter"))
+
+        assert (await post()).status_code == 201
+        refused = await post(source_key="chat:web:message:2")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+        assert refused.json()["type"] == "/problems/too-many-messages"
+        assert refused.json()["scope"] == "sender"
+        assert (await post(source_key="chat:web:message:3", sender={"id": "s2"})).status_code == 201
+        assert len(api.router.seen) == 2
+        clock.pass_s(1)
+        assert (await post(source_key="chat:web:message:2")).status_code == 201
 
 
 async def test_of_two_at_once_one_is_the_repeat(api: World) -> None:

@@ -68,6 +68,31 @@ async def test_it_is_not_ready_from_the_moment_it_is_told_to_stop(tmp_path: Path
         assert await centre.ready() == (503, "stopping\n")
 
 
+async def test_with_too_many_contacts_open_messages_wait_in_the_log_and_commands_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROUTER_MAX_OPEN_CONTACTS", "2")
+    async with running(tmp_path):
+        facts = json.loads((tmp_path / "demo.json").read_text())
+        async with httpx.AsyncClient(base_url=facts["base_url"]) as http:
+
+            async def say(name: str, wait: float) -> httpx.Response:
+                message = {"source_key": name, "channel": "chat", "sender": {"id": name}, "text": "hello"}
+                headers = {"Authorization": f"Bearer {facts['adapter_key']}"}
+                return await http.post(f"/v1/messages?wait={wait}", json=message, headers=headers)
+
+            async def is_decided() -> bool:
+                return (await say("m3", 0)).status_code in (200, 201)
+
+            first = await say("m1", 10)
+            assert [first.status_code, (await say("m2", 10)).status_code] == [201, 201]
+            assert (await say("m3", 0.5)).status_code == 202, "it is durable, and not decided yet"
+            headers = {"Authorization": f"Bearer {facts['supervisor_token']}"}
+            ended = await http.post(f"/v1/contacts/{first.json()['contact_id']}/cancel", json={}, headers=headers)
+            assert ended.status_code == 200
+            await eventually(is_decided)
+
+
 async def test_it_tells_of_its_log_and_views_as_every_process_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,10 +26,12 @@ from services.ingest_email.settings import EmailSettings
 from services.ingest_email.thread import SignedIds
 from shared.delivery import Delivered, Reply
 from shared.ids import thread_key
+from shared.metrics import Catalogue, ProcessMetrics
 from shared.vocabulary import AutoClass, ThreadKey
 from tests.eventually import eventually
 from tests.unit.ingest_email.test_parse import HOSTILE, mail, multipart
 from tests.unit.ingest_support.world import WORKSPACE, World, running
+from tests.unit.router.test_replica import HandClock
 
 SUPPORT = "support@acme.example"
 IDS = SignedIds("m" * 32)
@@ -131,6 +133,47 @@ async def test_a_bomb_is_refused_with_words_and_the_next_mail_goes_on(world: Wor
             "250"
         )
         assert len(world.distinct()) == 2
+
+
+async def test_a_sender_who_floods_is_told_to_come_again_and_nobody_else(world: World, tmp_path: Path) -> None:
+    world.clock = clock = HandClock()
+    async with listening(world, tmp_path, sender_per_minute=60, sender_burst=2) as port:
+        for number in range(2):
+            assert (await deliver(port, mail(Message_ID=f"<{number}@x>"))).startswith("250")
+        assert (await deliver(port, mail(Message_ID="<late@x>"))).startswith("451 4.7.1")
+        assert (await deliver(port, mail(Message_ID="<other@x>", From="ben@example.org"))).startswith("250")
+        assert len(world.distinct()) == 3
+        clock.pass_s(1)
+        assert (await deliver(port, mail(Message_ID="<late@x>"))).startswith("250")
+        assert len(world.distinct()) == 4
+
+
+async def test_of_a_mail_to_two_mailboxes_both_get_it_or_neither(world: World, tmp_path: Path) -> None:
+    """There is one answer to it; and what is refused is taken whole when it comes again."""
+    world.clock = clock = HandClock()
+    async with listening(world, tmp_path, sender_per_minute=60, sender_burst=1) as port:
+        assert (await deliver(port, mail(Message_ID="<1@x>"), SUPPORT)).startswith("250")
+        assert (await deliver(port, mail(Message_ID="<2@x>"), "billing@acme.example", SUPPORT)).startswith("451")
+        assert len(world.messages()) == 1
+        clock.pass_s(1)
+        assert (await deliver(port, mail(Message_ID="<2@x>"), "billing@acme.example", SUPPORT)).startswith("250")
+        assert len(world.distinct()) == 3
+
+
+async def test_a_mailbox_that_is_flooded_is_refused_before_the_mail_is_sent(world: World, tmp_path: Path) -> None:
+    metrics = ProcessMetrics(Catalogue())
+    service = build_email(settings(tmp_path, account_per_minute=60, account_burst=1), **world.ports())
+    service.observe(metrics)
+    port = await service.listen()
+    async with running(service):
+        assert (await deliver(port, mail(Message_ID="<1@x>"))).startswith("250")
+        assert (await deliver(port, mail(Message_ID="<2@x>"))).startswith("450 4.2.1")
+        # Of several mailboxes the others get it; the sender's server tries the one again.
+        both = await deliver(port, mail(Message_ID="<2@x>"), SUPPORT, "billing@acme.example")
+        assert both.startswith("250")
+        assert [said.account for said in world.messages()] == [SUPPORT, "billing@acme.example"]
+    labels = {"channel": "email", "scope": "account"}
+    assert metrics.catalogue.registry.get_sample_value("switchdesk_messages_over_quota_total", labels) == 2
 
 
 async def test_machines_are_marked(world: World, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from shared.vocabulary import MessageKind
 from shared.web_server import web_app
 from tests.eventually import eventually
 from tests.unit.ingest_support.world import WORKSPACE, World, running, served
+from tests.unit.router.test_replica import HandClock
 
 SECRET = "telegram-secret"
 APP_SECRET = "app-secret"
@@ -435,3 +436,85 @@ def test_long_texts_are_broken_between_words() -> None:
     assert all(len(part) <= 4096 for part in parts)
     assert " ".join(" ".join(parts).split()) == text.strip()
     assert list(pieces("x" * 9000, 4096)) == ["x" * 4096, "x" * 4096, "x" * 808]
+
+
+# --- Quotas -----------------------------------------------------------------------------------------------------------
+
+
+def said_by(sender: str, mid: str) -> dict[str, Any]:
+    return {**event(message={"mid": mid, "text": f"text of {mid}"}), "sender": {"id": sender}}
+
+
+async def test_a_sender_who_floods_is_told_to_wait_and_nobody_else(world: World, tmp_path: Path) -> None:
+    few = {"sender_per_minute": 60, "sender_burst": 2}
+    async with social(world, tmp_path, **few) as client:
+        for number in (1, 2):
+            assert (await post(client, said_by("flood", f"f{number}"))).status_code == 200
+        answer = await post(client, said_by("flood", "f3"))
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert (await post(client, said_by("other", "o1"))).status_code == 200
+        assert [said.source_key.rpartition(":")[2] for said in world.messages()] == ["f1", "f2", "o1"]
+
+
+async def test_of_a_batch_the_others_are_taken_and_the_whole_of_it_comes_again(world: World, tmp_path: Path) -> None:
+    """What was taken is recognised; what could not be read is put aside once, when the batch is through."""
+    world.clock = clock = HandClock()
+    batch = [
+        said_by("flood", "f1"),
+        said_by("other", "o1"),
+        said_by("flood", "f2"),
+        event(message={"text": "without an id"}),
+    ]
+    async with social(world, tmp_path, sender_per_minute=60, sender_burst=1) as client:
+        assert (await post(client, said_by("flood", "f0"))).status_code == 200
+        assert (await post(client, *batch)).status_code == 429
+        assert [said.source_key.rpartition(":")[2] for said in world.messages()] == ["f0", "o1"]
+        assert letters(tmp_path) == []
+        clock.pass_s(1)
+        assert (await post(client, *batch)).json() == {"accepted": 3, "dead_letters": 1}
+        assert len(world.distinct()) == 4
+        assert [said.source_key.rpartition(":")[2] for said in world.messages()] == ["f0", "o1", "f1", "o1", "f2"]
+        assert len(letters(tmp_path)) == 1
+
+
+async def test_a_batch_larger_than_a_burst_is_taken_whole_and_paid_for(world: World, tmp_path: Path) -> None:
+    """Else it would be refused for as long as its provider sends it."""
+    world.clock = clock = HandClock()
+    async with social(world, tmp_path, sender_per_minute=60, sender_burst=2) as client:
+        assert (await post(client, *(said_by("ana", f"a{number}") for number in range(10)))).json()["accepted"] == 10
+        answer = await post(client, said_by("ana", "late"))
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "9")
+        clock.pass_s(9)
+        assert (await post(client, said_by("ana", "late"))).status_code == 200
+
+
+async def test_an_account_that_is_flooded_takes_nothing_of_a_request(world: World, tmp_path: Path) -> None:
+    metrics = ProcessMetrics(Catalogue())
+    service = build_social(settings(tmp_path, account_per_minute=60, account_burst=1), **world.ports())
+    service.observe(metrics)
+    async with (
+        served(service.routes) as address,
+        running(service),
+        httpx.AsyncClient(base_url=f"http://{address}") as client,
+    ):
+        assert (await post(client, said_by("ana", "a1"))).status_code == 200
+        assert (await post(client, said_by("ben", "b1"), said_by("cid", "c1"))).status_code == 429
+        assert (await tell(client, update())).status_code == 200
+        assert len(world.messages()) == 2
+    labels = {"channel": "messenger", "scope": "account"}
+    assert metrics.catalogue.registry.get_sample_value("switchdesk_messages_over_quota_total", labels) == 2
+
+
+async def test_a_forged_request_uses_up_nobodys_quota(world: World, tmp_path: Path) -> None:
+    async with social(world, tmp_path, account_per_minute=60, account_burst=1) as client:
+        for _ in range(3):
+            assert (await tell(client, update(), "forged")).status_code == 403
+        assert (await tell(client, update())).status_code == 200
+
+
+async def test_without_a_rate_any_number_is_taken(world: World, tmp_path: Path) -> None:
+    unlimited = {"sender_per_minute": 0, "sender_burst": 1, "account_per_minute": 0, "account_burst": 1}
+    async with social(world, tmp_path, **unlimited) as client:
+        for number in range(5):
+            assert (await post(client, said_by("ana", f"a{number}"))).status_code == 200

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.contracts.commands import Command, Input, ReceiveMessage, ReportDelivery
 from shared.ids import address_key, address_ref
 from shared.intake import Intake
@@ -57,7 +57,7 @@ class World:
 
     switch: Switch = field(default_factory=Switch)
     views: MemoryViews = field(default_factory=MemoryViews)
-    clock: SystemClock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=SystemClock)
     log: MemoryLog = field(init=False)
     intake: Intake = field(init=False)
     seq: int = 0

@@ -54,6 +54,20 @@ class InputsSuite:
         ]
         assert names(await log.inputs.read(0, START, limit=2, wait_s=0)) == ["commands 0", "commands 1"]
 
+    async def test_messages_can_be_left_where_they_are(self, log: Log) -> None:
+        await fill(log, commands=1, inbound=2)
+
+        assert names(await log.inputs.read(0, START, limit=4, wait_s=0, inbound=False)) == ["commands 0"]
+        # Neither does one that is waited for end with a message, nor is a later one kept from what was left.
+        assert await log.inputs.read(0, Positions(1, 0), limit=4, wait_s=0.1, inbound=False) == []
+        waiting = asyncio.create_task(log.inputs.read(0, Positions(1, 0), limit=4, wait_s=10, inbound=False))
+        await asyncio.sleep(0.05)
+        await log.inputs.append(Topic.INBOUND, 0, b"a message")
+        await log.inputs.append(Topic.COMMANDS, 0, b"a command")
+        assert names(await waiting) == ["a command"]
+        left = await log.inputs.read(0, Positions(2, 0), limit=4, wait_s=5)
+        assert names(left) == ["inbound 0", "inbound 1", "a message"]
+
     async def test_reading_starts_at_the_given_positions_every_time(self, log: Log) -> None:
         await fill(log, commands=3, inbound=3)
 

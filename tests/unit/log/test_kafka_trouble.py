@@ -5,22 +5,29 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection
 
+from shared.admin import Ready
 from shared.log.content_table import MemoryContentTable
 from shared.log.kafka import KafkaLog
 from shared.log.kafka import log as log_module
+from shared.log.kafka.cluster import Broker, Cluster, Metadata
 from shared.log.kafka.producer import SafeProducer
 from shared.log.port import LogUnavailable, Positions
+from shared.metrics import Catalogue, ProcessMetrics
+from shared.process import ProcessSettings, run_process
+from shared.service import Part
 from shared.vocabulary import Topic
 from tests.eventually import eventually
 from tests.support.kafka import KafkaCluster
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.unit.log.replica import Replica
 from tests.unit.log.suite import START
@@ -32,7 +39,7 @@ DEADLINE_S = 5.0 + 0.7
 @pytest.fixture(scope="module")
 def one_broker() -> Iterator[KafkaCluster]:
     """One that these tests may kill, and a lane on which it can be cut off."""
-    with KafkaCluster(lanes=["proxy"]) as cluster:
+    with KafkaCluster(lanes=["proxy", "nowhere"]) as cluster:
         cluster.start()
         yield cluster
 
@@ -408,3 +415,81 @@ async def test_proposers_go_on_when_a_leader_is_killed(three_brokers: KafkaClust
     assert all(log.replacements == 0 for log in logs)
     for log in logs:
         await log.close()
+
+
+def misled_url(one_broker: KafkaCluster, prefix: str) -> tuple[str, int, int]:
+    """An address that answers and sends everybody to another one, with both ports."""
+    ((advertised, listens),) = one_broker.lane("nowhere").ports
+    url = f"kafka://127.0.0.1:{listens}?prefix={prefix}&partitions=2&replication=1&min_isr=1"
+    return url, listens, advertised
+
+
+async def test_a_broker_that_advertises_an_address_where_nobody_answers_is_waited_for_with_words(
+    one_broker: KafkaCluster, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, listens, advertised = misled_url(one_broker, prefix)
+    told: list[str] = []
+    log = KafkaLog(url, patience_s=2.0, waits=told.append)
+    with pytest.raises(LogUnavailable) as caught:
+        await log.open()
+    words = (
+        f"no broker answers at 127.0.0.1:{advertised}, which is what Kafka at 127.0.0.1:{listens} advertises "
+        "(advertised.listeners)"
+    )
+    assert str(caught.value) == words
+    assert set(told) == {words}
+    waiting = [record for record in caplog.records if record.message == "waiting for the log"]
+    assert [(record.reason, record.exc_info) for record in waiting] == [(words, None)], "once, not twice a second"  # type: ignore[attr-defined]
+
+
+async def test_a_process_with_such_a_broker_says_so_and_is_ready_once_it_is_reached(
+    one_broker: KafkaCluster, prefix: str
+) -> None:
+    url, _, advertised = misled_url(one_broker, prefix)
+    admin_port, stopping = free_port(), asyncio.Event()
+
+    async def build(*_: object) -> tuple[list[Part], Ready]:
+        async def run(stop: asyncio.Event) -> None:
+            await stop.wait()
+
+        return [Part(name="work", run=run)], lambda: True
+
+    settings = ProcessSettings(log=url, views="memory:", admin_port=admin_port)
+    running = asyncio.create_task(
+        run_process(settings, "test", ProcessMetrics(Catalogue()), build, stopping, shares=False)
+    )
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{admin_port}") as http:
+
+        async def says() -> str:
+            try:
+                answer = await http.get("/readyz")
+            except httpx.TransportError:
+                return ""
+            return f"{answer.status_code} {answer.text}"
+
+        async def says_where() -> bool:
+            words = f"503 waiting for the log: no broker answers at 127.0.0.1:{advertised}, which is what"
+            return (await says()).startswith(words)
+
+        await eventually(says_where)
+        async with Proxy(one_broker.lane("nowhere").ports[0][1], port=advertised):
+            await eventually(lambda: _is(says, "200 ready\n"), within_s=20)
+            stopping.set()
+            await asyncio.wait_for(running, 12)
+
+
+async def _is(says: Callable[[], Awaitable[str]], wanted: str) -> bool:
+    return await says() == wanted
+
+
+async def test_of_several_brokers_one_that_is_not_where_it_says_is_told_of_and_not_waited_for(
+    one_broker: KafkaCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    ((_, listens),) = one_broker.lane("nowhere").ports
+    gone = free_port()
+    cluster = Cluster([("127.0.0.1", listens)], [], client="test")
+    cluster._metadata = Metadata("c", {1: Broker(1, "127.0.0.1", gone), 2: Broker(2, "127.0.0.1", listens)})
+    await cluster.reach()
+    await cluster.close()
+    (told,) = [record for record in caplog.records if record.message == "a broker does not answer where it says it is"]
+    assert told.advertised == f"127.0.0.1:{gone}"  # type: ignore[attr-defined]

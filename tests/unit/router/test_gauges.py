@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from services.router.gauges import Gauges
 from shared.contracts import commands as cmd
@@ -10,7 +11,7 @@ from shared.log.memory import Call, Faults, MemoryStore
 from shared.views.memory import MemoryViews
 from tests.builders import ADAPTER, message
 from tests.unit.router.test_partition import Deaf, two
-from tests.unit.router.test_perform import Seat
+from tests.unit.router.test_perform import QUICK, Seat
 from tests.unit.router.test_replica import HandClock, open_for_work, put
 
 
@@ -42,6 +43,28 @@ async def test_a_journal_that_begins_behind_its_newest_snapshot_is_told_of() -> 
     store.journal_start[0] = 0
     again = await Seat(store, MemoryViews(), clock, "two").start()
     assert again.replica.snapshot_offset == seat.replica.snapshot_offset
+
+
+async def test_that_messages_are_left_in_the_log_is_told_by_who_leads() -> None:
+    store, clock = MemoryStore(), HandClock()
+    open_for_work(store)
+    seat = await Seat(store, MemoryViews(), clock, "one", settings=replace(QUICK, max_open=1)).start()
+    gauges = Gauges(seat.metrics, seat.replica.log, clock, lambda: [seat.router])
+    seat.router.ready.set()
+
+    async def held() -> float | None:
+        await gauges.look()
+        return seat.metrics.registry.get_sample_value("switchdesk_messages_held", {"partition": "0"})
+
+    await seat.lead()
+    assert await held() == 0
+    for name in ("c1", "c2"):
+        put(store, message(name), by=ADAPTER)
+    for _ in range(3):
+        await seat.replica.step()
+    assert await held() == 1
+    seat.replica.leading = False
+    assert await held() == 0
 
 
 async def test_what_the_log_does_not_tell_now_is_not_told() -> None:
@@ -105,6 +128,7 @@ async def test_a_partition_that_does_not_run_here_any_more_leaves_no_figure_of_i
         "switchdesk_journal_lag_records",
         "switchdesk_journal_gap_records",
         "switchdesk_snapshot_age_entries",
+        "switchdesk_messages_held",
         "switchdesk_inputs_lag",
         "switchdesk_content_lag_records",
     }

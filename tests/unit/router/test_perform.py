@@ -31,13 +31,19 @@ class Seat:
     """A router on one partition, turned by hand."""
 
     def __init__(
-        self, store: MemoryStore, views: MemoryViews, clock: HandClock, name: str, faults: Faults | None = None
+        self,
+        store: MemoryStore,
+        views: MemoryViews,
+        clock: HandClock,
+        name: str,
+        faults: Faults | None = None,
+        settings: ReplicaSettings = QUICK,
     ) -> None:
         self.metrics = RouterMetrics()
         self.views, self.clock = views, clock
         self.log = MemoryLog(store, faults)
         self.router = PartitionRouter(
-            log=self.log, views=views, clock=clock, metrics=self.metrics, name=name, settings=QUICK
+            log=self.log, views=views, clock=clock, metrics=self.metrics, name=name, settings=settings
         )
         self.replica = self.router.replica
         self.publisher = self.router._publisher

@@ -159,6 +159,13 @@ def offering(monkeypatch: pytest.MonkeyPatch, *, raising_for: str) -> None:
     monkeypatch.setattr("services.router.engine.engine.make_offer", broken)
 
 
+def cancel(store: MemoryStore, desk: Desk, *keys: str) -> None:
+    """Those contacts end by command."""
+    contacts = desk.replica.engine.state.workspaces["w"].contacts
+    for contact in [contact for contact in contacts.values() if contact.source_key in keys]:
+        put(store, cmd.CancelContact(contact=contact.id))
+
+
 # The plain way
 
 
@@ -237,6 +244,88 @@ async def test_what_is_due_comes_in_entries_of_bounded_size_before_any_input() -
     assert max(sizes) <= 4 + 3, "an entry is closed by the first decision that fills it"
     happened = [event for event in desk.told.events() if isinstance(event, ev.OfferExpired | ev.ContactCreated)]
     assert kinds(happened) == ["ContactCreated"] * 9 + ["OfferExpired"] * 9 + ["ContactCreated"]
+
+
+async def test_messages_stay_in_the_log_while_too_many_contacts_are_open_and_commands_go_on() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store, settings=replace(SETTINGS, max_open=40, max_inputs=10)).start()
+    await desk.work()
+    for number in range(60):
+        put(store, message(f"c{number}", thread=f"t{number}"), by=ADAPTER)
+    for _ in range(10):
+        await desk.replica.step()
+    assert list(desk.states()) == [f"c{number}" for number in range(40)], "the oldest first"
+    assert desk.replica.positions.inbound == 40
+    assert desk.replica.holds_messages
+
+    # 38 are 95 of 100; so one that ends lets nobody in, and three do.
+    cancel(store, desk, "c7")
+    for _ in range(3):
+        await desk.replica.step()
+    assert desk.states()["c7"] is ContactState.CANCELLED
+    assert (len(desk.states()), desk.replica.holds_messages) == (40, True)
+    cancel(store, desk, "c8", "c9")
+    for _ in range(3):
+        await desk.replica.step()
+    assert not desk.replica.holds_messages or desk.replica.positions.inbound > 40
+    assert list(desk.states())[40:43] == ["c40", "c41", "c42"]
+
+    # What was left is decided in the end, each once.
+    while desk.replica.positions.inbound < 60:
+        cancel(store, desk, *[key for key, state in desk.states().items() if state.is_open][:20])
+        await desk.replica.step()
+    assert list(desk.states()) == [f"c{number}" for number in range(60)]
+
+
+async def test_what_one_turn_brings_in_may_pass_the_bound_and_no_more() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store, settings=replace(SETTINGS, max_open=25, max_inputs=10)).start()
+    await desk.work()
+    for number in range(60):
+        put(store, message(f"c{number}", thread=f"t{number}"), by=ADAPTER)
+    for _ in range(10):
+        await desk.replica.step()
+    assert len(desk.states()) == 30
+
+
+async def test_contacts_that_commands_open_count_as_well() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    desk = await Desk(store, settings=replace(SETTINGS, max_open=2)).start()
+    await desk.work()
+    for number in range(3):
+        put(store, cmd.CreateContact(source_key=f"made-{number}", channel="chat", account="web", queue="general"))
+    await desk.work()
+    put(store, message("c1"), by=ADAPTER)
+    for _ in range(3):
+        await desk.replica.step()
+    assert (len(desk.states()), desk.replica.holds_messages) == (3, True)
+
+
+async def test_who_does_not_lead_any_more_holds_nothing_back() -> None:
+    store = MemoryStore()
+    open_for_work(store)
+    settings = replace(SETTINGS, max_open=1, pace=Pace())
+    one, two = Desk(store, settings=settings), Desk(store, settings=settings, name="two")
+    for desk in (one, two):
+        await desk.replica.recover()
+        desk.replica.listen(Pace())
+    await one.replica.lead()
+    for name in ("c1", "c2"):
+        put(store, message(name, thread=name), by=ADAPTER)
+    for _ in range(4):
+        await one.replica.step()
+    assert one.replica.holds_messages
+    await two.replica.follow()
+    assert not two.replica.holds_messages, "it only follows"
+    await two.replica.lead()
+    await one.replica._read_back(wait_s=0, perform=True)
+    assert not one.replica.leading
+    assert not one.replica.holds_messages
+    await two.replica.step()
+    assert two.replica.holds_messages, "it counts for itself"
 
 
 async def test_poisoned_bytes_are_passed_over_and_told() -> None:
