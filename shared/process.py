@@ -210,7 +210,7 @@ async def open_backends(
                 partitions=kafka.url.partitions if kafka else 1,
                 partition_of=_recorded(kafka) if kafka else _only_partition,
                 place=kafka.placement.place if kafka else _place_in_the_only_one,
-                healthy=_health(kafka),
+                healthy=health_of(log),
                 kafka=kafka,
                 redis=redis,
             )
@@ -233,8 +233,9 @@ async def look_at(log: Log, views: Views, metrics: ProcessMetrics, stopping: asy
 
 async def _look_at(log: Log, views: Views, metrics: ProcessMetrics) -> None:
     replaced = missed = 0
+    healthy = health_of(log)
     while True:
-        metrics.log_up.set(not isinstance(log, KafkaLog | SqliteLog) or log.healthy() is True)
+        metrics.log_up.set(healthy() is True)
         metrics.views_up.set(not isinstance(views, RedisViews) or views.healthy() is True)
         if isinstance(log, KafkaLog):
             metrics.producer_replacements.inc(log.replacements - replaced)
@@ -327,11 +328,12 @@ async def _place_in_the_only_one(workspace: str) -> int:
     return 0
 
 
-def _health(kafka: KafkaLog | None) -> Ready:
-    """Views that are away do not make a process useless: commands go on, and metrics tell of the views."""
+def health_of(log: Log) -> Ready:
+    """What a log says of itself. Views that are away do not make a process useless: commands go on, and metrics tell of
+    the views."""
 
     def healthy() -> bool | str:
-        if kafka is not None and (words := kafka.healthy()) is not True:
+        if isinstance(log, KafkaLog | SqliteLog) and (words := log.healthy()) is not True:
             return f"log: {words}"
         return True
 

@@ -27,13 +27,14 @@ from services.router.api.auth import AuthSettings, issue_token
 from services.router.bystanders import AgentsWorker
 from services.router.settings import RouterSettings
 from services.router.snapshots import Taker, worker_on
+from shared.admin import Ready
 from shared.clock import Clock, SystemClock
 from shared.intake import Intake, first_account_of
 from shared.language import language_detector
 from shared.log.port import Log, LogLocked
 from shared.log.sqlite import SqliteLog
 from shared.metrics import ProcessMetrics
-from shared.process import look_at
+from shared.process import health_of, look_at
 from shared.service import CannotStart, Part, Stage, run_parts
 from shared.views.memory import MemoryViews
 from shared.views.port import Views
@@ -86,6 +87,7 @@ class RouterFactory(Protocol):
         stopping: asyncio.Event,
         take_snapshot: Taker | None = None,
         bystanders: AgentsWorker | None = None,
+        healthy: Ready = ...,
     ) -> RunningRouter: ...
 
 
@@ -181,6 +183,7 @@ async def build(
         stopping=stopping,
         take_snapshot=worker_on(settings.data_dir),
         bystanders=AgentsWorker(str(settings.data_dir.resolve())),
+        healthy=health_of(log),
     )
     social.observe(router.process_metrics)
     email.observe(router.process_metrics)

@@ -63,9 +63,10 @@ def build_router(
     stopping: asyncio.Event,
     take_snapshot: Taker | None = None,
     bystanders: Bystanders | None = None,
+    healthy: Ready = lambda: True,
 ) -> Router:
     """Engine and API in one process, which has the only partition for itself. `routes` (chat, webhooks) are served
-    beside the API and the pages.
+    beside the API and the pages. `healthy`: what the log says of itself.
 
     Without `take_snapshot` there is one at each orderly stop only.
     """
@@ -100,8 +101,13 @@ def build_router(
         metrics=metrics,
         workspaces=workspaces,
         replicas=replicas,
+        saves=healthy,
         bystanders=bystanders,
     )
+
+    def why_not_ready() -> bool | str:
+        return words if (words := healthy()) is not True else partition.why_not_ready()
+
     gauges = Gauges(metrics, log, clock, lambda: [partition], by_agent=settings.metrics_by_agent)
     hours = HoursKeeper(log.inputs, lambda: [partition.replica], clock)
     parts = [
@@ -116,7 +122,7 @@ def build_router(
         parts.append(Part(name="snapshots", run=keeper.run))
     return Router(
         api=api,
-        admin=admin_app(metrics.registry, partition.why_not_ready, stopping),
+        admin=admin_app(metrics.registry, why_not_ready, stopping),
         parts=parts,
         ready=partition.ready,
         partition=partition,

@@ -29,7 +29,8 @@ STOP_S: Final = 4.0
 """How long goodbye and snapshot may take. With the last turn it stays well below the limit of a whole stop."""
 DEAF_S: Final = 10.0
 """A journal that could not be read for so long is not followed any more. One request gives up after less than five
-seconds, and electing another broker takes some: this is no hiccup, and a leader would have been heard twenty times."""
+seconds, and electing another broker takes some: this is no hiccup, and a leader would have been heard twenty times.
+The same for inputs that are not read any more."""
 
 
 Beside = Callable[[int, asyncio.Event], Coroutine[Any, Any, None]]
@@ -178,14 +179,16 @@ class PartitionRouter:
                 await asyncio.sleep(AGAIN_S)
 
     def why_not_ready(self) -> bool | str:
-        """True while this process leads, or follows a journal that it can read; else the reason why not."""
+        """True while this process leads and reads what comes in, or follows a journal that it can read; else the reason
+        why not."""
         replica = self.replica
         if not self.ready.is_set():
             return f"partition {replica.partition} is recovering"
-        if self._settings.pace is None:
-            return True if replica.leading else "not leading"
-        if replica.unread_s > DEAF_S:
-            return f"partition {replica.partition} could not read its journal for {replica.unread_s:.0f} s"
+        if self._settings.pace is None and not replica.leading:
+            return "not leading"
+        for what, unread_s in (("journal", replica.unread_s), ("inputs", replica.inputs_unread_s)):
+            if unread_s > DEAF_S:
+                return f"partition {replica.partition} could not read its {what} for {unread_s:.0f} s"
         return True
 
     def describe(self) -> dict[str, Any]:

@@ -139,6 +139,8 @@ class Replica:
     """Journal offset of the newest snapshot's entry, as far as this replica knows; -1 without one."""
     read_at: float = 0.0
     """When the journal was last read, also if nothing new was there; in seconds of a steady clock."""
+    _asking_since: float | None = None
+    """When a leader asked for inputs without an answer so far, the first of several times; None once it has one."""
     _rematch: bool = False
     _undecidable: dict[tuple[Topic, int], str] = field(default_factory=dict)
     """Inputs that are to be answered as rejected when they are decided anew, by topic and offset, and why."""
@@ -195,6 +197,16 @@ class Replica:
             return 0.0
         since = self.read_at if pending is None else max(self.read_at, pending.proposed_at)
         return self.clock.monotonic() - since
+
+    @property
+    def inputs_unread_s(self) -> float:
+        """For how long a leader could not read its inputs, or one of their topics, in seconds. 0 for others, who read
+        none."""
+        if not self.leading:
+            return 0.0
+        since = self._asking_since
+        unanswered_s = 0.0 if since is None else self.clock.monotonic() - since
+        return max(unanswered_s, self.log.inputs.deaf_s(self.partition))
 
     # Recovery
 
@@ -279,6 +291,7 @@ class Replica:
         another one was faster, this replica is a standby again when this returns.
         """
         self.leading = True
+        self._asking_since = None
         now = self._now()
         seq = self.head.seq + 1
         mark = self.engine.world.mark()
@@ -357,11 +370,15 @@ class Replica:
 
     async def _read_inputs(self, wait_s: float) -> list[InputRecord]:
         self.waiting = True
+        if self._asking_since is None:
+            self._asking_since = self.clock.monotonic()
         try:
             inbound = self._bound.admits(self.engine.world)
-            return await self.log.inputs.read(
+            records = await self.log.inputs.read(
                 self.partition, self.positions, limit=self.settings.max_inputs, wait_s=wait_s, inbound=inbound
             )
+            self._asking_since = None
+            return records
         except LogUnavailable as error:
             logger.warning("inputs cannot be read", extra={"reason": str(error)})
             await asyncio.sleep(self.settings.idle_s)

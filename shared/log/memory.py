@@ -152,6 +152,10 @@ class MemoryInputs:
 
         return await first_found(self._store.bells[partition], find, wait_s=wait_s)
 
+    def deaf_s(self, partition: int) -> float:
+        """Both topics lie in one place."""
+        return 0.0
+
     async def end(self, partition: int) -> Positions:
         await self._faults.before(Call("inputs.end", partition))
         return Positions(

@@ -99,6 +99,11 @@ class Inputs(Protocol):
         """The offsets that the next records will get (for lag)."""
         ...
 
+    def deaf_s(self, partition: int) -> float:
+        """For how long one of the two topics could not be read by somebody who reads them all the time, in seconds; 0
+        if both can. What the other one holds is read meanwhile, without an error."""
+        ...
+
 
 class Journal(Protocol):
     """The truth, as an append-only sequence of proposals per partition."""

@@ -28,7 +28,7 @@ from shared.log.port import (
     Snapshots,
 )
 from shared.log.sqlite_content import SqliteContent
-from shared.log.sqlite_file import FILE_NAME, DirectoryLock, connect, prepare
+from shared.log.sqlite_file import FILE_NAME, DirectoryLock, FileWatch, connect, prepare
 from shared.log.sqlite_reader import Readers
 from shared.log.sqlite_snapshots import SqliteSnapshots
 from shared.log.sqlite_writer import DEADLINE_S, Transaction, Writer
@@ -50,7 +50,8 @@ class SqliteLog:
         self._exclusive = exclusive
         self._lock: DirectoryLock | None = None
         path = directory / FILE_NAME
-        self.writer = Writer(partial(connect, path), deadline_s=deadline_s)
+        self._files = FileWatch(path)
+        self.writer = Writer(partial(connect, path), self._files, deadline_s=deadline_s)
         self._readers = Readers(partial(connect, path, read_only=True))
         self._inputs = SqliteInputs(self.writer, self._readers, exclusive=exclusive)
         self._journal = SqliteJournal(self.writer, self._readers, exclusive=exclusive)
@@ -77,8 +78,8 @@ class SqliteLog:
             self._lock = None
 
     def healthy(self) -> bool | str:
-        """True, or why the newest write came to nothing."""
-        return self.writer.trouble or True
+        """True, or why the newest write came to nothing, or the next one will."""
+        return self._files.trouble() or self.writer.trouble or True
 
     async def prove(self) -> None:
         """Write something that says nothing and leaves nothing behind but room. Raises `LogUnavailable`."""
@@ -213,6 +214,10 @@ class SqliteInputs:
             commands=await self._streams.end(Topic.COMMANDS, partition),
             inbound=await self._streams.end(Topic.INBOUND, partition),
         )
+
+    def deaf_s(self, partition: int) -> float:
+        """Both topics lie in one table."""
+        return 0.0
 
     def closed(self) -> None:
         self._streams.closed()

@@ -69,6 +69,42 @@ class DirectoryLock:
         os.close(self._file)
 
 
+class FileWatch:
+    """Whether the files that are written still lie where a start will look for them.
+
+    A file that was removed or replaced can be written for as long as it is open, without an error, and is gone with the
+    process: nothing in it is durable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[Path, tuple[int, int]] = {}
+
+    def remember(self) -> None:
+        """From now on these files count: a connection has just opened them."""
+        self._known = {path: place for path in self._paths if (place := _place(path)) is not None}
+
+    def trouble(self) -> str | None:
+        """Why what is written is not durable; None if it is, or nothing was written so far."""
+        for path, place in self._known.items():
+            if _place(path) != place:
+                return f"{path} was removed or replaced while it was in use; only a restart opens what lies there now"
+        return None
+
+    @property
+    def _paths(self) -> tuple[Path, Path]:
+        return self._path, self._path.with_name(f"{self._path.name}-wal")
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """What makes a file this one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def prepare(directory: Path) -> str:
     """Make or check the file; returns its identity. Raises `LogCorrupt` if it cannot be trusted."""
     path = directory / FILE_NAME

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from shared.log.port import LogCorrupt, LogUnavailable
-from shared.log.sqlite_file import log_error
+from shared.log.sqlite_file import FileWatch, log_error
 from shared.vocabulary import Topic
 
 log = logging.getLogger(__name__)
@@ -81,12 +81,15 @@ class _Work(Generic[T]):
 class Writer:
     """Takes operations on the event loop, runs them on its thread, answers on the loop after the commit."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], files: FileWatch, *, deadline_s: float = DEADLINE_S
+    ) -> None:
         self.commits = 0
         """Transactions committed so far."""
         self.trouble: str | None = None
         """Why the newest write came to nothing, or is not known to be durable; None once one was committed."""
         self._connect = connect
+        self._files = files
         self._deadline_s = deadline_s
         self._connection: sqlite3.Connection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -224,7 +227,7 @@ class Writer:
         try:
             self._commit(works)
         except Exception as error:
-            if len(works) > 1 and not isinstance(error, sqlite3.OperationalError):
+            if len(works) > 1 and not isinstance(error, sqlite3.OperationalError | LogUnavailable):
                 # One operation is at fault, not the file: the others must not suffer for it.
                 for work in works:
                     self._write([work])
@@ -237,6 +240,7 @@ class Writer:
         """Run the operations in one transaction. Either all of them are done, or none is and the reason is raised."""
         if self._connection is None:
             self._connection = self._connect()
+            self._files.remember()
         connection = self._connection
         transaction = Transaction(connection)
         results = []
@@ -244,6 +248,8 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
             for work in live:
                 results.append(work.operation(transaction))
+            if (trouble := self._files.trouble()) is not None:
+                raise LogUnavailable(trouble)
             connection.execute("COMMIT")
         except BaseException:
             self._roll_back(connection)

@@ -1,4 +1,5 @@
-"""`python -m tests.faults --seed S --minutes M`: a long run against three brokers, two routers and two APIs.
+"""`python -m tests.faults --seed S --minutes M`: a long run against three brokers, two routers and two APIs, with
+customers by the API, by Telegram, chat and mail, and a second workspace on another partition.
 
 Prints what happened in a line and, as its last line, as a row of the table in `docs/reliability.md`; appends the same
 facts as JSON to a file. Ends with 1 if anything was violated; the history and all logs then stay where it says.
@@ -8,15 +9,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import OTHER, WORKSPACE, Cluster
 from tests.faults.history import History
 from tests.faults.nemesis import RHYTHMS
-from tests.faults.run import COLUMNS, Plan, Report, judge, run_on_cluster
+from tests.faults.run import COLUMNS, Part, Plan, Report, judge_parts, run_parts
+
+CHATS: Final = 6
+MAILS: Final = 4
+OTHERS_SHARE: Final = 0.3
+"""How much of the load is the second workspace's."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="leave history and logs even if nothing was violated")
     options = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="switchdesk-faults-"))
-    plan = Plan(
+    main = Plan(
         seed=options.seed,
         seconds=options.minutes * 60,
         rhythm=RHYTHMS[options.rhythm],
@@ -47,9 +55,11 @@ def main(arguments: list[str] | None = None) -> int:
         customers=options.customers,
         steps=_steps(options.steps),
         every=options.every,
+        chats=CHATS,
+        mails=MAILS,
         folder=folder,
     )
-    report = asyncio.run(_run(plan, folder))
+    report = asyncio.run(_run(main, folder))
     print(report.line())
     for finding in report.findings:
         print(f"  {finding}")
@@ -73,12 +83,28 @@ def _steps(words: str) -> list[str]:
     return steps
 
 
-async def _run(plan: Plan, folder: Path) -> Report:
-    with History(folder / "history.jsonl") as history:
-        async with Cluster(folder) as cluster:
+async def _run(main: Plan, folder: Path) -> Report:
+    share = OTHERS_SHARE
+    other = dataclasses.replace(
+        main,
+        seed=main.seed + 1_000_000,
+        per_s=main.per_s * share,
+        customers=max(1, round(main.customers * share)),
+        agents=max(3, round(main.agents * share)),
+    )
+    main = dataclasses.replace(main, per_s=main.per_s * (1 - share))
+    with (
+        History(folder / "history.jsonl") as history,
+        History(folder / f"history-{OTHER}.jsonl", beside=history) as others,
+    ):
+        async with Cluster(folder, chat_and_mail=True) as cluster:
             await cluster.start()
-            outputs = await run_on_cluster(cluster, history, plan)
-        return judge(history, outputs, plan)
+            parts = [
+                Part(workspace=WORKSPACE, history=history, plan=main, hooks=cluster.hooks, roads=cluster.roads),
+                Part(workspace=OTHER, history=others, plan=other),
+            ]
+            outputs = await run_parts(cluster, parts)
+        return judge_parts(parts, outputs)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from tests.faults.booked import Booked
 from tests.faults.ending import READY_S, met
 from tests.faults.gaps import BOUNDS_S, SILENCE_S, gaps, silences
-from tests.faults.history import History, Operation, Outcome, Standing
+from tests.faults.history import WRITTEN, History, Operation, Outcome, Standing
 from tests.faults.outputs import Outputs
 from tests.faults.patience import HANG_S
 from tests.faults.watchers import digest_of
@@ -75,11 +75,13 @@ class Checker:
     # The feed by itself
 
     def _check_feed(self) -> None:
-        """Ids rise, numbers have no gap, no id comes twice."""
+        """Ids rise, numbers have no gap, no id comes twice, and all of it lies on one partition."""
         before: tuple[int, ...] = ()
         number: int | None = None
         for event in self._events:
             place = _place(event["id"])
+            if before and place[0] != before[0]:
+                self._find("9", f"event {event['id']} is of another partition than {':'.join(map(str, before))}")
             if place <= before:
                 self._find("9", f"event {event['id']} comes after {':'.join(map(str, before))}")
             if number is not None and event["sequence"] != number + 1:
@@ -111,14 +113,14 @@ class Checker:
         taken: dict[str, list[str]] = defaultdict(list)
         for event in self._of("MessageReceived", "MessageIgnored"):
             taken[event["data"]["source_key"]].append(event["data"].get("contact") or "")
-        written = {operation.key for operation in self.history.of("message", "webhook")}
+        written = {operation.key for operation in self.history.of(*WRITTEN)}
         for key, contacts in taken.items():
             if len(contacts) > 1:
                 self.doubled += 1
                 self._find("1", f"message {key} was taken {len(contacts)} times: {contacts}")
             if key not in written:
                 self._find("1", f"message {key} was never written")
-        for operation in self.history.of("message", "webhook", outcome=Outcome.OK):
+        for operation in self.history.of(*WRITTEN, outcome=Outcome.OK):
             contacts = taken.get(operation.key, [])
             if not contacts:
                 self.lost += 1
@@ -126,9 +128,12 @@ class Checker:
             promised = operation.told.get("subject")
             if promised is not None and contacts and contacts[0] != promised:
                 self._find("1", f"message {operation.key} was told to be in {promised}, it is in {contacts[0]}")
-        for operation in self.history.of("message", outcome=Outcome.REFUSED):
-            if operation.key in taken:
-                self._find("9", f"message {operation.key} was refused and taken")
+        # Where nobody knows, it may be either.
+        unsure = {operation.key for operation in self.history.of(*WRITTEN) if operation.outcome is not Outcome.REFUSED}
+        for operation in self.history.of(*WRITTEN, outcome=Outcome.REFUSED):
+            if operation.key in taken and operation.key not in unsure:
+                words = f"with {operation.status} at {operation.end:.1f} s"
+                self._find("9", f"{operation.kind} {operation.key} was refused {words} and taken")
 
     def _check_offers(self) -> None:
         """An accept that was answered is in the feed once, a refused one is not, and nobody has another's offer."""
@@ -386,7 +391,7 @@ class _Sent:
     def of(cls, history: History) -> Self:
         """All of a run. Of a reply whose fate was never told only the contact is known."""
         sent = cls()
-        for operation in history.of("message", "webhook", "reply"):
+        for operation in history.of(*WRITTEN, "reply"):
             if operation.text is None:
                 continue
             if operation.kind != "reply":

@@ -18,6 +18,7 @@ from shared.log.kafka.topics import JOURNAL
 from shared.log.kafka.url import KafkaUrl
 from tests.faults.customers import Webhooks
 from tests.faults.process import REPOSITORY, Process
+from tests.faults.roads import Roads
 from tests.support.kafka import KafkaCluster
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
@@ -27,6 +28,8 @@ BOT: Final = "bot"
 PAGE: Final = "web"
 MAILBOX: Final = "support@shop.example"
 WORKSPACE: Final = "shop"
+OTHER: Final = "bank"
+"""A workspace that lies on another partition."""
 PARTITIONS: Final = 3
 
 
@@ -51,8 +54,8 @@ class Cluster:
         self.engine_names = [f"engine-{number}" for number in range(1, engines + 1)]
         self.api_names = [f"api-{number}" for number in range(1, apis + 1)]
         self.ingest_names = [f"social-{number}" for number in range(1, ingest + 1)]
-        other_names = ["chat-1", "mail-1"] if chat_and_mail else []
-        names = [*self.engine_names, *self.api_names, *self.ingest_names, *other_names]
+        self.other_names = ["chat-1", "mail-1"] if chat_and_mail else []
+        names = [*self.engine_names, *self.api_names, *self.ingest_names, *self.other_names]
         self.prefix = f"faults-{secrets.token_hex(3)}"
         self.kafka = KafkaCluster(nodes=brokers, lanes=names)
         self.redis = RedisServer()
@@ -81,7 +84,14 @@ class Cluster:
             self._add(name, ["services.ingest_social"], SOCIAL_TELEGRAM=json.dumps(accounts), SOCIAL_DATA_DIR=data_dir)
 
         if chat_and_mail:
-            self._add("chat-1", ["services.ingest_chat"], CHAT_ACCOUNTS=json.dumps({PAGE: WORKSPACE}))
+            self._add(
+                "chat-1",
+                ["services.ingest_chat"],
+                CHAT_ACCOUNTS=json.dumps({PAGE: WORKSPACE}),
+                # All customers have one address here.
+                CHAT_SOCKETS_PER_IP="1000",
+                CHAT_SESSIONS_PER_IP_MINUTE="100000",
+            )
             self._add(
                 "mail-1",
                 ["services.ingest_email"],
@@ -112,6 +122,11 @@ class Cluster:
         """Where a provider delivers to, if there is ingest."""
         bases = [f"http://127.0.0.1:{self._ports[name]}" for name in self.ingest_names]
         return Webhooks(bases, BOT, self._secret) if bases else None
+
+    @property
+    def roads(self) -> Roads | None:
+        """Where pages connect to and mail is delivered, if there are chat and mail."""
+        return Roads(chat=self.chat, page=PAGE, smtp=self.smtp, mailbox=MAILBOX) if self.other_names else None
 
     async def __aenter__(self) -> Self:
         return self
@@ -149,14 +164,14 @@ class Cluster:
     def _proxies(self) -> list[Proxy]:
         return [*(proxy for lane in self.lanes.values() for proxy in lane), *self.ways.values()]
 
-    async def found(self) -> tuple[str, str]:
-        """Make the workspace; its operator's and its adapter's key."""
+    async def found(self, workspace: str = WORKSPACE) -> tuple[str, str]:
+        """Make a workspace; its operator's and its adapter's key."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "services.router",
             "workspace",
-            WORKSPACE,
+            workspace,
             cwd=REPOSITORY,
             env=self.processes[self.api_names[0]].environment,
             stdout=asyncio.subprocess.PIPE,

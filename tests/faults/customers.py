@@ -19,6 +19,8 @@ TEXTS: Final = {
     "id": "Di mana uang saya? Saya mengirimnya kemarin dan belum sampai.",
 }
 """What each message begins with; what follows is its own, so that each can be looked for in a transcript."""
+FORGED: Final = 0.03
+"""How often an update comes with a secret that is not the provider's: it is refused, and must never be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,9 @@ class Pace:
         await asyncio.sleep(dice.expovariate(self.per_s / self.customers))
 
 
-async def customer(number: int, caller: Caller, pace: Pace) -> None:
-    """Writes to the API as an adapter does; mostly somebody new, sometimes more on the same thread."""
+async def customer(number: int, caller: Caller, pace: Pace, workspace: str) -> None:
+    """Writes to the API as an adapter does; mostly somebody new, sometimes more on the same thread. What is written to
+    two workspaces has the same keys and other words."""
     dice, stop = caller.dice, caller.stop
     person, said = 0, 0
     while not stop.soon.is_set():
@@ -53,7 +56,7 @@ async def customer(number: int, caller: Caller, pace: Pace) -> None:
             person += 1
             channel, account = dice.choice(CHANNELS)
             language = dice.choice(LANGUAGES)
-        body = _message(number, person, said, channel, account, language, dice)
+        body = _message(number, person, said, channel, account, f"{TEXTS[language]} ({workspace} ", language, dice)
         told = await caller.change(
             "message", body["source_key"], "POST", "/v1/messages", key=body["source_key"], json=body
         )
@@ -65,7 +68,7 @@ async def customer(number: int, caller: Caller, pace: Pace) -> None:
 
 
 def _message(
-    number: int, person: int, said: int, channel: str, account: str, language: str, dice: random.Random
+    number: int, person: int, said: int, channel: str, account: str, words: str, language: str, dice: random.Random
 ) -> dict[str, Any]:
     sender: dict[str, Any] = {"id": f"customer-{number}-{person}@shop.example", "verified": True}
     if dice.random() < 0.7:
@@ -79,7 +82,7 @@ def _message(
         "channel": channel,
         "account": account,
         "sender": sender,
-        "text": f"{TEXTS[language]} ({number}-{person}-{said})",
+        "text": f"{words}{number}-{person}-{said})",
         "language": language,
         "priority": 5 if dice.random() < 0.1 else 0,
     }
@@ -96,13 +99,14 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
             chat = number * 1_000_000 + said
             # What is repeated is the same to the letter.
             update = _update(chat, said, dice)
+            given = {"X-Telegram-Bot-Api-Secret-Token": "forged"} if dice.random() < FORGED else headers
             start, attempts, slowest, status, outcome = history.now, 0, 0.0, 0, Outcome.UNKNOWN
             statuses: list[int] = []
             while outcome is Outcome.UNKNOWN and not stop.now.is_set():
                 attempts += 1
                 asked = history.now
                 path = f"{hooks.bases[at]}/webhooks/telegram/{hooks.account}"
-                response = await http.send("POST", path, json=update)
+                response = await http.send("POST", path, json=update, headers=given)
                 if response is None:
                     status = 0
                 else:

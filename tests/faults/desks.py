@@ -14,7 +14,7 @@ import httpx
 
 from tests.faults.caller import Caller
 from tests.faults.history import Operation, Outcome, Reading, Sighting
-from tests.faults.staff import AGENTS, QUEUES
+from tests.faults.staff import QUEUES
 
 POLL_S: Final = 8
 STREAM_S: Final = 22.0
@@ -44,6 +44,8 @@ class Habits:
 class Room:
     """What the desks of a centre know of each other: offers to steal."""
 
+    agents: int
+    """How many there are."""
     offers: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=50))
 
 
@@ -194,7 +196,7 @@ class Desk:
         dice = self._caller.dice
         if dice.random() < 0.5:
             return {"to_queue": dice.choice(QUEUES), "keep_age": dice.random() < 0.8}
-        return {"to_agent": f"agent-{dice.randint(1, AGENTS):02}"}
+        return {"to_agent": f"agent-{dice.randint(1, self._room.agents):02}"}
 
     async def _read_back(self, contact: str, seq: int) -> None:
         """A read after an own change, elsewhere: it may be refused or late, but not older."""

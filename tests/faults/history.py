@@ -5,13 +5,14 @@ The checker reads nothing of a run but this and the public outputs. Times are se
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -28,9 +29,9 @@ class Outcome(StrEnum):
 class Operation:
     """One intention of one client, tried under one key until somebody told what became of it.
 
-    `kind`: `message`, `webhook`, `accept`, `steal` (of another agent's offer), `reject`, `reply`, `complete`,
-    `requeue`, `transfer`, `abandon`, `presence`, `wrap_up`, `health`, and `again`: a call repeated under its key after
-    its answer.
+    `kind`: `message`, `webhook`, `chat`, `mail`, `accept`, `steal` (of another agent's offer), `reject`, `reply`,
+    `complete`, `requeue`, `transfer`, `abandon`, `presence`, `wrap_up`, `health`, and `again`: a call repeated under
+    its key after its answer.
     `key`: the idempotency key or source key. `about`: the offer, contact, agent or channel.
     """
 
@@ -168,10 +169,15 @@ _KINDS = {
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
-class History:
-    """All records of one run; with a `file`, each is also written there as it comes."""
+WRITTEN: Final = ("message", "webhook", "chat", "mail")
+"""The kinds by which customers' messages come in."""
 
-    def __init__(self, file: Path | None = None) -> None:
+
+class History:
+    """All records of one run, or of one workspace in it; with a `file`, each is also written there as it comes."""
+
+    def __init__(self, file: Path | None = None, *, beside: History | None = None) -> None:
+        """`beside`: the history of the same run whose time this one shares."""
         self.operations: list[Operation] = []
         self.sightings: dict[str, Sighting] = {}
         self.readings: list[Reading] = []
@@ -183,7 +189,7 @@ class History:
         self.standings: list[Standing] = []
         self.mended: Mended | None = None
         self.attempts_failed = 0
-        self._began = time.monotonic()
+        self._began: float = beside._began if beside is not None else time.monotonic()
         self._file = file.open("ab") if file is not None else None
 
     def __enter__(self) -> Self:
@@ -235,6 +241,15 @@ class History:
     def count(self) -> Counter[str]:
         """Operations by kind and outcome: `accept ok`."""
         return Counter(f"{operation.kind} {operation.outcome}" for operation in self.operations)
+
+    def take_surroundings(self, of: History, partition: int) -> None:
+        """What was done to the deployment, from the history that has noted it; the workspace of this one lies on
+        `partition`. Whose leader was hit, and who got ready, is judged there."""
+        assert of.mended is not None
+        for fault in of.faults:
+            self.add(dataclasses.replace(fault, led=False))
+        newest = max((seen.seq for seen in of.replicas if seen.partition == partition), default=0)
+        self.add(dataclasses.replace(of.mended, processes=(), partition=partition, seq=newest))
 
     def close(self) -> None:
         if self._file is not None:

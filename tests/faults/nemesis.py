@@ -106,7 +106,9 @@ class Nemesis:
             "api-kill": lambda: self._kill(self._services, cluster.api_names, "api-kill"),
             "api-term": lambda: self._term(self._services.choice(cluster.api_names), "api-term"),
             "api-pause": lambda: self._pause(self._services.choice(cluster.api_names), "api-pause"),
-            "ingest-kill": lambda: self._kill(self._services, cluster.ingest_names, "ingest-kill"),
+            "ingest-kill": lambda: self._kill(
+                self._services, [*cluster.ingest_names, *cluster.other_names], "ingest-kill"
+            ),
             "redis-kill": self._redis_kill,
             "redis-flush": self._redis_flush,
             "redis-pause": self._redis_pause,

@@ -14,16 +14,17 @@ from typing import Any, Final
 
 from tests.faults.caller import Caller, Stop
 from tests.faults.checker import Checker
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import WORKSPACE, Cluster
 from tests.faults.customers import Pace, Webhooks, customer, telegram
 from tests.faults.desks import Desk, Habits, Room
 from tests.faults.ending import agree, leader_of, mended, stand, watch_standing
 from tests.faults.gaps import Gap, gaps
-from tests.faults.history import History, Outcome
+from tests.faults.history import WRITTEN, History, Outcome
 from tests.faults.nemesis import Nemesis, Rhythm, supervise
 from tests.faults.outputs import Outputs, feed_start, read_outputs
 from tests.faults.patience import ANSWER_S
-from tests.faults.staff import Staff, hire
+from tests.faults.roads import ChatCustomer, Roads, mail
+from tests.faults.staff import AGENTS, Staff, hire
 from tests.faults.watchers import flap, follow_feed, watch_replicas
 
 DRAIN_S: Final = 60.0
@@ -55,6 +56,10 @@ class Plan:
     rhythm: Rhythm
     per_s: float = 30.0
     customers: int = 12
+    agents: int = AGENTS
+    chats: int = 0
+    mails: int = 0
+    """Who comes by chat and by mail, where there is a way for them."""
     first: Sequence[str] = ()
     steps: Sequence[str] = ()
     sample: int = 200
@@ -141,20 +146,31 @@ class Report:
 Work = Coroutine[Any, Any, None]
 
 
-class Crowd:
-    """Everybody outside: customers, desks, watchers, an operator."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One workspace of a run: what is done in it, and where it is noted. `hooks` and `roads`: by what ways besides the
+    API its customers come."""
 
-    def __init__(
-        self, bases: Sequence[str], hooks: Webhooks | None, staff: Staff, history: History, plan: Plan, after: str
-    ) -> None:
+    workspace: str
+    history: History
+    plan: Plan
+    hooks: Webhooks | None = None
+    roads: Roads | None = None
+
+
+class Crowd:
+    """Everybody outside of one workspace: customers, desks, watchers, an operator."""
+
+    def __init__(self, bases: Sequence[str], part: Part, staff: Staff, after: str) -> None:
         self.stop = Stop(asyncio.Event(), asyncio.Event())
         self.habits = Habits()
+        self.staff = staff
+        self.after = after
+        self.partition = int(after.split(":")[0])
+        self.part = part
         self._bases = bases
-        self._hooks = hooks
-        self._staff = staff
-        self._history = history
-        self._plan = plan
-        self._after = after
+        self._history = part.history
+        self._plan = part.plan
         self._writers: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
@@ -177,7 +193,7 @@ class Crowd:
         """Customers stop; desks go on until no contact is open, or it does not get less for too long."""
         self.stop.soon.set()
         self.habits.settle()
-        access = self._staff.access
+        access = self.staff.access
         await asyncio.wait(self._writers, timeout=DRAIN_S)
         loop = asyncio.get_running_loop()
         async with self._caller("supervisor", access.supervisor_key) as supervisor:
@@ -193,25 +209,34 @@ class Crowd:
                 await asyncio.sleep(LOOK_S)
 
     def _caller(self, who: str, token: str) -> Caller:
-        dice = random.Random(f"{self._plan.seed}:{who}")
-        return Caller(who, token, self._bases, self._history, self.stop, dice)
+        return Caller(who, token, self._bases, self._history, self.stop, self._dice(who))
 
     async def _customers(self, callers: contextlib.AsyncExitStack) -> list[Work]:
-        plan = self._plan
-        hooked = 2 if self._hooks is not None else 0
-        pace = Pace(plan.per_s, plan.customers + hooked)
+        plan, hooks, roads = self._plan, self.part.hooks, self.part.roads
+        hooked = range(1, 3) if hooks is not None else range(0)
+        chatting, mailing = (range(plan.chats), range(plan.mails)) if roads is not None else (range(0), range(0))
+        pace = Pace(plan.per_s, plan.customers + len(hooked) + len(chatting) + len(mailing))
         work: list[Work] = []
         for number in range(plan.customers):
-            adapter = await callers.enter_async_context(self._caller(f"customer-{number}", self._staff.adapter_key))
-            work.append(customer(number, adapter, pace))
-        if self._hooks is not None:
-            for number in range(1, hooked + 1):
-                dice = random.Random(f"{plan.seed}:telegram-{number}")
-                work.append(telegram(number, self._hooks, self._history, self.stop, dice, pace))
+            adapter = await callers.enter_async_context(self._caller(f"customer-{number}", self.staff.adapter_key))
+            work.append(customer(number, adapter, pace, self.part.workspace))
+        outside = (self._history, self.stop)
+        for number in hooked:
+            assert hooks is not None
+            work.append(telegram(number, hooks, *outside, self._dice(f"telegram-{number}"), pace))
+        for number in chatting:
+            assert roads is not None
+            work.append(ChatCustomer(number, roads, *outside, self._dice(f"chat-{number}"), pace).run())
+        for number in mailing:
+            assert roads is not None
+            work.append(mail(number, roads, *outside, self._dice(f"mail-{number}"), pace))
         return work
 
+    def _dice(self, who: str) -> random.Random:
+        return random.Random(f"{self._plan.seed}:{who}")
+
     async def _desks(self, callers: contextlib.AsyncExitStack) -> list[Desk]:
-        room = Room()
+        room = Room(len(self.staff.tokens))
         return [
             Desk(
                 agent,
@@ -220,53 +245,94 @@ class Crowd:
                 room,
                 streams=number % 2 == 0,
             )
-            for number, (agent, token) in enumerate(self._staff.tokens.items())
+            for number, (agent, token) in enumerate(self.staff.tokens.items())
         ]
 
     async def _watchers(self, callers: contextlib.AsyncExitStack) -> list[Work]:
-        adapter, operator = self._staff.adapter_key, self._staff.access.operator_key
+        adapter, operator = self.staff.adapter_key, self.staff.access.operator_key
         follower = await callers.enter_async_context(self._caller("follower", adapter))
         auditor = await callers.enter_async_context(self._caller("auditor", operator))
         flapper = await callers.enter_async_context(self._caller("flapper", adapter))
-        return [follow_feed(follower, "follower", self._after), watch_replicas(auditor), flap(flapper)]
+        return [follow_feed(follower, "follower", self.after), watch_replicas(auditor), flap(flapper)]
 
 
 async def run_on_cluster(cluster: Cluster, history: History, plan: Plan) -> Outputs:
     """Load and faults for `plan.seconds`, then quiet; what came of it is to be judged, best when the cluster has ended.
     The cluster runs already."""
-    operator_key, adapter_key = await cluster.found()
-    staff = await hire(cluster.bases[0], operator_key, adapter_key)
-    after = await feed_start(staff.access)
-    partition = int(after.split(":")[0])
-    nemesis = Nemesis(cluster, history, plan.rhythm, plan.seed, lambda: leader_of(history, partition), partition)
+    hooks, roads = cluster.hooks, cluster.roads
+    part = Part(workspace=WORKSPACE, history=history, plan=plan, hooks=hooks, roads=roads)
+    (outputs,) = await run_parts(cluster, [part])
+    return outputs
+
+
+async def run_parts(cluster: Cluster, parts: Sequence[Part]) -> list[Outputs]:
+    """The same with several workspaces, each on a partition of its own. The first one's plan says what is done to the
+    deployment, and its history holds it."""
+    first = parts[0]
+    crowds = [await _gather(cluster, part) for part in parts]
+    partitions = [crowd.partition for crowd in crowds]
+    assert len(set(partitions)) == len(parts), f"workspaces share a partition: {partitions}"
+    main, history, plan, access = crowds[0], first.history, first.plan, crowds[0].staff.access
+    nemesis = Nemesis(
+        cluster, history, plan.rhythm, plan.seed, lambda: leader_of(history, main.partition), main.partition
+    )
     beside = [
         asyncio.ensure_future(supervise(cluster.processes, history)),
         asyncio.ensure_future(watch_standing(cluster.processes, history)),
     ]
     try:
-        crowd = Crowd(cluster.bases, cluster.hooks, staff, history, plan, after)
-        async with crowd.at_work():
+        async with contextlib.AsyncExitStack() as work:
+            for crowd in crowds:
+                await work.enter_async_context(crowd.at_work())
             await nemesis.play(plan.first)
             await nemesis.run(history.now + plan.seconds, steps=plan.steps)
-            await mended(cluster, staff.access, history, partition)
-            await crowd.settle()
-        await agree(staff.access, history)
+            await mended(cluster, access, history, main.partition)
+            for crowd in crowds[1:]:
+                crowd.part.history.take_surroundings(history, crowd.partition)
+            await asyncio.gather(*(crowd.settle() for crowd in crowds))
+        for crowd in crowds:
+            await agree(crowd.staff.access, crowd.part.history)
         await stand(cluster.processes, history, within_s=0)
     finally:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
-    outputs = await read_outputs(staff.access, after=after, sample=plan.sample, seed=plan.seed)
+    return [await _read(crowd) for crowd in crowds]
+
+
+async def _gather(cluster: Cluster, part: Part) -> Crowd:
+    keys = await cluster.found(part.workspace)
+    staff = await hire(cluster.bases[0], *keys, part.plan.agents)
+    return Crowd(cluster.bases, part, staff, await feed_start(staff.access))
+
+
+async def _read(crowd: Crowd) -> Outputs:
+    plan = crowd.part.plan
+    outputs = await read_outputs(crowd.staff.access, after=crowd.after, sample=plan.sample, seed=plan.seed)
     if plan.folder is not None:
-        (plan.folder / "feed.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in outputs.events))
+        file = plan.folder / f"feed-{crowd.part.workspace}.jsonl"
+        file.write_text("".join(f"{json.dumps(event)}\n" for event in outputs.events))
     return outputs
+
+
+def judge_parts(parts: Sequence[Part], outputs: Sequence[Outputs]) -> Report:
+    """One report of all workspaces; times are the first one's, findings say whose they are."""
+    reports = [judge(part.history, seen, part.plan) for part, seen in zip(parts, outputs, strict=True)]
+    whole = reports[0]
+    for part, report in zip(parts[1:], reports[1:], strict=True):
+        for count in ("operations", "acknowledged", "contacts", "events", "failed_attempts", "late", "lost", "doubled"):
+            setattr(whole, count, getattr(whole, count) + getattr(report, count))
+        for name in ("outcomes", "played"):
+            setattr(whole, name, dict(Counter(getattr(whole, name)) + Counter(getattr(report, name))))
+        whole.findings += [f"{part.workspace}: {finding}" for finding in report.findings]
+    return whole
 
 
 def judge(history: History, outputs: Outputs, plan: Plan) -> Report:
     """The report of a finished run."""
     checker = Checker(history, outputs, every=plan.every)
     findings = checker.check()
-    acknowledged = [o for o in history.of("message", "webhook", outcome=Outcome.OK)]
+    acknowledged = [o for o in history.of(*WRITTEN, outcome=Outcome.OK)]
     return Report(
         seed=plan.seed,
         minutes=round(plan.seconds / 60, 2),

@@ -38,6 +38,7 @@ POLICY: Final[dict[str, Any]] = {
             "fallback": [{"channel": "email", "account": _EMAIL}],
         },
         {"kind": "email", "account": _EMAIL, "queue": "post", "language": "en"},
+        {"kind": "chat", "account": "web", "queue": "money", "language": "en"},
     ],
     "queues": [
         {
@@ -91,13 +92,13 @@ class Staff:
     tokens: dict[str, str]
 
 
-async def hire(base: str, operator_key: str, adapter_key: str) -> Staff:
+async def hire(base: str, operator_key: str, adapter_key: str, agents: int = AGENTS) -> Staff:
     """Adopt the policy and make the agents. Raises AssertionError with the answer if the API refuses."""
     headers = {"Authorization": f"Bearer {operator_key}"}
     async with httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as http:
         await _ask(http, "PUT", "/v1/policy", POLICY)
         tokens = {}
-        for number in range(AGENTS + 1):
+        for number in range(agents + 1):
             agent = f"agent-{number:02}"
             await _ask(http, "PUT", f"/v1/agents/{agent}", _profile(number))
             made = await _ask(http, "POST", f"/v1/agents/{agent}/token", {"ttl_s": 43_200})

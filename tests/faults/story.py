@@ -27,6 +27,7 @@ from shared.vocabulary import (
     ThreadKey,
 )
 from tests.faults.history import (
+    WRITTEN,
     Fault,
     Followed,
     History,
@@ -105,7 +106,7 @@ class Story:
 
     def true_transcripts(self) -> dict[str, list[Fields]]:
         """What was written on each contact, by the feed and by those who wrote it."""
-        written = {o.key: o.text for o in self.operations if o.kind == "message"}
+        written = {o.key: o.text for o in self.operations if o.kind in WRITTEN}
         written |= {o.told["subject"]: o.text for o in self.operations if o.kind == "reply"}
         lines: dict[str, list[Fields]] = {contact["id"]: [] for contact in self.contacts}
         for event in self.events:

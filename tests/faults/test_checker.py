@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,11 @@ from shared.vocabulary import AddressKey, ChannelHealth, ContactId, ThreadKey
 from tests.faults.checker import MARGIN_S, check
 from tests.faults.ending import READY_S
 from tests.faults.gaps import BOUNDS_S, SILENCE_S
-from tests.faults.history import Fault, Late, Outcome, Trouble
+from tests.faults.history import WRITTEN, Fault, Late, Outcome, Trouble
+from tests.faults.nemesis import SHORT
 from tests.faults.patience import HANG_S
-from tests.faults.story import ANA, BEN, Raw, Story, sound
+from tests.faults.run import Part, Plan, judge_parts
+from tests.faults.story import ANA, BEN, PARTITION, Raw, Story, sound
 
 Lie = Callable[[Story], None]
 LIES: list[tuple[str, Lie]] = []
@@ -31,6 +34,14 @@ def lie(invariant: str) -> Callable[[Lie], Lie]:
     return register
 
 
+def _came_by(kind: str, story: Story, **fields: Any) -> None:
+    """The first message came by another way, and nobody was told where it is."""
+    for place, operation in enumerate(story.operations):
+        if operation.kind == "message":
+            story.operations[place] = dataclasses.replace(operation, kind=kind, told={}, **fields)
+            return
+
+
 def _not_of(contact: str) -> Callable[[Raw], bool]:
     return lambda event: event["data"].get("contact") != contact
 
@@ -42,7 +53,7 @@ def _not_of(contact: str) -> Callable[[Raw], bool]:
 def an_acknowledged_message_is_lost(story: Story) -> None:
     story.drop(_not_of("c1"))
     story.contacts = [contact for contact in story.contacts if contact["id"] != "c1"]
-    story.operations = [o for o in story.operations if o.kind == "message" or "1" not in o.about]
+    story.operations = [o for o in story.operations if o.kind in WRITTEN or "1" not in o.about]
     story.sightings, story.readings = [], []
 
 
@@ -86,6 +97,53 @@ def a_contact_ends_twice(story: Story) -> None:
 @lie("9")
 def a_refused_message_was_taken(story: Story) -> None:
     story.change_operation("message", outcome=Outcome.REFUSED, status=422, told={})
+
+
+@lie("9")
+def an_update_with_a_forged_secret_was_taken(story: Story) -> None:
+    _came_by("webhook", story, outcome=Outcome.REFUSED, status=403)
+
+
+@lie("9")
+def what_the_chat_refused_was_taken(story: Story) -> None:
+    _came_by("chat", story, outcome=Outcome.REFUSED, status=400)
+
+
+@lie("9")
+def a_mail_that_was_refused_for_good_was_taken(story: Story) -> None:
+    _came_by("mail", story, outcome=Outcome.REFUSED, status=550)
+
+
+@lie("1")
+def a_chat_that_was_acknowledged_is_lost(story: Story) -> None:
+    _came_by("chat", story)
+    an_acknowledged_message_is_lost(story)
+
+
+@lie("1")
+def a_mail_that_was_acknowledged_is_lost(story: Story) -> None:
+    _came_by("mail", story)
+    an_acknowledged_message_is_lost(story)
+
+
+@lie("text")
+def a_mail_reads_otherwise_than_it_was_sent(story: Story) -> None:
+    story.transcripts = story.true_transcripts()
+    _came_by("mail", story, text="something else")
+
+
+@lie("9")
+def an_event_lies_on_another_partition(story: Story) -> None:
+    event = story.events[-1]
+    event["id"] = f"{PARTITION + 1}:{event['id'].partition(':')[2]}"
+
+
+@lie("text")
+def a_customer_of_another_workspace_is_quoted(story: Story) -> None:
+    """Two workspaces are written to under the same keys; only the words differ."""
+    transcripts = story.true_transcripts()
+    transcripts["c1"][0]["text"] += " of the other workspace"
+    story.transcripts = transcripts
 
 
 # Offers and assignments
@@ -524,6 +582,10 @@ def _the_majority_is_away(story: Story) -> None:
     story.see_at(10.0, 60.0 + SILENCE_S / 2)
 
 
+def _nobody_knows_of_a_mail_that_was_taken(story: Story) -> None:
+    _came_by("mail", story, outcome=Outcome.UNKNOWN, status=451)
+
+
 def _an_api_stands_still(story: Story) -> None:
     story.faults = [_fault("api-pause", 60.0, 90.0)]
     story.lates.append(_hangs(HANG_S, 0))
@@ -535,7 +597,13 @@ def _a_router_is_killed_and_its_standby_takes_over(story: Story) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [_the_majority_is_away, _an_api_stands_still, _a_router_is_killed_and_its_standby_takes_over]
+    "change",
+    [
+        _the_majority_is_away,
+        _an_api_stands_still,
+        _a_router_is_killed_and_its_standby_takes_over,
+        _nobody_knows_of_a_mail_that_was_taken,
+    ],
 )
 def test_what_a_fault_explains_is_no_finding(change: Lie) -> None:
     story = sound()
@@ -555,3 +623,28 @@ def test_trouble_that_a_run_met_is_a_finding() -> None:
     history, outputs = sound().told()
     history.add(Trouble(what="an answer 500", detail="", at=1.0))
     assert [finding.split()[0] for finding in check(history, outputs)] == ["[trouble]"]
+
+
+def test_another_workspace_is_judged_by_its_own_words_and_by_what_was_done_to_all() -> None:
+    first, second = sound(), sound()
+    first.faults = [_fault("majority-lost", 11.0, 60.0), _fault("router-kill", 61.0, 62.0, led=True)]
+    first.see_at(10.0, 60.0 + SILENCE_S / 2)
+    second.see_at(10.0, 60.0 + SILENCE_S / 2)
+    an_acknowledged_message_is_lost(second)
+    second.mended, second.standings = None, []
+    second.replicas = [dataclasses.replace(seen, seq=seen.seq + 1, state_seq=seen.seq + 1) for seen in second.replicas]
+    (history, outputs), (others, their_outputs) = first.told(), second.told()
+    others.take_surroundings(history, PARTITION)
+    assert others.faults[0] == history.faults[0]
+    assert not any(fault.led for fault in others.faults), "whose leader was hit, is known of the first alone"
+
+    plan = Plan(seed=1, seconds=60, rhythm=SHORT, every=1)
+    parts = [
+        Part(workspace="shop", history=history, plan=plan),
+        Part(workspace="bank", history=others, plan=plan),
+    ]
+    report = judge_parts(parts, [outputs, their_outputs])
+    assert (report.lost, report.contacts) == (1, 5)
+    assert [finding for finding in report.findings if "message telegram:bot:message:c1 was ack" in finding]
+    assert all(finding.startswith("bank: ") for finding in report.findings), report.findings
+    assert not any("[7]" in finding or "[time]" in finding for finding in report.findings), report.findings

@@ -21,7 +21,6 @@ from tests.eventually import eventually
 from tests.faults.cluster import BOT, MAILBOX, PAGE, Cluster
 from tests.faults.process import Process
 from tests.faults.single import client, message, running
-from tests.faults.staff import POLICY
 from tests.support.ports import free_port
 
 pytestmark = [
@@ -117,10 +116,6 @@ async def test_while_the_broker_is_away_changes_are_refused_in_time_and_later_no
 ) -> None:
     cluster = with_all_roads
     staff = await running(cluster)
-    chat = {"kind": "chat", "account": PAGE, "queue": "money", "language": "en"}
-    async with client(cluster, staff.access.operator_key) as operator:
-        policy = POLICY | {"channels": [*POLICY["channels"], chat]}
-        (await operator.put("/v1/policy", json=policy)).raise_for_status()
     async with client(cluster, staff.adapter_key) as http, _hook(cluster) as hook, connect(cluster.chat) as page:
         await page.send(json.dumps({"type": "hello", "data": {}}))
         first = await http.post("/v1/messages", json=message(1))

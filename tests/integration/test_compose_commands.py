@@ -1,7 +1,8 @@
-"""The commands of docker-compose.yml with its environment, as processes: only addresses and folders are other ones.
+"""The commands of the compose files with their environment, as processes: only addresses and folders are other ones.
 
-One walk through all of them: a workspace is made, a policy adopted, an agent hired; a message by every road becomes an
-offer; accepted, completed, counted; and everything ends in order when it is told to.
+One walk through all of docker-compose.yml, its broker included: a workspace is made, a policy adopted, an agent hired;
+a message by every road becomes an offer; accepted, completed, counted; and everything ends in order when it is told to.
+One on three brokers: topics have the copies that they should, and a contact is served.
 """
 
 from __future__ import annotations
@@ -22,17 +23,22 @@ from typing import Any
 
 import httpx
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from shared.service import STOP_LIMIT_S
 from tests.eventually import eventually
 from tests.support.compose import (
     DISTRIBUTED,
     REPOSITORY,
+    THREE_BROKERS,
+    Composition,
     Service,
     compose,
     example_environment,
     image_environment,
 )
+from tests.support.composed_kafka import ComposedKafka
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.integration
@@ -40,6 +46,7 @@ pytestmark = pytest.mark.integration
 WORKSPACE = "support"
 BOT_SECRET = secrets.token_urlsafe(16)
 PORTS = ("PORT", "SMTP_PORT", "ADMIN_PORT")
+TOPICS = ("commands", "inbound", "journal", "snapshots", "content", "routers", "workspaces")
 START_S = 90.0
 POLICY = {
     "channels": [
@@ -70,10 +77,10 @@ class Running:
 class Here:
     """Where everything of the composition is on this machine."""
 
-    def __init__(self, kafka: str, redis: str, prefix: str, folder: Path) -> None:
+    def __init__(self, kafka: ComposedKafka, redis: str, prefix: str, folder: Path) -> None:
         self._folder = folder
         self._table = {
-            "kafka:9092": kafka,
+            **kafka.addresses,
             "prefix=switchdesk": f"prefix={prefix}",
             "redis://redis:6379/0": f"{redis}?prefix={prefix}",
             "0.0.0.0": "127.0.0.1",
@@ -93,20 +100,23 @@ class Here:
         return value
 
 
-def declared() -> dict[str, Service]:
-    """Our services as compose would run them, with a bot added to the example."""
+def declared(files: tuple[str, ...]) -> Composition:
+    """A composition as compose would run it, with a bot added to the example."""
     bots = {"shop_bot": {"workspace": WORKSPACE, "webhook_secret": BOT_SECRET}}
-    environment = example_environment() | {"SOCIAL_TELEGRAM": json.dumps(bots)}
-    return {service.name: service for service in compose(DISTRIBUTED, environment).ours}
+    return compose(files, example_environment() | {"SOCIAL_TELEGRAM": json.dumps(bots)})
 
 
 @asynccontextmanager
-async def everything(here: Here, folder: Path) -> AsyncIterator[dict[str, Running]]:
-    """All services that `docker compose up` starts, ready; killed at the end if they still run."""
+async def everything(
+    composition: Composition, here: Here, folder: Path, *, only: tuple[str, ...] = ()
+) -> AsyncIterator[dict[str, Running]]:
+    """All services of ours that `docker compose up` starts, or `only` some, ready; killed at the end if they still
+    run."""
     running: dict[str, Running] = {}
     try:
-        for name, service in declared().items():
-            if service.runs_on:
+        for service in composition.ours:
+            name = service.name
+            if name in only or (service.runs_on and not only):
                 running[name] = await start(service, here.environment(service), folder / f"{name}.log")
         for name, one in running.items():
             await until_ready(name, one)
@@ -146,9 +156,9 @@ async def until_ready(name: str, one: Running) -> None:
         raise AssertionError(f"{name}: {error}\n{one.log.read_text()[-3000:]}") from None
 
 
-async def make_workspace(here: Here, folder: Path) -> dict[str, str]:
+async def make_workspace(composition: Composition, here: Here) -> dict[str, str]:
     """What `docker compose run --rm workspace` prints."""
-    service = declared()["workspace"]
+    service = composition.services["workspace"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *service.command),
         cwd=REPOSITORY,
@@ -208,19 +218,60 @@ def send_mail(port: int) -> None:
         smtp.sendmail("customer@example.net", ["support@shop.example"], mail)
 
 
-async def test_the_commands_of_the_composition_work_together(
-    kafka: str, redis_url: str, prefix: str, tmp_path: Path
-) -> None:
-    here = Here(kafka, redis_url, prefix, tmp_path)
-    async with everything(here, tmp_path) as running:
-        keys = await make_workspace(here, tmp_path)
-        base = f"http://127.0.0.1:{running['api'].port()}"
-        async with httpx.AsyncClient(base_url=base, timeout=40) as http:
-            await serve_a_contact(http, keys)
-            await write_by_every_road(running, http)
-            await all_arrive(http, keys)
-            await figures_show_it(running, http)
-        await all_stop(running)
+async def test_the_commands_of_the_composition_work_together(redis_url: str, prefix: str, tmp_path: Path) -> None:
+    composition = declared(DISTRIBUTED)
+    async with ComposedKafka(composition, tmp_path) as kafka:
+        assert await kafka.misunderstood() == {}
+        here = Here(kafka, redis_url, prefix, tmp_path)
+        async with everything(composition, here, tmp_path) as running:
+            keys = await make_workspace(composition, here)
+            base = f"http://127.0.0.1:{running['api'].port()}"
+            async with httpx.AsyncClient(base_url=base, timeout=40) as http:
+                await serve_a_contact(http, keys)
+                await write_by_every_road(running, http)
+                await all_arrive(http, keys)
+                await figures_show_it(running, http)
+            await all_stop(running)
+
+
+async def test_a_contact_is_served_on_three_brokers(redis_url: str, prefix: str, tmp_path: Path) -> None:
+    composition = declared(THREE_BROKERS)
+    async with ComposedKafka(composition, tmp_path, small=True) as kafka:
+        assert await kafka.misunderstood() == {}
+        here = Here(kafka, redis_url, prefix, tmp_path)
+        async with everything(composition, here, tmp_path, only=("engine-1", "api")) as running:
+            keys = await make_workspace(composition, here)
+            base = f"http://127.0.0.1:{running['api'].port()}"
+            async with httpx.AsyncClient(base_url=base, timeout=40) as http:
+                await serve_a_contact(http, keys)
+            topics = await copies(kafka.bootstrap)
+            assert topics == {f"{prefix}.{topic}": (3, "2") for topic in TOPICS}
+            await all_stop(running)
+
+
+async def test_a_setting_that_kafka_does_not_know_is_noticed(tmp_path: Path) -> None:
+    """It is not by its start: a broker takes no notice of what it does not know."""
+    broker = declared(DISTRIBUTED).services["kafka"]
+    misspelt = {**broker.environment, "KAFKA_UNCLEAN_LEADER_ELECTON_ENABLE": "false"}
+    composition = Composition({"kafka": Service("kafka", {**broker.content, "environment": misspelt})}, frozenset())
+    async with ComposedKafka(composition, tmp_path, small=True) as kafka:
+        assert await kafka.misunderstood() == {"kafka": {"unclean.leader.electon.enable": None}}
+
+
+async def copies(bootstrap: str) -> dict[str, tuple[int, str]]:
+    """By topic: how many copies its partitions have, the fewest, and how many must be in sync."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        topics = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics])
+        settings = {name: {entry[0]: entry[1] for entry in entries} for _, _, _, name, entries in answer.resources}
+    finally:
+        await admin.close()
+    return {
+        name: (min(len(partition["replicas"]) for partition in partitions), settings[name]["min.insync.replicas"])
+        for name, partitions in topics.items()
+    }
 
 
 async def serve_a_contact(http: httpx.AsyncClient, keys: dict[str, str]) -> None:

@@ -49,7 +49,9 @@ def first_wrong(moment: Moment, made: Iterable[Pair]) -> str | None:
     equally good agents is right. There may be more pairs after them.
 
     An agent whose best contact is one that can wait, now or earlier in the pass, may be in the running for others or
-    not: the router does not always look at those that can wait (`Moment.patient`)."""
+    not: the router does not always look at those that can wait (`Moment.patient`). Where it does, another contact that
+    cannot wait may be an agent's best than where it does not, because the firsts of several kinds of order are compared
+    by age."""
     promised: set[str] = set()
     for number, (contact_id, agent_id) in enumerate(made, start=1):
         promised |= _promised(moment)
@@ -61,6 +63,8 @@ def first_wrong(moment: Moment, made: Iterable[Pair]) -> str | None:
         chosen = _next(moment)
         if promised and not _is_chosen(chosen, contact_id, agent_id):
             chosen = _next(moment, without=promised - {agent_id})
+        if not _is_chosen(chosen, contact_id, agent_id) and _is_best(moment, contact_id, agent_id):
+            chosen = _next(moment, without=promised - {agent_id}, patient=agent_id) or chosen
         if chosen is None:
             return f"pair {number}: {contact_id} -> {agent_id}, where the rule makes no further pair"
         if not _is_chosen(chosen, contact_id, agent_id):
@@ -110,10 +114,13 @@ def left_apart(ws: Workspace, now: int) -> list[Pair]:
     ]
 
 
-def _next(moment: Moment, without: Container[str] = ()) -> Chosen | None:
+def _next(moment: Moment, without: Container[str] = (), patient: str | None = None) -> Chosen | None:
+    """`patient`: the agent for whom contacts that can wait are looked at."""
     bests: dict[str, Contact] = {}
     for agent in moment.agents.values():
+        moment.patient = agent.id == patient
         found = _best_for(moment, agent) if agent.id not in without else None
+        moment.patient = False
         if found is not None:
             bests[agent.id] = found
     if not bests:

@@ -192,6 +192,9 @@ class FaultyInputs:
         await self._weather.passage()
         return self._store.end
 
+    def deaf_s(self, partition: int) -> float:
+        return 0.0
+
 
 class FaultyJournal:
     def __init__(self, store: Store, weather: Weather) -> None:

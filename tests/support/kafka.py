@@ -20,7 +20,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -92,7 +92,7 @@ class KafkaCluster:
         self.keep = False
         self.folder = Path(tempfile.mkdtemp(prefix="switchdesk-kafka-"))
         self.numbers = range(1, nodes + 1)
-        self._java = _java(home, java_options)
+        self._java = java(home, options=java_options)
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._write_nodes(home, lanes)
 
@@ -147,7 +147,7 @@ class KafkaCluster:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within_s
         for number in list(self._running):
-            while not await self._sees_all(number):
+            while not await sees_all(self._clients[number], self._running):
                 assert self._running[number].poll() is None, f"node {number} ended:\n{self.tail(number)}"
                 assert loop.time() < deadline, f"node {number} is not ready:\n{self.tail(number)}"
                 await asyncio.sleep(0.1)
@@ -246,21 +246,6 @@ class KafkaCluster:
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    async def _sees_all(self, number: int) -> bool:
-        port = self._clients[number]
-        client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}", request_timeout_ms=3000)
-        try:
-            # Asked first by hand, because the client logs every refusal as an error.
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            await writer.wait_closed()
-            await client.bootstrap()
-            return {broker.nodeId for broker in client.cluster.brokers()} >= set(self._running)
-        except (KafkaError, OSError, TimeoutError):
-            return False
-        finally:
-            await client.close()
-
     def _folder(self, number: int) -> Path:
         return self.folder / f"node-{number}"
 
@@ -300,12 +285,29 @@ class KafkaCluster:
             shutil.copy(home.bootstrap_checkpoint, data)
 
 
-def _java(home: KafkaHome, options: Sequence[str] | None) -> list[str]:
+async def sees_all(port: int, numbers: Collection[int]) -> bool:
+    """Whether the node that listens at `port` serves metadata that names all of `numbers`."""
+    client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}", request_timeout_ms=3000)
+    try:
+        # Asked first by hand, because the client logs every refusal as an error.
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        await writer.wait_closed()
+        await client.bootstrap()
+        return {broker.nodeId for broker in client.cluster.brokers()} >= set(numbers)
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await client.close()
+
+
+def java(home: KafkaHome, *, heap: Sequence[str] = HEAP, options: Sequence[str] | None = None) -> list[str]:
+    """The command that runs a class of Kafka's; `options` replace those that make a start cheap."""
     quick = ("-XX:TieredStopAtLevel=1",)
     level = "-Dlog4j2.level=INFO"
     return [
         "java",
-        *HEAP,
+        *heap,
         *(quick if options is None else options),
         f"-XX:SharedArchiveFile={home.archive}",
         level,

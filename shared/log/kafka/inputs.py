@@ -63,6 +63,10 @@ class KafkaInputs:
         streams = self._partition(partition)
         return Positions(await streams[Topic.COMMANDS].end(), await streams[Topic.INBOUND].end())
 
+    def deaf_s(self, partition: int) -> float:
+        """The topics may be led by different brokers, and one of these may be out of reach."""
+        return max((stream.deaf_s for stream in self._streams.get(partition, {}).values()), default=0.0)
+
     async def close(self) -> None:
         self._closed = True
         for streams in self._streams.values():

@@ -98,9 +98,18 @@ class Stream:
 
     def check_heard(self) -> None:
         """Raises `LogUnavailable` if nothing was found because no broker was heard."""
+        if self._closed:
+            raise LogUnavailable("the log is not open")
+        if self.deaf_s:
+            raise LogUnavailable(f"{self._direct}: no broker was heard for {self.deaf_s:.1f} s")
+
+    @property
+    def deaf_s(self) -> float:
+        """For how long the follower has heard no broker, in seconds; 0 if it has a moment ago, waits for its readers,
+        or does not run."""
         silent_s = asyncio.get_running_loop().time() - self._heard_at
-        if self._closed or (self._follower is not None and silent_s > DEAF_S):
-            raise LogUnavailable(f"{self._direct}: no broker was heard for {silent_s:.1f} s")
+        asks = self._follower is not None and self._tail is not None and not self._is_ahead(self._tail)
+        return silent_s if asks and silent_s > DEAF_S else 0.0
 
     async def start(self) -> int:
         return await self._direct.start()
@@ -166,7 +175,7 @@ class Stream:
         complained = False
         try:
             while loop.time() - self._read_at < UNREAD_S:
-                if tail.end - self._read_to > AHEAD:
+                if self._is_ahead(tail):
                     await self._until_wanted()
                     continue
                 try:
@@ -191,6 +200,9 @@ class Stream:
                 # Readers go on with pages, and meet there whatever ended this.
                 self._tail = self._follower = None
             self.bell.ring()
+
+    def _is_ahead(self, tail: Tail[Record]) -> bool:
+        return tail.end - self._read_to > AHEAD
 
     async def _until_wanted(self) -> None:
         self._wanted.clear()

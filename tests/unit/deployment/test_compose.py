@@ -166,6 +166,7 @@ def test_brokers_and_services_agree_about_copies(files: tuple[str, ...], brokers
         assert node.environment["KAFKA_ADVERTISED_LISTENERS"] == f"PLAINTEXT://{name}:9092"
         assert node.environment["KAFKA_MIN_INSYNC_REPLICAS"] == str(min_isr)
         assert node.environment["KAFKA_DEFAULT_REPLICATION_FACTOR"] == str(brokers)
+        assert [node.environment["KAFKA_LOG_DIRS"]] == [target for _, target in node.mounted]
         # A single copy has to be on the disk before it is acknowledged.
         assert (node.environment["KAFKA_LOG_FLUSH_INTERVAL_MESSAGES"] == "1") == (brokers == 1)
     voters = {node.environment["KAFKA_CONTROLLER_QUORUM_VOTERS"] for node in nodes.values()}

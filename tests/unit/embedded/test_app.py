@@ -20,6 +20,7 @@ from services.embedded.app import serve
 from services.embedded.settings import EmbeddedSettings
 from services.router.app import build_router
 from shared import process
+from shared.log.sqlite_file import FILE_NAME
 from shared.log.sqlite_writer import Writer
 from tests.eventually import eventually
 from tests.support.ports import free_port
@@ -112,6 +113,7 @@ async def test_it_tells_of_its_log_and_views_as_every_process_does(
 
         assert await up(1)
         assert await centre.value("switchdesk_views_up") == 1
+        assert await centre.ready() == (200, "ready\n")
 
         disk_full.set()
         facts = json.loads((tmp_path / "demo.json").read_text())
@@ -120,5 +122,29 @@ async def test_it_tells_of_its_log_and_views_as_every_process_does(
             answer = await http.put(f"/v1/channels/chat:{demo.CHAT_ACCOUNT}/health", json={"state": "down"})
         assert answer.status_code == 503
         await eventually(lambda: up(0))
+        assert await centre.ready() == (503, "log: writing to the log: database or disk is full\n")
         disk_full.clear()
         await eventually(lambda: up(1))
+        assert await centre.ready() == (200, "ready\n")
+
+
+async def test_a_file_that_was_removed_is_told_and_nothing_is_acknowledged_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "LOOK_S", 0.05)
+    async with running(tmp_path) as centre:
+        facts = json.loads((tmp_path / "demo.json").read_text())
+        (tmp_path / FILE_NAME).rename(tmp_path / "moved.db")
+        status, words = await centre.ready()
+        assert status == 503
+        assert words.startswith(f"log: {tmp_path / FILE_NAME} was removed or replaced")
+        headers = {"Authorization": f"Bearer {facts['operator_key']}"}
+        async with httpx.AsyncClient(base_url=facts["base_url"], headers=headers) as http:
+            answer = await http.put(f"/v1/channels/chat:{demo.CHAT_ACCOUNT}/health", json={"state": "down"})
+        assert answer.status_code == 503
+        (tmp_path / "moved.db").rename(tmp_path / FILE_NAME)
+
+        async def ready() -> bool:
+            return await centre.ready() == (200, "ready\n")
+
+        await eventually(ready)

@@ -55,6 +55,9 @@ class Desk:
     async def end(self, partition: int) -> Any:
         raise NotImplementedError
 
+    def deaf_s(self, partition: int) -> float:
+        raise NotImplementedError
+
 
 def _document(record: Input) -> tuple[str, str]:
     match record.command:

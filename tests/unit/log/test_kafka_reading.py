@@ -66,6 +66,19 @@ async def test_a_read_holds_what_was_acknowledged_before_it(log: KafkaLog) -> No
         assert len(first) == end
 
 
+async def test_a_topic_that_waits_for_its_readers_is_not_taken_for_one_that_is_not_heard(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "AHEAD", 10)
+    assert await log.inputs.read(0, START, limit=10, wait_s=0.1) == []
+    await fill(log, inbound=50)
+    await asyncio.sleep(stream.DEAF_S + 0.5)
+    inbound = log.inputs._partition(0)[Topic.INBOUND]
+    assert inbound._tail is not None
+    assert inbound._is_ahead(inbound._tail), "it asks no more"
+    assert log.inputs.deaf_s(0) == 0
+
+
 async def test_a_limited_read_of_many_is_never_short(log: KafkaLog) -> None:
     await propose_many(log, 6_000, size=700)
 

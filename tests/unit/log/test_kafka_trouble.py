@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -127,6 +128,29 @@ async def test_a_broker_that_is_killed_is_unknown_in_time_and_later_works(
         assert records[-1].data == b"works"
         # Nobody sends a text or a place again: that those can be written is proved in another way.
         await eventually(lambda: log.healthy() is True, within_s=10)
+
+
+async def test_a_topic_that_is_not_heard_is_told_though_the_other_is_read(
+    one_broker: KafkaCluster, log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(log_url) as log:
+        assert log.inputs.deaf_s(0) == 0
+        assert await log.inputs.read(0, START, limit=10, wait_s=0.1) == []
+        away = AsyncMock(side_effect=LogUnavailable("the broker that leads it is out of reach"))
+        reader = log.inputs._partition(0)[Topic.COMMANDS]._waiting
+        with monkeypatch.context() as broken:
+            broken.setattr(reader, "page", away)
+            for offset in range(200):
+                await log.inputs.append(Topic.INBOUND, 0, b"heard")
+                (record,) = await log.inputs.read(0, Positions(0, offset), limit=10, wait_s=5)
+                assert (record.topic, record.offset) == (Topic.INBOUND, offset)
+                if log.inputs.deaf_s(0) > 2:
+                    break
+                await asyncio.sleep(0.1)
+            assert log.inputs.deaf_s(0) > 2
+            with pytest.raises(LogUnavailable, match="commands"):
+                await log.inputs.read(0, Positions(0, offset + 1), limit=10, wait_s=0.1)
+        await eventually(lambda: log.inputs.deaf_s(0) == 0)
 
 
 async def test_a_broker_that_hangs_is_unknown_in_time_and_later_works(one_broker: KafkaCluster, log_url: str) -> None:

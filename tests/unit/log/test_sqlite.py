@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import resource
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
@@ -252,6 +253,27 @@ async def test_a_log_that_could_not_be_written_is_not_healthy_until_something_wa
     assert log.healthy() is True
     assert (await log.inputs.end(0)).inbound == 3
     assert await run(log, "SELECT key FROM meta") == [("identity",)]
+
+
+@pytest.mark.parametrize("name", [FILE_NAME, f"{FILE_NAME}-wal"])
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+async def test_nothing_is_acknowledged_into_a_file_that_no_start_will_find(
+    log: SqliteLog, directory: Path, name: str, how: str
+) -> None:
+    await fill(log, inbound=3)
+    assert log.healthy() is True
+    (directory / name).rename(directory / "aside")
+    if how == "replaced":
+        shutil.copy(directory / "aside", directory / name)
+
+    assert f"{name} was removed or replaced" in str(log.healthy())
+    appends = [log.inputs.append(Topic.INBOUND, 0, b"lost") for _ in range(3)]
+    results = await asyncio.gather(*appends, return_exceptions=True)
+    assert {type(result) for result in results} == {LogUnavailable}
+
+    (directory / "aside").rename(directory / name)
+    assert await log.inputs.append(Topic.INBOUND, 0, b"found") == 3
+    assert log.healthy() is True
 
 
 async def test_an_append_is_given_up_in_time_while_another_process_holds_the_file(directory: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from services.router.partition import DEAF_S
-from shared.log.memory import Call, Faults, MemoryStore
+from shared.log.memory import Call, Faults, MemoryInputs, MemoryStore
 from shared.log.port import LogUnavailable
 from shared.views.memory import MemoryViews
 from tests.eventually import eventually
@@ -23,6 +25,19 @@ class Deaf(Faults):
         await super().before(call)
         if call.name in self.away:
             raise LogUnavailable("away")
+
+
+class Stuck(Faults):
+    """Reads of inputs neither fail nor end."""
+
+    def __init__(self) -> None:
+        self.stuck = asyncio.Event()
+        self.stuck.set()
+
+    async def before(self, call: Call) -> None:
+        await super().before(call)
+        if call.name == "inputs.read":
+            await self.stuck.wait()
 
 
 async def two(faults: Faults) -> tuple[Seat, Seat]:
@@ -64,6 +79,58 @@ async def test_a_standby_that_cannot_read_its_journal_is_not_ready_until_it_can(
     faults.away.clear()
     await pass_s(0.5, leader, standby)
     assert standby.router.why_not_ready() is True
+
+
+async def test_a_leader_that_cannot_read_its_inputs_is_not_ready_until_it_can() -> None:
+    faults = Deaf()
+    leader, standby = await two(faults)
+    await leader.replica.stop()
+    await standby.turn()
+    await standby.lead()
+    await pass_s(2 * DEAF_S, standby)
+    assert standby.router.why_not_ready() is True
+
+    faults.away.add("inputs.read")
+    seq = standby.replica.head.seq
+    await pass_s(DEAF_S, standby)
+    assert standby.router.why_not_ready() is True
+    await pass_s(2, standby)
+    assert standby.router.why_not_ready() == "partition 0 could not read its inputs for 12 s"
+    assert standby.replica.leading
+    assert standby.replica.head.seq > seq, "it beats, and reads its beats"
+    faults.away.clear()
+    await pass_s(0.5, standby)
+    assert standby.router.why_not_ready() is True
+
+
+async def test_a_leader_whose_inputs_do_not_answer_at_all_is_not_ready() -> None:
+    faults = Stuck()
+    leader, standby = await two(faults)
+    await leader.replica.stop()
+    await standby.turn()
+    await standby.lead()
+    faults.stuck.clear()
+    turning = asyncio.create_task(standby.turn())
+    await eventually(lambda: standby.replica.waiting)
+    standby.clock.pass_s(DEAF_S)
+    assert standby.router.why_not_ready() is True
+    standby.clock.pass_s(1)
+    assert standby.router.why_not_ready() == "partition 0 could not read its inputs for 11 s"
+    faults.stuck.set()
+    await turning
+    assert standby.router.why_not_ready() is True
+
+
+async def test_a_leader_that_reads_one_of_its_topics_and_not_the_other_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leader, standby = await two(Faults())
+    deaf_s = DEAF_S + 2
+    monkeypatch.setattr(MemoryInputs, "deaf_s", lambda _, partition: deaf_s)
+    assert leader.router.why_not_ready() == "partition 0 could not read its inputs for 12 s"
+    assert standby.router.why_not_ready() is True, "it reads none"
+    deaf_s = 0.0
+    assert leader.router.why_not_ready() is True
 
 
 async def test_a_standby_is_ready_while_nobody_speaks_in_a_journal_that_it_can_read() -> None:
