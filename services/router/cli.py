@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from services.router import bystanders, cluster, dead_letters_command, explain, policy_lint, snapshot
-from services.router.chain import Diverged
+from services.router.chain import Diverged, TooNew
 from services.router.provision import create_workspace
 from services.router.reading import reading
 from services.router.replica import Performed, Replica
@@ -61,6 +61,9 @@ class _FromGenesis:
 async def _folded(log: Log, partition: int) -> Replica:
     replica = Replica(partition=partition, name="tool", log=log, clock=SystemClock(), performer=_Silent())
     await replica.recover()
+    if replica.outdated is not None:
+        # What was folded may lack what this release does not know.
+        raise TooNew(f"partition {partition}: {replica.outdated}")
     return replica
 
 

@@ -102,6 +102,7 @@ class Gauges:
             counter = metrics.leader_changes.labels(label, change.value)
             self._add(counter.inc, ("change", partition, change), count)
         metrics.set_leading(partition, replica.leading)
+        metrics.set_outdated(partition, replica.outdated is not None)
         metrics.snapshot_age.labels(label).set(replica.head.seq - replica.snapshot_seq)
         if replica.leading and not replica.proposing:
             audit = self._audits.setdefault(partition, Audit())

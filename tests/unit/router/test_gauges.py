@@ -108,7 +108,8 @@ async def test_a_partition_that_does_not_run_here_any_more_leaves_no_figure_of_i
         "switchdesk_inputs_lag",
         "switchdesk_content_lag_records",
     }
-    gauges_of_partitions = {f"switchdesk_{name}" for name in ("leading", "replicas", "partition_stopped")}
+    lasting = ("leading", "replicas", "replicas_differ", "partition_stopped", "partition_outdated")
+    gauges_of_partitions = {f"switchdesk_{name}" for name in lasting}
     assert await told() >= of_the_replica
     listed = {each.name for each in leader.metrics.catalogue if each.kind == "gauge" and "partition" in each.labels}
     assert listed == of_the_replica | gauges_of_partitions, "a new one is of the replica, or stays true without it"
