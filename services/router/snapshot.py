@@ -30,7 +30,9 @@ from shared.log.port import LogCorrupt, Snapshot
 from shared.vocabulary import AddressKey, CustomerId, MessageId
 
 FORMAT = 10
-"""Goes up with every change of what the bytes mean. Snapshots of another one are passed over: the journal is folded."""
+"""Goes up with every change of what the bytes mean. Snapshots of another one are passed over: the journal is folded.
+But a journal that was trimmed has nothing else to begin from, so whoever lets it go up keeps the format before it
+readable (`tests/golden/test_trimmed.py`)."""
 
 UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 """What bytes that decode into something else than a state raise, wherever it is noticed."""

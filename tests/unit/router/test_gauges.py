@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from services.router.gauges import Gauges
+from services.router.snapshot import FORMAT
 from shared.contracts import commands as cmd
 from shared.log.memory import Call, Faults, MemoryStore
 from shared.views.memory import MemoryViews
@@ -42,6 +43,24 @@ async def test_a_journal_that_begins_behind_its_newest_snapshot_is_told_of() -> 
     store.journal_start[0] = 0
     again = await Seat(store, MemoryViews(), clock, "two").start()
     assert again.replica.snapshot_offset == seat.replica.snapshot_offset
+
+
+async def test_a_standby_knows_of_a_trimmed_journal_that_the_leader_has_saved_what_it_needs() -> None:
+    leader, standby = await two(Faults())
+    assert standby.replica.snapshot_offset == -1, "it began with the journal's first entry"
+    for name in ("c1", "c2", "c3"):
+        put(leader.replica.log.store, message(name), by=ADAPTER)  # type: ignore[attr-defined]  # a log in memory
+        await leader.work()
+        await standby.turn()
+        await leader.replica.save_snapshot()
+    older = await leader.log.snapshots.load_newest_valid(0, format=FORMAT, before=leader.replica.snapshot_seq)
+    assert older is not None
+    await leader.log.journal.trim(0, older.offset)
+    gauges = Gauges(standby.metrics, standby.log, standby.clock, lambda: [standby.router])
+    await gauges.look()
+    value = standby.metrics.registry.get_sample_value
+    assert value("switchdesk_journal_gap_records", {"partition": "0"}) == 0
+    assert standby.replica.snapshot_seq == leader.replica.snapshot_seq
 
 
 async def test_what_the_log_does_not_tell_now_is_not_told() -> None:
