@@ -39,8 +39,15 @@ class Adoptions:
     async def of(self, workspace: str) -> list[Adoption]:
         """All that the journal knows of, the newest first. Raises `LogCorrupt`, `LogUnavailable`."""
         async with self._reading:
-            await self._read_on()
-        return sorted(self._found.get(workspace, {}).values(), key=lambda each: -each.version)
+            start = await self._read_on()
+        kept = (each for each in self._found.get(workspace, {}).values() if each.offset >= start)
+        return sorted(kept, key=lambda each: -each.version)
+
+    async def begins(self) -> int:
+        """The number of the first entry that the journal holds: more than 1 if it was trimmed. Raises as `of`."""
+        start, _ = await self._journal.bounds(self._partition)
+        first = await self._journal.read(self._partition, start, limit=1, wait_s=0.0) if start else []
+        return number_of(first[0]) if first else 1
 
     async def policy(self, workspace: str, version: int) -> Mapping[str, Any] | None:
         """The document of a version as it was adopted, opening intervals included; None if the journal does not know
@@ -48,16 +55,14 @@ class Adoptions:
         adoption = next((each for each in await self.of(workspace) if each.version == version), None)
         if adoption is None:
             return None
-        start, _ = await self._journal.bounds(self._partition)
-        if adoption.offset < start:
-            return None
         records = await self._journal.read(self._partition, adoption.offset, limit=1, wait_s=0.0)
         for name, _, event in _adopted(decode_entry(records[0], hash_of(records[0].data))):
             if (name, event.version) == (workspace, version):
                 return event.policy
         raise LogCorrupt(f"record {adoption.offset} is not what it was")
 
-    async def _read_on(self) -> None:
+    async def _read_on(self) -> int:
+        """Returns the offset at which the journal begins."""
         # The first record with a number is that entry, as in `feed.py`; most are passed over without being decoded.
         start, _ = await self._journal.bounds(self._partition)
         offset = max(start, self._next or 0)
@@ -70,6 +75,7 @@ class Adoptions:
                         self._note(decode_entry(record, hash_of(record.data)))
             offset = self._next = records[-1].offset + 1
             await asyncio.sleep(0)
+        return start
 
     def _note(self, entry: Entry) -> None:
         for workspace, actor, event in _adopted(entry):

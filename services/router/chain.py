@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from services.router.release import Release
 from shared.contracts.events import Event
 from shared.log.codec import decode_event, encode, event_pair
 from shared.log.port import JournalRecord, LogCorrupt, Positions
@@ -27,6 +28,11 @@ class Diverged(Exception):
 
     Stop, alarm, perform nothing. Raised by `Chain.fold`.
     """
+
+
+class TooNew(LogCorrupt):
+    """An entry that this release cannot read, of a journal that a newer one writes by its own word. Stop as well, but
+    nothing contradicts itself: a router of that release goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the journal: the inputs read up to `positions` and all that they caused."""
+    """One entry of the journal: the inputs read up to `positions` and all that they caused.
+
+    `hello` is what its author is made of, in the first entry of each leader; older journals have none.
+    """
 
     seq: int
     hash: str
@@ -65,6 +74,7 @@ class Entry:
     positions: Positions
     decisions: tuple[Decision, ...]
     offset: int
+    hello: Release | None = None
 
 
 class _DecisionWire(msgspec.Struct, array_like=True):
@@ -85,6 +95,11 @@ class _EntryWire(msgspec.Struct, forbid_unknown_fields=True):
     inputs: tuple[int, int]
     decisions: list[_DecisionWire]
     bye: bool = False
+    hello: Release | None = None
+
+
+class _HelloWire(msgspec.Struct):
+    hello: Release | None = None
 
 
 class _HeaderWire(msgspec.Struct):
@@ -97,6 +112,7 @@ class _HeaderWire(msgspec.Struct):
 
 _header = msgspec.json.Decoder(_HeaderWire)
 _body = msgspec.json.Decoder(_EntryWire)
+_hello = msgspec.json.Decoder(_HelloWire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +150,22 @@ def build_proposal(
     positions: Positions,
     decisions: Sequence[Decision | msgspec.Raw],
     bye: bool = False,
+    hello: Release | None = None,
 ) -> Proposal:
     """The entry that would follow `head`; decisions that `encode_decision` has encoded are taken as they are."""
-    data = encode(
-        {
-            "v": FORMAT,
-            "n": head.seq + 1,
-            "prev": head.hash,
-            "at": at,
-            "by": by,
-            "inputs": positions,
-            "decisions": [d if isinstance(d, msgspec.Raw) else encode_decision(d) for d in decisions],
-            "bye": bye,
-        }
-    )
+    entry: dict[str, object] = {
+        "v": FORMAT,
+        "n": head.seq + 1,
+        "prev": head.hash,
+        "at": at,
+        "by": by,
+        "inputs": positions,
+        "decisions": [d if isinstance(d, msgspec.Raw) else encode_decision(d) for d in decisions],
+        "bye": bye,
+    }
+    if hello is not None:
+        entry["hello"] = hello
+    data = encode(entry)
     return Proposal(seq=head.seq + 1, prev=head.hash, hash=hash_of(data), data=data)
 
 
@@ -157,6 +175,14 @@ def number_of(record: JournalRecord) -> int:
         return _header.decode(record.data).n
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LogCorrupt(f"journal record at offset {record.offset} cannot be read: {error}") from error
+
+
+def hello_of(record: JournalRecord) -> Release | None:
+    """What the author of an entry says of itself, also where the rest cannot be read."""
+    try:
+        return _hello.decode(record.data).hello
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def decode_entry(record: JournalRecord, entry_hash: str) -> Entry:
@@ -185,6 +211,7 @@ def decode_entry(record: JournalRecord, entry_hash: str) -> Entry:
             for d in wire.decisions
         ),
         offset=record.offset,
+        hello=wire.hello,
     )
 
 

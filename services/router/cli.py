@@ -1,6 +1,6 @@
 """`python -m services.router`: runs a router process, creates workspaces, looks into a log, plays scenarios and days.
 
-The tools that look (`verify`, `snapshot`, `explain`) read beside running processes and change nothing.
+The tools that look (`verify`, `snapshot`, `explain`) read beside running processes and change nothing; `trim` deletes.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from services.router import bystanders, cluster, dead_letters_command, explain, policy_lint, snapshot
-from services.router.chain import Diverged
+from services.router import bystanders, cluster, dead_letters_command, explain, policy_lint, snapshot, trim
+from services.router.chain import Diverged, TooNew
 from services.router.provision import create_workspace
 from services.router.reading import reading
 from services.router.replica import Performed, Replica
 from services.router.scenarios import report
 from shared import json_logging
 from shared.clock import SystemClock
+from shared.contracts.events import ContactCreated
 from shared.log.codec import encode
-from shared.log.port import InputRecord, Log, LogCorrupt, LogMisconfigured, LogUnavailable, Snapshot
+from shared.log.port import InputRecord, Log, LogCorrupt, LogLocked, LogMisconfigured, LogUnavailable, Snapshot
 from shared.process import ProcessSettings
 from shared.service import CannotStart, run_service
 from shared.settings import SettingsError, config_file
@@ -38,12 +39,14 @@ class _Silent:
         return
 
 
-class _FromGenesis:
-    """A log without its snapshots, so that recovery folds the journal from the first entry."""
+class _FromBeginning:
+    """A log without its snapshots, so that recovery folds the journal from the first entry; with the `older` one where
+    the journal was trimmed."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, older: Snapshot | None = None) -> None:
         self.inputs, self.journal, self.content = log.inputs, log.journal, log.content
         self.snapshots = self
+        self._older = older
 
     async def open(self) -> None:
         return
@@ -55,12 +58,15 @@ class _FromGenesis:
         raise AssertionError("a look saves nothing")
 
     async def load_newest_valid(self, partition: int, *, format: int, before: int | None = None) -> Snapshot | None:
-        return None
+        return self._older if self._older is not None and (before is None or self._older.seq < before) else None
 
 
 async def _folded(log: Log, partition: int) -> Replica:
     replica = Replica(partition=partition, name="tool", log=log, clock=SystemClock(), performer=_Silent())
     await replica.recover()
+    if replica.outdated is not None:
+        # What was folded may lack what this release does not know.
+        raise TooNew(f"partition {partition}: {replica.outdated}")
     return replica
 
 
@@ -77,10 +83,12 @@ async def write_snapshot(address: str, target: Path, partition: int = 0) -> None
 async def verify(address: str, partition: int = 0) -> list[str]:
     """Fold the whole journal, and the newest snapshot with its tail; sentences about both. Raises as `write_snapshot`.
 
-    The two states must be one (invariant 7); if they are not, the last sentence says so.
+    The two states must be one (invariant 7); if they are not, the last sentence says so. A journal that was trimmed is
+    folded from the older of its snapshots; where there is one alone nothing can be compared, and `LogCorrupt` says so.
     """
     async with reading(address) as log:
-        whole = await _folded(_FromGenesis(log), partition)
+        older = await _older_snapshot(log, partition)
+        whole = await _folded(_FromBeginning(log, older), partition)
         quick = await _folded(log, partition)
         # What was journaled between the two readings is folded by the first one as well.
         while whole.head.seq < quick.head.seq:
@@ -89,11 +97,28 @@ async def verify(address: str, partition: int = 0) -> list[str]:
             await quick.read_on()
         hashes = snapshot.state_hash(whole.engine.state), snapshot.state_hash(quick.engine.state)
         same = whole.head == quick.head and hashes[0] == hashes[1]
+        first = "journal from the start:" if older is None else "older snapshot, tail:  "
         return [
-            f"journal from the start: entry {whole.head.seq}, hash {whole.head.hash}, state {hashes[0]}",
+            f"{first} entry {whole.head.seq}, hash {whole.head.hash}, state {hashes[0]}",
             f"snapshot and tail:      entry {quick.head.seq}, hash {quick.head.hash}, state {hashes[1]}",
             "the two agree" if same else "THE TWO DIFFER: stop, keep the files, and report it",
         ]
+
+
+async def _older_snapshot(log: Log, partition: int) -> Snapshot | None:
+    """The one before the newest where the journal was trimmed: the nearest to its beginning that is left. None where it
+    begins with its first entry. Raises `LogCorrupt`."""
+    start, _ = await log.journal.bounds(partition)
+    if start == 0:
+        return None
+    newest = await log.snapshots.load_newest_valid(partition, format=snapshot.FORMAT)
+    older = newest and await log.snapshots.load_newest_valid(partition, format=snapshot.FORMAT, before=newest.seq)
+    if older is None:
+        raise LogCorrupt(
+            f"the journal begins at offset {start}, and there are no two snapshots that this release can read: nothing "
+            "can be compared"
+        )
+    return older
 
 
 async def explain_contact(
@@ -103,10 +128,14 @@ async def explain_contact(
     by event id, None for now while the contact waits. Raises as `write_snapshot`, and ValueError for what is not
     there."""
     async with reading(address) as log:
+        start, _ = await log.journal.bounds(partition)
+        begins = f", which begins at offset {start}," if start else ""
         events, policies = await explain.read_whole(log, partition, workspace, contact)
         if not events:
-            raise ValueError(f"the journal tells of no contact {contact!r} in workspace {workspace!r}")
+            raise ValueError(f"the journal{begins} tells of no contact {contact!r} in workspace {workspace!r}")
         told = explain.only(explain.explained(contact, partition, events, policies), decision)
+        if start and events[0]["type"] != ContactCreated.__name__:
+            told["trimmed"] = f"the journal begins at offset {start}; what happened to the contact before is gone"
         if not agents:
             return told, {}
         places = [explain.place_of(each["id"]) for each in told["decisions"]]
@@ -159,6 +188,8 @@ def main(arguments: list[str]) -> int:
                 print(json.dumps(keys, indent=2))
             case "explain":
                 _explain(chosen)
+            case "trim":
+                print("\n".join(asyncio.run(trim.trim(chosen.log, chosen.target, dry_run=chosen.dry_run))))
             case "dead-letters":
                 return dead_letters_command.run(chosen)
             case "scenarios":
@@ -171,6 +202,7 @@ def main(arguments: list[str]) -> int:
                 return 2
     except (
         LogCorrupt,
+        LogLocked,
         LogMisconfigured,
         LogUnavailable,
         Diverged,
@@ -213,6 +245,10 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("--decision", type=int, help="only this decision, counted from 1")
     why.add_argument("--json", action="store_true", help="one object")
     why.add_argument("--at", help=argparse.SUPPRESS)
+    cut = commands.add_parser("trim", help="delete what two snapshots can do without of a journal")
+    cut.add_argument("log", help="the address of the log as in LOG, or a data directory")
+    cut.add_argument("target", metavar="WORKSPACE-or-PARTITION", help="a workspace, or the number of its partition")
+    cut.add_argument("--dry-run", action="store_true", help="only say what it would be")
     workspace = commands.add_parser("workspace", help="create a workspace and print its first keys")
     workspace.add_argument("name", help="the workspace's name")
     workspace.add_argument("--title", default="", help="what people call it")

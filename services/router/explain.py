@@ -238,6 +238,8 @@ def _behind_by(names: Sequence[str] | None, first: Sequence[float], score: Seque
 
 def lines(told: Mapping[str, Any], agents: Mapping[str | None, Mapping[str, Any]]) -> Iterator[str]:
     """An explanation to read. `agents`: by event id, None for now, as `agents_at` gives them."""
+    if "trimmed" in told:
+        yield told["trimmed"]
     for decision in told["decisions"]:
         yield from _changes(decision["before"])
         excluded = ", ".join(f"{reason} {count}" for reason, count in sorted(decision["excluded_classes"].items()))

@@ -29,6 +29,10 @@ records in a row, without one entry among them, would mislead the search; a rout
 NEAR = 256
 
 
+class EntriesGone(Exception):
+    """Entries that are asked for lay before the journal's beginning: it was trimmed. Says where it begins."""
+
+
 def event_fields(event: Event) -> dict[str, Any]:
     """An event's fields as JSON knows them."""
     fields: dict[str, Any] = msgspec.to_builtins(event)
@@ -43,14 +47,25 @@ class JournalReader:
         self._partition = partition
 
     async def history(self, workspace: str, contact_id: str, seqs: Sequence[int]) -> list[dict[str, Any]]:
-        """Every event of a contact out of the entries `seqs`, in order: `{seq, index, at, type, data}`, `at` in ms."""
+        """Every event of a contact out of the entries `seqs`, in order: `{seq, index, at, type, data}`, `at` in ms.
+
+        Raises `EntriesGone`, `LogCorrupt`, `LogUnavailable`.
+        """
         history = []
         for seq in seqs:
             entry = await self._entry(seq)
             if entry is None:
+                await self._raise_gone(seq)
                 raise LogCorrupt(f"entry {seq} is not in the journal")
             history += history_in(entry, workspace, contact_id)
         return history
+
+    async def _raise_gone(self, seq: int) -> None:
+        """Raises `EntriesGone` if entry `seq` lay before the journal's beginning."""
+        start, _ = await self._journal.bounds(self._partition)
+        first = await self._read(start, limit=1, wait_s=0.0) if start else []
+        if first and seq < number_of(first[0]):
+            raise EntriesGone(f"entry {seq} was deleted: the journal begins at entry {number_of(first[0])}")
 
     async def feed(self, workspace: str, after: str | None) -> AsyncIterator[dict[str, Any]]:
         """The workspace's public events behind the id `after` (None: from now on), for ever:

@@ -17,6 +17,7 @@ from services.router.fairness import Share, jain_by_queue
 from services.router.metrics import QueueNow, RouterMetrics
 from services.router.partition import PartitionRouter
 from services.router.replica import Replica
+from services.router.snapshot import FORMAT
 from shared.clock import Clock
 from shared.log.port import Log, LogUnavailable
 from shared.service import run_until
@@ -52,6 +53,8 @@ class Gauges:
         self._by_agent = by_agent
         self._fairness_at = -FAIRNESS_S
         self._audits: dict[int, Audit] = {}
+        self._looked_for: dict[int, int] = {}
+        """By partition, the beginning of its journal for which a newer snapshot was looked for."""
         self._told: set[int] = set()
         """The partitions that ran here at the last look."""
         self._seen: Counter[tuple[object, ...]] = Counter()
@@ -103,6 +106,7 @@ class Gauges:
             self._add(counter.inc, ("change", partition, change), count)
         metrics.set_leading(partition, replica.leading)
         metrics.messages_held.labels(label).set(replica.holds_messages)
+        metrics.set_outdated(partition, replica.outdated is not None)
         metrics.snapshot_age.labels(label).set(replica.head.seq - replica.snapshot_seq)
         if replica.leading and not replica.proposing:
             audit = self._audits.setdefault(partition, Audit())
@@ -122,6 +126,8 @@ class Gauges:
             metrics.forget_lag(partition)
         try:
             start, stored = await self._log.journal.bounds(partition)
+            if start > replica.snapshot_offset + 1:
+                await self._look_for_snapshot(replica, start)
             behind, gap = stored - replica.next_offset, start - replica.snapshot_offset - 1
             metrics.set_journal_lag(partition, behind=max(0, behind), gap=max(0, gap))
         except LogUnavailable:
@@ -134,6 +140,16 @@ class Gauges:
                 content_lag.remove(str(partition))
         except LogUnavailable:
             content_lag.remove(str(partition))
+
+    async def _look_for_snapshot(self, replica: Replica, start: int) -> None:
+        """A standby knows the snapshot that it began with; the leader has saved others since, and a journal that was
+        trimmed behind those has lost nothing. Looked for once for each beginning, because it is read whole."""
+        if self._looked_for.get(replica.partition) == start:
+            return
+        saved = await self._log.snapshots.load_newest_valid(replica.partition, format=FORMAT)
+        self._looked_for[replica.partition] = start
+        if saved is not None and saved.offset > replica.snapshot_offset:
+            replica.snapshot_seq, replica.snapshot_offset = saved.seq, saved.offset
 
     def _add(self, inc: Callable[[float], None], key: tuple[object, ...], total: int) -> None:
         """A count that lives in the replica becomes a counter; one that began anew counts from nothing."""

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.router.chain import Diverged
+from services.router.chain import Diverged, TooNew
 from services.router.engine.engine import where
 from services.router.membership import BEAT_S, COPIES, Roster, rank_of, replicas_of
 from services.router.metrics import RouterMetrics
 from services.router.partition import PartitionRouter
+from services.router.release import COMPARED, differences
 from shared.log.port import LogCorrupt
 from shared.service import run_until
 
@@ -39,8 +40,8 @@ CLOSE_ENTRIES: Final = 1_000
 
 def ready_replicas(told: Iterable[Mapping[str, Any]]) -> dict[int, int]:
     """By partition, how many replicas fold close to its head, of what routers told of theirs; only those that have
-    recovered are told of at all."""
-    told = list(told)
+    recovered are told of at all, and those of a release too old for the journal are none that could take over."""
+    told = [each for each in told if not each.get("outdated")]
     heads: dict[int, int] = {}
     for replica in told:
         heads[replica["partition"]] = max(replica["seq"], heads.get(replica["partition"], 0))
@@ -74,6 +75,7 @@ class Host:
         self._make = make
         self._running: dict[int, _Running] = {}
         self._broken: dict[int, str] = {}
+        """Why they do not run here, in words for `/readyz`."""
         self._again: dict[int, float] = {}
         """When those that a bug ended are begun anew, by the loop's time."""
         self._settled = False
@@ -87,8 +89,7 @@ class Host:
     def why_not_ready(self) -> bool | str:
         """True once every partition of this router is folded to its end; else the first reason why not."""
         if self._broken:
-            number, why = next(iter(self._broken.items()))
-            return f"partition {number} is stopped: {why}"
+            return next(iter(self._broken.values()))
         if not self._settled:
             return "looking which partitions are ours"
         for partition in self.partitions:
@@ -127,11 +128,14 @@ class Host:
         for partition in [partition for partition, at in self._again.items() if at <= now]:
             del self._again[partition], self._broken[partition]
         alive = sorted({*self._roster.alive(), self._name})
-        ready = ready_replicas(self._roster.replicas())
+        told = self._roster.replicas()
+        ready, differ = ready_replicas(told), differences(told)
         for partition in range(self._count):
             owners = replicas_of(partition, alive, COPIES)
             running = self._running.get(partition)
             self._metrics.replicas.labels(str(partition)).set(ready.get(partition, 0))
+            for what in COMPARED:
+                self._metrics.replicas_differ.labels(str(partition), what).set(what in differ.get(partition, ()))
             if self._name in owners:
                 if running is None and partition not in self._broken:
                     running = self._start(partition)
@@ -149,14 +153,21 @@ class Host:
         task = asyncio.get_running_loop().create_task(self._keep(number, partition, stop), name=f"partition-{number}")
         running = self._running[number] = _Running(partition, stop, task)
         self._metrics.set_stopped(number, False)
+        self._metrics.set_outdated(number, False)
         return running
 
     async def _keep(self, number: int, partition: PartitionRouter, stop: asyncio.Event) -> None:
         try:
             await partition.run(stop)
+            self._metrics.set_outdated(number, False)
+        except TooNew as error:
+            # Nothing contradicts itself: whoever wrote it goes on, and this process waits for its upgrade.
+            self._broken[number] = f"partition {number}: {error}"
+            self._metrics.set_outdated(number, True)
+            logger.error("a partition is left to a newer release", extra={"partition": number, "reason": str(error)})
         except (LogCorrupt, Diverged) as error:
             # Going on would do harm; the other partitions are not concerned.
-            self._broken[number] = str(error)
+            self._broken[number] = f"partition {number} is stopped: {error}"
             self._metrics.set_stopped(number, True)
             logger.critical("a partition is stopped", extra={"partition": number, "reason": str(error)})
         except MemoryError as error:
@@ -164,7 +175,7 @@ class Host:
             self._failure = error
         except Exception as error:
             # A bug: where it was, not what it said, may be told to everybody.
-            self._broken[number] = where(error)
+            self._broken[number] = f"partition {number} is stopped: {where(error)}"
             self._again[number] = asyncio.get_running_loop().time() + AGAIN_S
             self._metrics.set_stopped(number, True)
             logger.critical("a partition is stopped by a bug", exc_info=True, extra={"partition": number})

@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry
 
-from services.router.engine import engine
 from services.router.engine.waits import HALF, KEPT_MEMORY, MOST, Line
 from services.router.fairness_metrics import FairnessMetrics
+from services.router.release import engine_compiled, this_release
 from shared.contracts import events as ev
 from shared.metrics import FAST_BUCKETS, OTHER, Catalogue, Metric, ProcessMetrics, closed
 from shared.vocabulary import AutoClass, ChannelHealth, ChannelKind, ContactState, Delivery, Presence, Topic
@@ -283,7 +283,14 @@ class RouterMetrics:
         self.engine_compiled = self._names.gauge(
             "switchdesk_engine_compiled", "1 if the engine here is compiled, 0 if Python interprets it."
         )
-        self.engine_compiled.set(not engine.__file__.endswith(".py"))
+        self.engine_compiled.set(engine_compiled())
+        self.release = self._names.gauge(
+            "switchdesk_release_info",
+            "1; its labels say what this process is made of.",
+            ("switchdesk", "contracts", "python", "tzdata"),
+        )
+        made_of = this_release()
+        self.release.labels(made_of.switchdesk, str(made_of.contracts), made_of.python, made_of.tzdata).set(1)
         self.events = self._names.counter("switchdesk_events_total", "Events performed by this process.")
         self.refused = self._names.counter(
             "switchdesk_commands_refused_total", "Commands answered with no, by reason.", ("reason",)
@@ -332,6 +339,16 @@ class RouterMetrics:
             "switchdesk_partition_stopped",
             "1 while this process has stopped the partition: it contradicts itself, or a bug ended it. Alarm.",
             ("partition",),
+        )
+        self.outdated = self._names.gauge(
+            "switchdesk_partition_outdated",
+            "1 while this process must not lead the partition: a newer release wrote into its journal. Alarm.",
+            ("partition",),
+        )
+        self.replicas_differ = self._names.gauge(
+            "switchdesk_replicas_differ",
+            "1 while the replicas of a partition differ in this: switchdesk (the release), python, tzdata. Alarm.",
+            ("partition", "what"),
         )
         self.leader_changes = self._names.counter(
             "switchdesk_leader_changes_total",
@@ -589,7 +606,8 @@ class RouterMetrics:
     def forget_partition(self, partition: int) -> None:
         """It does not run here any more: figures of a replica that is gone would stay what they were for ever.
 
-        That this process does not lead it, that it stopped it, and how many replicas others have stays true.
+        That this process does not lead it, that it stopped it or left it to a newer release, and what it hears of the
+        replicas of others stays true.
         """
         self.forget_lag(partition)
         self.forget_journal_lag(partition)
@@ -598,6 +616,9 @@ class RouterMetrics:
 
     def set_leading(self, partition: int, leading: bool) -> None:
         self.leading.labels(str(partition)).set(leading)
+
+    def set_outdated(self, partition: int, outdated: bool) -> None:
+        self.outdated.labels(str(partition)).set(outdated)
 
     def set_stopped(self, partition: int, stopped: bool) -> None:
         self.stopped.labels(str(partition)).set(stopped)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from services.router.fairness import Fairness
@@ -186,6 +186,8 @@ class PartitionRouter:
             return f"partition {replica.partition} is recovering"
         if self._settings.pace is None and not replica.leading:
             return "not leading"
+        if replica.outdated is not None:
+            return f"partition {replica.partition}: {replica.outdated}"
         for what, unread_s in (("journal", replica.unread_s), ("inputs", replica.inputs_unread_s)):
             if unread_s > DEAF_S:
                 return f"partition {replica.partition} could not read its {what} for {unread_s:.0f} s"
@@ -208,6 +210,8 @@ class PartitionRouter:
             "head": replica.head.hash,
             "state_seq": mark.seq if mark else None,
             "state_hash": mark.hash if mark else None,
+            "release": asdict(replica.release),
+            "outdated": replica.outdated is not None,
         }
 
 

@@ -39,7 +39,7 @@ async def states_before(log: Log, partition: int, places: Sequence[Place]) -> As
     async for entry in _entries(log, partition, chain):
         here = [place for place in wanted if place[0] == entry.seq]
         if not here:
-            _fold(engine, entry)
+            fold(engine, entry)
             continue
         number = 0
         for decision in entry.decisions:
@@ -48,7 +48,7 @@ async def states_before(log: Log, partition: int, places: Sequence[Place]) -> As
                     yield (entry.seq, number), engine
                 evolve(engine.world, decision.workspace, [event], entry.at, entry.seq)
                 number += 1
-        engine.settle(entry.at, entry.positions)
+        _settle(engine, entry)
         wanted = [place for place in wanted if place[0] > entry.seq]
         if not wanted:
             return
@@ -59,13 +59,20 @@ async def state_now(log: Log, partition: int) -> tuple[int, Engine]:
     """The newest entry and the state after it. Raises `LogCorrupt`, `LogUnavailable`, `Diverged`."""
     begin = await beginning_of(log, partition)
     async for entry in _entries(log, partition, begin.chain):
-        _fold(begin.engine, entry)
+        fold(begin.engine, entry)
     return begin.chain.head.seq, begin.engine
 
 
-def _fold(engine: Engine, entry: Entry) -> None:
+def fold(engine: Engine, entry: Entry) -> None:
+    """Make a whole entry true."""
     for d in entry.decisions:
         engine.fold(d.command_id, d.workspace, d.actor, d.digest, d.events, entry.at, entry.seq)
+    _settle(engine, entry)
+
+
+def _settle(engine: Engine, entry: Entry) -> None:
+    if entry.hello is not None:
+        engine.hear(entry.hello.contracts, entry.hello.switchdesk)
     engine.settle(entry.at, entry.positions)
 
 

@@ -19,19 +19,20 @@ from typing import Protocol
 
 from services.router import snapshot
 from services.router.batch import Batch
-from services.router.chain import Chain, Decision, Entry, Head, Proposal, build_proposal, decode_entry
+from services.router.chain import Chain, Decision, Entry, Head, Proposal, TooNew, build_proposal, decode_entry, hello_of
 from services.router.engine.engine import Decided, Engine, Undecidable
 from services.router.engine.world import Touched
 from services.router.intake_bound import IntakeBound
 from services.router.journal_time import JournalTime
 from services.router.recovery import beginning_of
+from services.router.release import Release, this_release
 from services.router.turns import Change, Pace, Turns
 from shared import collector
 from shared.clock import Clock
 from shared.contracts.commands import Input
 from shared.contracts.events import CommandRejected
 from shared.log.codec import decode_input
-from shared.log.port import InputRecord, Log, LogCorrupt, LogUnavailable, Positions, Snapshot
+from shared.log.port import InputRecord, JournalRecord, Log, LogCorrupt, LogUnavailable, Positions, Snapshot
 from shared.vocabulary import Topic
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class _Pending:
     mark: tuple[int, int]
     proposed_at: float
     bye: bool
+    hello: Release | None
 
 
 class _Failed(Exception):
@@ -124,6 +126,7 @@ class Replica:
     performer: Performer
     settings: ReplicaSettings = field(default_factory=ReplicaSettings)
     engine: Engine = field(default_factory=Engine)
+    release: Release = field(default_factory=this_release)
     leading: bool = False
     author: str = ""
     """Who proposed the newest entry that was read: it leads, as far as this replica knows."""
@@ -141,6 +144,8 @@ class Replica:
     """When the journal was last read, also if nothing new was there; in seconds of a steady clock."""
     _asking_since: float | None = None
     """When a leader asked for inputs without an answer so far, the first of several times; None once it has one."""
+    _introduced: bool = False
+    """Whether an entry of this leader has told what it is made of."""
     _rematch: bool = False
     _undecidable: dict[tuple[Topic, int], str] = field(default_factory=dict)
     """Inputs that are to be answered as rejected when they are decided anew, by topic and offset, and why."""
@@ -187,6 +192,18 @@ class Replica:
     def holds_messages(self) -> bool:
         """Whether this leader leaves customers' messages in the log, because too many contacts are open."""
         return self.leading and self._bound.holding
+
+    @property
+    def outdated(self) -> str | None:
+        """Why this replica must not lead, in words: the journal may hold what this release takes for something else, or
+        for nothing. None if it understands all of it."""
+        state = self.engine.state
+        if state.contracts <= self.release.contracts:
+            return None
+        return (
+            f"its journal holds contracts {state.contracts} (release {state.contracts_of}), this release "
+            f"{self.release.switchdesk} understands contracts {self.release.contracts}: it does not lead"
+        )
 
     @property
     def unread_s(self) -> float:
@@ -249,8 +266,13 @@ class Replica:
         await self.stop()
 
     async def begin(self) -> None:
-        """After recovery: lead at once where nobody else can, else listen first."""
+        """After recovery: lead at once where nobody else can, else listen first.
+
+        Raises `TooNew` where nobody else can and this release must not.
+        """
         if self.settings.pace is None:
+            if self.outdated is not None:
+                raise TooNew(f"partition {self.partition}: {self.outdated}")
             await self.lead()
         else:
             self.listen(self.settings.pace)
@@ -273,25 +295,29 @@ class Replica:
             await self.follow()
 
     async def follow(self) -> None:
-        """A standby's turn: fold what comes; after a silence, take over."""
+        """A standby's turn: fold what comes; after a silence, take over, unless the journal is too new for that."""
         turns = self._turns
         assert turns is not None, "listen first"
-        wait_s = turns.wait_s(self.clock.monotonic())
+        wait_s = self.settings.idle_s if self.outdated else turns.wait_s(self.clock.monotonic())
         if wait_s > 0:
             await self._read_back(wait_s=0.0 if self.hurry else min(wait_s, self.settings.idle_s), perform=True)
             return
         # Whatever lies there unread breaks the silence; a journal that cannot be read says nothing about it.
-        if not await self._read_back(wait_s=0.0, perform=True) and turns.wait_s(self.clock.monotonic()) <= 0:
+        if await self._read_back(wait_s=0.0, perform=True) or self.outdated:
+            return
+        if turns.wait_s(self.clock.monotonic()) <= 0:
             await self.lead(turns.why)
 
     async def lead(self, why: Change = Change.STARTED) -> None:
         """Become the one who proposes: shift deadlines by the time nobody led, then route whoever can be routed.
 
         Among several, the first entry is proposed even if it holds nothing, because the leader is the head's author. If
-        another one was faster, this replica is a standby again when this returns.
+        another one was faster, this replica is a standby again when this returns. The first entry of its own that
+        counts tells what this router is made of.
         """
         self.leading = True
         self._asking_since = None
+        self._introduced = False
         now = self._now()
         seq = self.head.seq + 1
         mark = self.engine.world.mark()
@@ -458,10 +484,11 @@ class Replica:
                 batch.add(tick)
 
     async def _propose(self, batch: Batch, now: int, mark: tuple[int, int], *, bye: bool = False) -> None:
+        hello = None if self._introduced else self.release
         proposal = build_proposal(
-            self.head, at=now, by=self.name, positions=batch.positions, decisions=batch.encoded, bye=bye
+            self.head, at=now, by=self.name, positions=batch.positions, decisions=batch.encoded, bye=bye, hello=hello
         )
-        self._pending = _Pending(proposal, now, batch, mark, self.clock.monotonic(), bye)
+        self._pending = _Pending(proposal, now, batch, mark, self.clock.monotonic(), bye, hello)
         await self._send()
 
     async def _send(self) -> None:
@@ -502,13 +529,29 @@ class Replica:
             if pending is not None and entry_hash == pending.proposal.hash:
                 performed = self._won(pending)
             else:
-                performed = self._fold(decode_entry(record, entry_hash), len(record.data))
+                performed = self._fold(self._entry(record, entry_hash), len(record.data))
             if perform:
                 await self.performer.perform(self, performed)
         return len(records)
 
+    def _entry(self, record: JournalRecord, entry_hash: str) -> Entry:
+        """Raises `TooNew` for what cannot be read because a newer release wrote it, `LogCorrupt` for anything else."""
+        try:
+            return decode_entry(record, entry_hash)
+        except LogCorrupt as error:
+            self._hear(hello_of(record))
+            if self.outdated is None:
+                raise
+            raise TooNew(f"{self.outdated}; {error}") from error
+
+    def _hear(self, hello: Release | None) -> None:
+        if hello is not None:
+            self.engine.hear(hello.contracts, hello.switchdesk)
+
     def _won(self, pending: _Pending) -> Performed:
         self._pending = None
+        self._introduced = True
+        self._hear(pending.hello)
         self._time.wrote(pending.at)
         self.author = self.name
         batch = pending.batch
@@ -550,6 +593,7 @@ class Replica:
                 entry.at,
                 entry.seq,
             )
+        self._hear(entry.hello)
         self._time.read(entry.at)
         self.author = entry.by
         touched = self.engine.settle(entry.at, entry.positions)
@@ -578,6 +622,9 @@ class Replica:
         """The folded state as a snapshot. Only while nothing is pending: pending changes are not true yet."""
         assert self._chain is not None, "recover first"
         assert self._pending is None, "a snapshot must not hold what is not journaled"
+        if self.outdated is not None:
+            # What it folded may lack what it does not know.
+            raise TooNew(f"partition {self.partition}: {self.outdated}")
         assert self.engine.world.settled, "a snapshot must not hold what is not even proposed"
         return Snapshot(
             partition=self.partition,

@@ -30,7 +30,9 @@ from shared.log.port import LogCorrupt, Snapshot
 from shared.vocabulary import AddressKey, CustomerId, MessageId
 
 FORMAT = 11
-"""Goes up with every change of what the bytes mean. Snapshots of another one are passed over: the journal is folded."""
+"""Goes up with every change of what the bytes mean. Snapshots of another one are passed over: the journal is folded.
+But a journal that was trimmed has nothing else to begin from, so whoever lets it go up keeps the format before it
+readable (`tests/golden/test_trimmed.py`)."""
 
 UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 """What bytes that decode into something else than a state raise, wherever it is noticed."""
@@ -63,12 +65,17 @@ class _WorkspaceWire(msgspec.Struct):
     outbounds: list[Outbound]
 
 
-class _StateWire(msgspec.Struct):
+class _StateWire(msgspec.Struct, omit_defaults=True):
+    """What has a default is left out where it has it: a state that says nothing of it has the bytes and the hash that
+    it had before there was such a field."""
+
     at: int
     positions: tuple[int, int]
     workspaces: list[_WorkspaceWire]
     answers: dict[int, dict[str, Answer]]
     seen: dict[int, dict[str, str]]
+    contracts: int = 0
+    contracts_of: str = ""
 
 
 _decoder = msgspec.json.Decoder(_StateWire)
@@ -113,6 +120,8 @@ def _wire(state: State) -> _StateWire:
         ],
         answers=state.answers,
         seen=state.seen,
+        contracts=state.contracts,
+        contracts_of=state.contracts_of,
     )
 
 
@@ -132,6 +141,7 @@ def load(data: bytes) -> State:
     state.positions = wire.positions
     state.answers = wire.answers
     state.seen = wire.seen
+    state.contracts, state.contracts_of = wire.contracts, wire.contracts_of
     try:
         for ws in wire.workspaces:
             state.workspaces[ws.name] = _workspace(ws)

@@ -27,6 +27,7 @@ from shared.log.port import (
     Snapshot,
     Snapshots,
     Text,
+    check_trim,
 )
 from shared.vocabulary import Topic
 
@@ -86,7 +87,7 @@ class MemoryStore:
         self.inputs: defaultdict[tuple[Topic, int], list[bytes]] = defaultdict(list)
         self.journal: defaultdict[int, list[bytes]] = defaultdict(list)
         self.journal_start: defaultdict[int, int] = defaultdict(int)
-        """Offset of the first record that is still there, per partition: for tests of a trimmed journal."""
+        """Offset of the first record that is still there, per partition."""
         self.snapshots: list[StoredSnapshot] = []
         self.content: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.bells: defaultdict[int, Bell] = defaultdict(Bell)
@@ -201,6 +202,14 @@ class MemoryJournal:
     async def bounds(self, partition: int) -> tuple[int, int]:
         await self._faults.before(Call("journal.bounds", partition))
         return self._bounds(partition)
+
+    async def trim(self, partition: int, before: int) -> None:
+        call = Call("journal.trim", partition)
+        await self._faults.before(call)
+        start, end = self._bounds(partition)
+        check_trim(partition, before, end)
+        self._store.journal_start[partition] = max(start, before)
+        await self._faults.after(call)
 
     def _bounds(self, partition: int) -> tuple[int, int]:
         return self._store.journal_start[partition], len(self._store.journal[partition])

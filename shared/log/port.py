@@ -131,6 +131,18 @@ class Journal(Protocol):
         """(first stored offset, offset that the next record will get)."""
         ...
 
+    async def trim(self, partition: int, before: int) -> None:
+        """Delete the records before offset `before`, for ever; those that are gone already are no error. At least the
+        newest record stays. Raises ValueError for an offset past it, `LogUnavailable` if not all of them may be gone.
+        """
+        ...
+
+
+def check_trim(partition: int, before: int, end: int) -> None:
+    """What every adapter asks of `Journal.trim`: an empty journal would begin a second history. Raises ValueError."""
+    if before >= end:
+        raise ValueError(f"journal/{partition} ends at offset {end}: it cannot be trimmed up to {before}")
+
 
 class Snapshots(Protocol):
     """Snapshots of folded states: chunked, manifest last, checked by SHA-256."""

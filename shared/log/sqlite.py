@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -26,6 +27,7 @@ from shared.log.port import (
     LogUnavailable,
     Positions,
     Snapshots,
+    check_trim,
 )
 from shared.log.sqlite_content import SqliteContent
 from shared.log.sqlite_file import FILE_NAME, DirectoryLock, FileWatch, connect, prepare
@@ -36,6 +38,8 @@ from shared.log.tail import Stored, Tail
 from shared.vocabulary import Topic
 
 POLL_S: Final = 0.05
+TRIMMED_AT_ONCE: Final = 1_000
+"""Entries deleted in one commit: it must not take longer than a write may take."""
 PROOF_BYTES: Final = 64 * 1024
 """Room for so much has to be there before a log that could not be written counts as one again."""
 
@@ -54,7 +58,7 @@ class SqliteLog:
         self.writer = Writer(partial(connect, path), self._files, deadline_s=deadline_s)
         self._readers = Readers(partial(connect, path, read_only=True))
         self._inputs = SqliteInputs(self.writer, self._readers, exclusive=exclusive)
-        self._journal = SqliteJournal(self.writer, self._readers, exclusive=exclusive)
+        self._journal = SqliteJournal(self.writer, self._readers, partial(connect, path), exclusive=exclusive)
         self.inputs: Inputs = self._inputs
         self.journal: Journal = self._journal
         self.snapshots: Snapshots = SqliteSnapshots(self.writer, self._readers)
@@ -130,6 +134,11 @@ class _Streams(Generic[R]):
                 tail = self._tails[name, partition] = Tail(record.offset)
             tail.add(record)
         self.bells[partition].ring()
+
+    def trimmed(self, name: str, partition: int, before: int) -> None:
+        tail = self._tails.get((name, partition))
+        if tail is not None:
+            tail.forget(before)
 
     async def end(self, name: str, partition: int) -> int:
         if not self._exclusive:
@@ -226,9 +235,12 @@ class SqliteInputs:
 class SqliteJournal:
     """The journal port on one table. The rule is one statement here, so void proposals are not even stored."""
 
-    def __init__(self, writer: Writer, readers: Readers, *, exclusive: bool) -> None:
+    def __init__(
+        self, writer: Writer, readers: Readers, connect: Callable[[], sqlite3.Connection], *, exclusive: bool
+    ) -> None:
         self._writer = writer
         self._readers = readers
+        self._connect = connect
         self._identity: str | None = None
         self._streams: _Streams[JournalRecord] = _Streams(
             readers, exclusive=exclusive, end=_journal_end, read=_read_entries
@@ -267,8 +279,40 @@ class SqliteJournal:
             lambda connection: (_journal_start(connection, partition), _journal_end(connection, "journal", partition))
         )
 
+    async def trim(self, partition: int, before: int) -> None:
+        """The oldest first, some at a time, so that whatever interrupts it leaves a journal without a gap; then the
+        file is written anew without them, which takes as much room as what is left."""
+        start, end = await self.bounds(partition)
+        check_trim(partition, before, end)
+        if before <= start:
+            return
+        for offset in range(start, before, TRIMMED_AT_ONCE):
+            upto = min(offset + TRIMMED_AT_ONCE, before)
+            await self._writer.submit(partial(_delete_entries, partition=partition, before=upto))
+            self._streams.trimmed("journal", partition, upto)
+        await asyncio.to_thread(_vacuum, self._connect)
+
     def closed(self) -> None:
         self._streams.closed()
+
+
+def _delete_entries(transaction: Transaction, *, partition: int, before: int) -> None:
+    """Entry n lies at offset n-1. Row 0 goes too: it says what the first entry names, and that one is gone."""
+    connection = transaction.connection
+    # No texts and no addresses lie in a journal: overwriting its pages with zeros would be work for nothing.
+    connection.execute("PRAGMA secure_delete=OFF")
+    connection.execute("DELETE FROM entry WHERE partition = ? AND n <= ?", (partition, before))
+    connection.execute("PRAGMA secure_delete=ON")
+
+
+def _vacuum(connect: Callable[[], sqlite3.Connection]) -> None:
+    """Give the disk what deleted rows took. Raises `LogUnavailable`."""
+    try:
+        with closing(connect()) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        raise LogUnavailable(f"the entries are deleted, but the file keeps its size: {error}") from error
 
 
 def _insert_entry(
@@ -277,7 +321,11 @@ def _insert_entry(
     """Whether the proposal named the head and so became the next entry."""
     if seq == 1:
         # The hash before the first entry is for the chain to know and to check; here it is what the first one names.
-        connection.execute("INSERT OR IGNORE INTO entry VALUES (?, 0, '', ?, x'')", (partition, prev))
+        # Where there are entries and no first one, the journal was trimmed, and nothing begins it anew.
+        connection.execute(
+            "INSERT INTO entry SELECT ?, 0, '', ?, x'' WHERE NOT EXISTS (SELECT 1 FROM entry WHERE partition = ?)",
+            (partition, prev, partition),
+        )
     accepted = connection.execute(
         "INSERT OR IGNORE INTO entry (partition, n, prev, hash, raw)"
         " SELECT :partition, :n, :prev, :hash, :raw"

@@ -50,8 +50,16 @@ class Tail(Generic[R]):
         assert offset >= self.start, f"offset {offset} lies before {self.start}"
         return self._records[offset - self.start : offset - self.start + limit]
 
+    def forget(self, before: int) -> None:
+        """The records before this offset are not stored any more."""
+        self._forget(min(before, self.end) - self.start)
+
     def _forget_older_half(self) -> None:
-        count = (len(self._records) + 1) // 2
+        self._forget((len(self._records) + 1) // 2)
+
+    def _forget(self, count: int) -> None:
+        if count <= 0:
+            return
         self._bytes -= sum(len(record.data) for record in self._records[:count])
         del self._records[:count]
         self.start += count

@@ -49,8 +49,11 @@ class Cluster:
         ingest: int = 1,
         chat_and_mail: bool = False,
         settings: Mapping[str, str] | None = None,
+        builds: Mapping[str, Path] | None = None,
     ) -> None:
+        """`builds`: folders of other builds that routers may be started from, by name; `this` is the checkout."""
         self.folder = folder
+        self.builds = {"this": REPOSITORY, **(builds or {})}
         self.engine_names = [f"engine-{number}" for number in range(1, engines + 1)]
         self.api_names = [f"api-{number}" for number in range(1, apis + 1)]
         self.ingest_names = [f"social-{number}" for number in range(1, ingest + 1)]

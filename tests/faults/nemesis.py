@@ -12,6 +12,7 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from tests.eventually import eventually
@@ -122,6 +123,11 @@ class Nemesis:
             "leader-pause": self._leader_pause,
             "majority-held": lambda: self._majority_lost(LOST_S),
             "nothing": lambda: self._down(self._services),
+            **{
+                f"{name} to {build}": partial(self._exchange, name, build)
+                for name in cluster.engine_names
+                for build in cluster.builds
+            },
         }
 
     async def run(self, until: float, *, steps: Sequence[str] = ()) -> None:
@@ -189,6 +195,11 @@ class Nemesis:
         await self._down(dice)
         await self._bring_back(name)
         self._note(kind, name, at, led=led)
+
+    async def _exchange(self, name: str, build: str) -> None:
+        """Stopped in order, and started from another build."""
+        self._cluster.processes[name].build = self._cluster.builds[build]
+        await self._term(name, "router-term")
 
     async def _term(self, name: str, kind: str) -> None:
         at, led = self._history.now, name == self._leader()

@@ -23,12 +23,14 @@ class NeverReady(AssertionError):
 
 
 class Process:
-    """`python -m …` with an admin port. `log` is its output over all its lives."""
+    """`python -m …` with an admin port. `log` is its output over all its lives; `build` is the folder of the code that
+    it runs from its next start on."""
 
     def __init__(self, name: str, module: Sequence[str], env: Mapping[str, str], admin_port: int, folder: Path) -> None:
         self.name = name
         self.admin = f"http://127.0.0.1:{admin_port}"
         self.log = folder / f"{name}.log"
+        self.build = REPOSITORY
         self._command = [sys.executable, "-m", *module]
         self.environment = {**os.environ, **env, "HOST": "127.0.0.1", "ADMIN_PORT": str(admin_port)}
         self._process: asyncio.subprocess.Process | None = None
@@ -42,7 +44,7 @@ class Process:
                 return
             with self.log.open("ab") as log:
                 self._process = await asyncio.create_subprocess_exec(
-                    *self._command, cwd=REPOSITORY, env=self.environment, stdout=log, stderr=log
+                    *self._command, cwd=self.build, env=self.environment, stdout=log, stderr=log
                 )
             self._told_to_end = False
 

@@ -115,6 +115,7 @@ class Referee:
             if decision.actor:
                 self._note_answer(decision.command_id)
             self._check_offers(decision)
+        _hear(self.engine, entry)
         self.engine.settle(entry.at, entry.positions)
         self._at = entry.at
         self._check_book()
@@ -343,11 +344,17 @@ class Referee:
             require(seq == accepted.entry.seq, "rule", f"entry {accepted.entry.seq} in place of {seq}")
             for decision in accepted.entry.decisions:
                 _fold(engine, decision, accepted.entry)
+            _hear(engine, accepted.entry)
             engine.settle(accepted.entry.at, accepted.entry.positions)
         right = self._hashes[self.head[0]]
         require(snapshot.state_hash(engine.state) == right, "7", "the journal from the start gives another state")
         reloaded = snapshot.load(snapshot.dump(engine.state))
         require(snapshot.state_hash(reloaded) == right, "7", "a snapshot of the last state gives another state")
+
+
+def _hear(engine: Engine, entry: Entry) -> None:
+    if entry.hello is not None:
+        engine.hear(entry.hello.contracts, entry.hello.switchdesk)
 
 
 def _fold(engine: Engine, decision: Decision, entry: Entry) -> None:

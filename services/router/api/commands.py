@@ -10,6 +10,7 @@ from services.router.api.access import Call, allow
 from services.router.api.answers import json_answer
 from services.router.api.gateway import Pending
 from services.router.api.problems import UnknownCommand
+from services.router.release import differences
 from shared.vocabulary import Role
 
 router = APIRouter(tags=["commands"])
@@ -37,5 +38,8 @@ async def get_command(command: str, call: Annotated[Call, allow(*Role)]) -> Resp
 
 @router.get("/v1/replicas")
 async def list_replicas(call: Annotated[Call, allow(Role.OPERATOR)]) -> Response:
-    """Which replica leads, and whether all of them agree: equal `seq`, equal `state_hash`."""
-    return json_answer(await call.deps.replicas())
+    """Which replica leads, what each is made of, and whether all of them agree: equal `seq`, equal `state_hash`,
+    nothing in `differs_in`."""
+    told = await call.deps.replicas()
+    differ = differences(told)
+    return json_answer([{**each, "differs_in": differ[each["partition"]]} for each in told])

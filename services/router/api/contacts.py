@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query, Response
 from services.router.api.access import Call, allow
 from services.router.api.answers import as_read, json_answer, page, public
 from services.router.api.bodies import json_body
-from services.router.api.problems import NotReady, UnknownContact
+from services.router.api.problems import HistoryTrimmed, NotReady, UnknownContact
 from services.router.api.schemas import CompleteIn, ContactIn, ContactOut, PageOut, PendingOut, ReasonIn
+from services.router.feed import EntriesGone
 from shared.contracts.commands import (
     AbandonContact,
     CancelContact,
@@ -79,7 +80,7 @@ async def get_contact(contact: str, call: Annotated[Call, allow(Role.AGENT, Role
 async def get_history(contact: str, call: Annotated[Call, allow(Role.AGENT, Role.SUPERVISOR)]) -> Response:
     """Every journal event of the contact, in order."""
     document = await visible_contact(call, contact)
-    events = await call.deps.history(call.workspace, contact, list(document.get("_seqs", ())))
+    events = await history_of(call, contact, document)
     partition = call.deps.partition_of(call.workspace)
     return json_answer(
         {"contact": contact, "items": [_event(partition, event) for event in events], "next_cursor": None}
@@ -153,6 +154,14 @@ async def visible_contact(call: Call, contact: str) -> Mapping[str, Any]:
         # While the views are written anew, that an agent was told something earlier may be missing.
         raise NotReady() if await call.views_are_empty() else UnknownContact()
     return document
+
+
+async def history_of(call: Call, contact: str, document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Its events out of the journal, all or none: a story without its beginning would be another one."""
+    try:
+        return await call.deps.history(call.workspace, contact, list(document.get("_seqs", ())))
+    except EntriesGone as error:
+        raise HistoryTrimmed(str(error)) from None
 
 
 def owner_of(contact: Mapping[str, Any]) -> str:

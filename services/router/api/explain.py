@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from services.router.api.access import Call, allow
 from services.router.api.answers import json_answer
-from services.router.api.contacts import visible_contact
+from services.router.api.contacts import history_of, visible_contact
 from services.router.api.problems import CannotExplain, Invalid
 from services.router.api.schemas import ExplainOut
 from services.router.bystanders import CannotExplain as NotFound
@@ -36,7 +36,7 @@ async def get_explanation(
     end while the contact waits, else up to the last decision.
     """
     document = await visible_contact(call, contact)
-    events = await call.deps.history(call.workspace, contact, list(document.get("_seqs", ())))
+    events = await history_of(call, contact, document)
     current = await call.views.get(call.workspace, "policy", "current")
     policies = await policies_that_ruled(call.deps.adoptions(call.workspace), call.workspace, current, events)
     partition = call.deps.partition_of(call.workspace)

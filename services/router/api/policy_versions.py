@@ -34,12 +34,14 @@ class UnknownPolicyVersion(NotFound):
 async def list_versions(
     call: Annotated[Call, allow(Role.OPERATOR)], cursor: Before = None, limit: Limit = 100
 ) -> Response:
-    """Every adoption that the journal knows of, the newest first: version, when, by whom, and the journal's number."""
+    """Every adoption that the journal knows of, the newest first: version, when, by whom, and the journal's number.
+    `journal_begins` is more than 1 where the journal was trimmed: what was adopted before that entry is not listed."""
     found = [each for each in await _adoptions(call).of(call.workspace) if cursor is None or each.version < cursor]
     items = [
         {"version": each.version, "at": rfc3339(each.at), "by": each.by, "seq": each.seq} for each in found[:limit]
     ]
-    return json_answer({"items": items, "next_cursor": str(found[limit - 1].version) if len(found) > limit else None})
+    more = str(found[limit - 1].version) if len(found) > limit else None
+    return json_answer({"items": items, "next_cursor": more, "journal_begins": await _adoptions(call).begins()})
 
 
 @router.get("/v1/policy/versions/{version}")
@@ -64,7 +66,9 @@ async def adopt_version(version: Version, call: Annotated[Call, allow(Role.OPERA
 async def _document(call: Call, version: int) -> dict[str, Any]:
     document = await _adoptions(call).policy(call.workspace, version)
     if document is None:
-        raise UnknownPolicyVersion(f"the journal knows no version {version}")
+        raise UnknownPolicyVersion(
+            f"the journal, which begins at entry {await _adoptions(call).begins()}, knows no version {version}"
+        )
     return without_opening(document)
 
 

@@ -184,6 +184,12 @@ class Conflict(Problem):
     status, slug, title = 409, "conflict", "The request does not fit the present state"
 
 
+class HistoryTrimmed(Problem):
+    """`detail` says at which entry the journal begins."""
+
+    status, slug, title = 410, "history-trimmed", "The journal does not reach back to the beginning of this contact"
+
+
 class BodyTooLarge(Problem):
     status, slug, title = 413, "body-too-large", "The body is larger than allowed"
 

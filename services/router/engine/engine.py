@@ -307,6 +307,12 @@ class Engine:
             index.fresh_contacts.clear()
             index.fresh_classes.clear()
 
+    def hear(self, contracts: int, release: str) -> None:
+        """What a leader says that it writes by. A fact of the journal, though nothing is decided by it: who starts from
+        a snapshot has to know it as well."""
+        if contracts > self.state.contracts:
+            self.state.contracts, self.state.contracts_of = contracts, release
+
     def settle(self, at: int, positions: tuple[int, int]) -> list[Touched]:
         """The entry is journaled: nothing of it can be taken back. Returns what it touched."""
         self.state.at = max(self.state.at, at)

@@ -91,6 +91,10 @@ class State:
     def __init__(self) -> None:
         self.at = 0
         self.positions = (0, 0)
+        self.contracts = 0
+        """The newest contracts by which a leader said that it writes; 0 before the first that said so."""
+        self.contracts_of = ""
+        """The release that was the first to say it."""
         self.workspaces: dict[str, Workspace] = {}
         self.answers: dict[int, dict[str, Answer]] = {}
         self.seen: dict[int, dict[str, str]] = {}

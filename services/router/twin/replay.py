@@ -66,7 +66,10 @@ async def _entries(log: Log, partition: int) -> AsyncIterator[Entry]:
     """All entries that are true, from the first on."""
     start, _ = await log.journal.bounds(partition)
     if start > 0:
-        raise UnreadableDay("the journal has been trimmed: who was there at its beginning, nobody can tell any more")
+        raise UnreadableDay(
+            f"the journal begins at offset {start}: it was trimmed, and who was there at its beginning nobody can tell "
+            "any more"
+        )
     chain = Chain(await log.journal.identity(partition), partition)
     while records := await log.journal.read(partition, chain.next_offset, limit=BATCH, wait_s=0.0):
         for record in records:

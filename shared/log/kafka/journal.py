@@ -8,7 +8,7 @@ from shared.log.kafka.producer import SafeProducer
 from shared.log.kafka.reader import Record
 from shared.log.kafka.stream import Stream
 from shared.log.kafka.topics import LARGE_BYTES
-from shared.log.port import JournalRecord, LogUnavailable
+from shared.log.port import JournalRecord, LogUnavailable, check_trim
 
 
 class KafkaJournal:
@@ -54,6 +54,13 @@ class KafkaJournal:
     async def bounds(self, partition: int) -> tuple[int, int]:
         stream = self._stream(partition)
         return await stream.start(), await stream.end()
+
+    async def trim(self, partition: int, before: int) -> None:
+        """The broker frees its disk in whole segments, so with a topic's settings as they are nothing is smaller before
+        there is more than one of them."""
+        _, end = await self.bounds(partition)
+        check_trim(partition, before, end)
+        await self._stream(partition).delete_before(before)
 
     async def close(self) -> None:
         for stream in self._streams.values():

@@ -1,4 +1,4 @@
-"""Reading a partition from any offset, without a position that could be wrong.
+"""Reading a partition from any offset, without a position that could be wrong; and deleting its oldest part.
 
 Kafka's fetch request names the offset itself; the consumers that libraries build around it add a position, a group and
 a policy for what happens when the position is lost, none of which is wanted here: a record that is gone is an error
@@ -8,11 +8,13 @@ with words, never a jump.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from aiokafka import errors
+from aiokafka.protocol.admin import DeleteRecordsRequest
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.memory_records import MemoryRecords
@@ -25,6 +27,7 @@ PAGE_BYTES: Final = 1024 * 1024
 START_UP_S: Final = 5.0
 ELECTION_S: Final = 1.0
 DEADLINE_S: Final = 4.5
+DELETE_TIMEOUT_MS: Final = 3_000
 # Unpacking records must not keep the loop: it looks at the clock after so many, and lets others run after so long.
 UNPACKED_AT_ONCE: Final = 64
 BUSY_S: Final = 0.003
@@ -92,6 +95,13 @@ class Reader:
         """The offset that the next record will get. Raises `LogUnavailable` after a few seconds of trouble."""
         return await self._offset(_LATEST)
 
+    async def delete_before(self, offset: int) -> None:
+        """Have the leader delete the records before `offset`. Raises `LogUnavailable`: then they may be gone or not."""
+        request = DeleteRecordsRequest([(self.topic, [(self.partition, offset)])], DELETE_TIMEOUT_MS)
+        code = _code_of_deletion(await self._ask(request, _code_of_deletion))
+        if code:
+            raise LogUnavailable(f"{self} cannot be trimmed now: {errors.for_code(code).__name__} ({code})")
+
     async def close(self) -> None:
         await self._lane.close()
 
@@ -114,7 +124,9 @@ class Reader:
                     raise
                 await asyncio.sleep(BACKOFF_S)
 
-    async def _ask(self, request: FetchRequest | OffsetRequest) -> Any:
+    async def _ask(
+        self, request: FetchRequest | OffsetRequest | DeleteRecordsRequest, code_of: Callable[[Any], int] | None = None
+    ) -> Any:
         """The leader's answer. For a moment after an election or a topic's making nobody may want to be it."""
         loop = asyncio.get_running_loop()
         elected_by = loop.time() + ELECTION_S
@@ -124,7 +136,7 @@ class Reader:
                     leader = await self._cluster.leader(self.topic, self.partition)
                     if leader is not None:
                         answer = await self._lane.ask(leader, request)
-                        if _code(answer) not in _WRONG_LEADER or loop.time() > elected_by:
+                        if (code_of or _code)(answer) not in _WRONG_LEADER or loop.time() > elected_by:
                             return answer
                     elif loop.time() > elected_by:
                         raise LogUnavailable(f"{self} has no leader")
@@ -184,6 +196,11 @@ _WRONG_LEADER: Final = frozenset(
 
 def _code(answer: Any) -> int:
     ((_, ((_, code, *_),)),) = answer.topics
+    return int(code)
+
+
+def _code_of_deletion(answer: Any) -> int:
+    ((_, ((_, _, code, *_),), *_),) = answer.topics
     return int(code)
 
 

@@ -117,6 +117,13 @@ class Stream:
     async def end(self) -> int:
         return await self._direct.end()
 
+    async def delete_before(self, offset: int) -> None:
+        """Delete the records before `offset`. Raises `LogUnavailable`: then they may be gone or not."""
+        await self._direct.delete_before(offset)
+        self._pages.clear()
+        if self._tail is not None:
+            self._tail.forget(offset)
+
     async def close(self) -> None:
         """Wakes whoever waits. Idempotent."""
         self._closed = True

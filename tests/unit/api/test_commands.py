@@ -9,6 +9,7 @@ import pytest
 
 from services.router.api.access import Call
 from services.router.api.problems import _REFUSALS, Problem
+from services.router.feed import EntriesGone
 from shared.contracts.commands import (
     AcceptOffer,
     AdoptPolicy,
@@ -26,7 +27,7 @@ from shared.contracts.commands import (
 from shared.log.port import LogUnavailable
 from shared.vocabulary import Topic
 from tests.eventually import eventually
-from tests.unit.api.conftest import POLICY, WORKSPACE, World, contact_doc
+from tests.unit.api.conftest import POLICY, WORKSPACE, World, contact_doc, world
 from tests.unit.api.standin import Outcome, Script, refuse
 
 
@@ -350,6 +351,17 @@ async def test_a_repeat_is_answered_although_what_it_did_is_seen_before_its_answ
 
     assert again.status_code == 200
     assert len(looks) == 3
+
+
+async def test_a_history_whose_beginning_was_deleted_is_not_told_by_halves() -> None:
+    async def gone(_: str, contact: str, seqs: list[int]) -> list[dict[str, Any]]:
+        raise EntriesGone("entry 4 was deleted: the journal begins at entry 7")
+
+    async with world(history=gone) as made:
+        for path, who in (("history", "ana"), ("explain", "supervisor")):
+            answer = await made.client.get(f"/v1/contacts/c-ana/{path}", headers=made.as_(who))
+            assert (answer.status_code, answer.json()["type"]) == (410, "/problems/history-trimmed")
+            assert "begins at entry 7" in answer.json()["detail"]
 
 
 async def test_history_is_in_order_with_public_ids(api: World) -> None:

@@ -174,7 +174,8 @@ async def test_queues_and_replicas(api: World) -> None:
 
     assert one.json() == all_.json()["items"][0]
     assert none.status_code == 404
-    assert replicas.json() == [{"replica": "r1", "partition": 0, "leader": True, "seq": 7, "state_hash": "abc"}]
+    r1 = {"replica": "r1", "partition": 0, "leader": True, "seq": 7, "state_hash": "abc", "differs_in": []}
+    assert replicas.json() == [r1]
 
 
 async def test_the_status_page_needs_no_key_and_tells_no_evidence(api: World) -> None:

@@ -47,6 +47,22 @@ async def test_versions_are_listed_newest_first_in_pages(api: World) -> None:
 
 
 @pytest.mark.usefixtures("journal")
+async def test_what_was_adopted_before_the_journal_begins_is_not_listed_and_that_is_said(api: World) -> None:
+    whole = (await api.client.get("/v1/policy/versions", headers=api.as_("operator"))).json()
+    assert whole["journal_begins"] == 1
+    third = whole["items"][0]["seq"]
+    await api.log.journal.trim(0, third - 1)
+
+    listed = (await api.client.get("/v1/policy/versions", headers=api.as_("operator"))).json()
+    first = await api.client.get("/v1/policy/versions/1", headers=api.as_("operator"))
+
+    assert [each["version"] for each in listed["items"]] == [3]
+    assert listed["journal_begins"] == third
+    assert first.status_code == 404
+    assert f"begins at entry {third}" in first.json()["detail"]
+
+
+@pytest.mark.usefixtures("journal")
 async def test_a_version_is_read_as_it_was_written(api: World) -> None:
     answer = (await api.client.get("/v1/policy/versions/2", headers=api.as_("operator"))).json()
 
@@ -82,5 +98,5 @@ async def test_a_version_that_the_journal_does_not_know_is_404(api: World) -> No
         answer = await api.client.request(method, path, headers=api.as_("operator"))
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-policy-version")
     listed = await api.client.get("/v1/policy/versions", headers=api.as_("operator"))
-    assert listed.json() == {"items": [], "next_cursor": None}
+    assert listed.json() == {"items": [], "next_cursor": None, "journal_begins": 1}
     assert api.router.seen == []

@@ -290,6 +290,60 @@ class JournalSuite:
         proposal = await after.propose()
         assert (await after.catch_up(wait_s=5)).hash == proposal.hash
 
+    async def test_a_trimmed_journal_begins_later_and_goes_on(self, log: Log, other: Log, reopen: Reopen) -> None:
+        replica = await Replica.start(log)
+        for _ in range(9):
+            await replica.propose()
+            await replica.catch_up(wait_s=5)
+        whole = await log.journal.read(0, 0, limit=100, wait_s=0)
+        start = whole[4].offset
+
+        await log.journal.trim(0, start)
+
+        for seen in (log, other):
+            assert (await seen.journal.bounds(0))[0] == start
+            assert await seen.journal.read(0, start, limit=100, wait_s=0) == whole[4:]
+            with pytest.raises(LogCorrupt):
+                await seen.journal.read(0, start - 1, limit=100, wait_s=0)
+        await log.journal.trim(0, start)
+        await log.journal.trim(0, 0)
+        assert (await log.journal.bounds(0))[0] == start, "what is gone is gone, and no more than that"
+        await replica.propose()
+        assert (await replica.catch_up(wait_s=5)).seq == 10
+
+        again = await reopen(log)
+        assert (await again.journal.bounds(0))[0] == start
+        assert await again.journal.read(0, start, limit=5, wait_s=0) == whole[4:]
+        assert await again.journal.bounds(1) == (0, 0)
+
+    async def test_a_journal_is_never_trimmed_to_nothing(self, log: Log) -> None:
+        replica = await Replica.start(log)
+        for _ in range(3):
+            await replica.propose()
+            await replica.catch_up(wait_s=5)
+        _, end = await log.journal.bounds(0)
+        for before in (end, end + 1):
+            with pytest.raises(ValueError, match="cannot be trimmed"):
+                await log.journal.trim(0, before)
+        assert (await log.journal.bounds(0)) == (0, end)
+        with pytest.raises(ValueError, match="cannot be trimmed"):
+            await log.journal.trim(1, 0)
+
+    async def test_a_trimmed_journal_has_no_second_beginning(self, log: Log) -> None:
+        replica = await Replica.start(log)
+        genesis = replica.head
+        for _ in range(4):
+            await replica.propose()
+            await replica.catch_up(wait_s=5)
+        start = (await log.journal.read(0, 0, limit=3, wait_s=0))[-1].offset
+        await log.journal.trim(0, start)
+
+        await replica.send(replica.build(head=genesis))
+
+        with suppress(Diverged):
+            assert (await replica.catch_up(wait_s=0.2)).seq == 4
+        assert (await log.journal.bounds(0))[0] == start
+
     @pytest.mark.parametrize("seed", range(8))
     async def test_proposers_who_do_what_they_like_agree_in_the_end(self, log: Log, other: Log, seed: int) -> None:
         dice = random.Random(seed)

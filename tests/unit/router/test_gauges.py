@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from services.router.gauges import Gauges
+from services.router.snapshot import FORMAT
 from shared.contracts import commands as cmd
 from shared.log.memory import Call, Faults, MemoryStore
 from shared.views.memory import MemoryViews
@@ -65,6 +66,24 @@ async def test_that_messages_are_left_in_the_log_is_told_by_who_leads() -> None:
     assert await held() == 1
     seat.replica.leading = False
     assert await held() == 0
+
+
+async def test_a_standby_knows_of_a_trimmed_journal_that_the_leader_has_saved_what_it_needs() -> None:
+    leader, standby = await two(Faults())
+    assert standby.replica.snapshot_offset == -1, "it began with the journal's first entry"
+    for name in ("c1", "c2", "c3"):
+        put(leader.replica.log.store, message(name), by=ADAPTER)  # type: ignore[attr-defined]  # a log in memory
+        await leader.work()
+        await standby.turn()
+        await leader.replica.save_snapshot()
+    older = await leader.log.snapshots.load_newest_valid(0, format=FORMAT, before=leader.replica.snapshot_seq)
+    assert older is not None
+    await leader.log.journal.trim(0, older.offset)
+    gauges = Gauges(standby.metrics, standby.log, standby.clock, lambda: [standby.router])
+    await gauges.look()
+    value = standby.metrics.registry.get_sample_value
+    assert value("switchdesk_journal_gap_records", {"partition": "0"}) == 0
+    assert standby.replica.snapshot_seq == leader.replica.snapshot_seq
 
 
 async def test_what_the_log_does_not_tell_now_is_not_told() -> None:
@@ -132,7 +151,8 @@ async def test_a_partition_that_does_not_run_here_any_more_leaves_no_figure_of_i
         "switchdesk_inputs_lag",
         "switchdesk_content_lag_records",
     }
-    gauges_of_partitions = {f"switchdesk_{name}" for name in ("leading", "replicas", "partition_stopped")}
+    lasting = ("leading", "replicas", "replicas_differ", "partition_stopped", "partition_outdated")
+    gauges_of_partitions = {f"switchdesk_{name}" for name in lasting}
     assert await told() >= of_the_replica
     listed = {each.name for each in leader.metrics.catalogue if each.kind == "gauge" and "partition" in each.labels}
     assert listed == of_the_replica | gauges_of_partitions, "a new one is of the replica, or stays true without it"
