@@ -57,6 +57,19 @@ class Bulletin:
         finally:
             await reader.close()
 
+    async def give_back(self, offset: int) -> None:
+        """Read the record at `offset`, which was written a moment ago. Raises `LogUnavailable`."""
+        reader = Reader(self._cluster, self._topic, 0)
+        try:
+            page = await reader.page(offset, wait_ms=FOLLOW_WAIT_MS)
+        except LogCorrupt as error:
+            # Whoever leads since may not know yet how far it may be read.
+            raise LogUnavailable(f"what was just written cannot be read: {error}") from error
+        finally:
+            await reader.close()
+        if not page.records:
+            raise LogUnavailable(f"what was just written to {reader} cannot be read yet")
+
     async def end(self) -> int:
         """The offset that the next record will get."""
         reader = Reader(self._cluster, self._topic, 0)

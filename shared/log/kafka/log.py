@@ -172,8 +172,10 @@ class KafkaLog:
         journal = self.url.topic(topics.JOURNAL)
         await self._proposals.start()
         await self._appends.start()
-        # A log that can be read and not written is no log: brokers answer long before enough of them are in sync.
-        await asyncio.gather(self._prove(self._proposals), self._prove(self._appends))
+        # A log that can be read and not written is no log: brokers answer long before enough of them are in sync. Nor
+        # is one that takes what nobody can fetch.
+        proofs = await asyncio.gather(self._prove(self._proposals), self._prove(self._appends))
+        await self._bulletins[topics.ROUTERS].give_back(max(proofs))
         await self.placement.open()
         self._cluster.start()
         self.journal.opened(f"{metadata.cluster_id}:{metadata.topics[journal].id}")
@@ -183,9 +185,9 @@ class KafkaLog:
         if self._proving is None:
             self._proving = asyncio.create_task(self._keep_proving(), name="kafka-proofs")
 
-    async def _prove(self, producer: SafeProducer) -> None:
-        """Write a record that says nothing. Raises `LogUnavailable`."""
-        await producer.send(self.url.topic(topics.ROUTERS), 0, PROOF.encode(), None)
+    async def _prove(self, producer: SafeProducer) -> int:
+        """Write a record that says nothing; its offset. Raises `LogUnavailable`."""
+        return await producer.send(self.url.topic(topics.ROUTERS), 0, PROOF.encode(), None)
 
     async def _keep_proving(self) -> None:
         """What failed counts until something succeeds; so somebody has to try while nobody sends."""

@@ -21,6 +21,7 @@ from shared.log.kafka import KafkaLog
 from shared.log.kafka import log as log_module
 from shared.log.kafka.cluster import Broker, Cluster, Metadata
 from shared.log.kafka.producer import SafeProducer
+from shared.log.kafka.reader import Page, Reader
 from shared.log.port import LogUnavailable, Positions
 from shared.metrics import Catalogue, ProcessMetrics
 from shared.process import ProcessSettings, run_process
@@ -504,6 +505,18 @@ async def test_a_process_with_such_a_broker_says_so_and_is_ready_once_it_is_reac
 
 async def _is(says: Callable[[], Awaitable[str]], wanted: str) -> bool:
     return await says() == wanted
+
+
+async def test_a_log_that_takes_records_and_gives_none_back_is_not_open(
+    log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(reader: Reader, offset: int, **_: int) -> Page:
+        raise LogUnavailable(f"{reader} cannot be read now")
+
+    monkeypatch.setattr(Reader, "page", nothing)
+    log = KafkaLog(log_url, table=MemoryContentTable(), patience_s=2.0)
+    with pytest.raises(LogUnavailable, match=r"\.routers/0 cannot be read now"):
+        await log.open()
 
 
 async def test_of_several_brokers_one_that_is_not_where_it_says_is_told_of_and_not_waited_for(
