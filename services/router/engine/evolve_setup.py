@@ -158,6 +158,7 @@ def _agent_presence_changed(world: World, ws: Workspace, event: ev.AgentPresence
     if _is_work(ws, event.presence) and not _is_work(ws, agent.presence):
         agent.idle_since = at
         agent.missed = 0
+        agent.missed_in = {}
     if event.presence != agent.presence:
         agent.presence_since = at
         draw_anew(ws, agent)

@@ -26,6 +26,7 @@ def presence_changed(ws: WorkspaceBook, event: ev.AgentPresenceChanged, now: Ins
     if ws.is_work(event.presence) and not ws.is_work(agent.presence):
         agent.idle_since = now.at
         agent.missed = 0
+        agent.missed_in = {}
     if event.presence == "offline":
         agent.signed_in_at, agent.ramped = None, 0
     elif event.presence == "available" and agent.signed_in_at is None:

@@ -192,7 +192,7 @@ FORGED = {
     "wrong key": jwt.encode(claims(), "another secret that is long enough too", algorithm="HS256"),
     "other algorithm": jwt.encode(claims(), SECRET * 2, algorithm="HS512"),
     "expired": signed(exp=int(time.time()) - 60),
-    "not yet": signed(nbf=int(time.time()) + 60),
+    "not yet": signed(nbf=int(time.time()) + 3600, exp=int(time.time()) + 7200),
     "wrong audience": signed(aud="somebody-else"),
     "wrong issuer": signed(iss="somebody-else"),
     "no audience": signed(aud=None),
