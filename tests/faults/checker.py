@@ -134,6 +134,9 @@ class Checker:
             if operation.key in taken and operation.key not in unsure:
                 words = f"with {operation.status} at {operation.end:.1f} s"
                 self._find("9", f"{operation.kind} {operation.key} was refused {words} and taken")
+        for operation in self.history.of(*WRITTEN):
+            if operation.unfit and (operation.outcome is Outcome.OK or operation.key in taken):
+                self._find("9", f"{operation.kind} {operation.key} had to be refused, and was told {operation.status}")
 
     def _check_offers(self) -> None:
         """An accept that was answered is in the feed once, a refused one is not, and nobody has another's offer."""

@@ -19,7 +19,7 @@ TEXTS: Final = {
     "id": "Di mana uang saya? Saya mengirimnya kemarin dan belum sampai.",
 }
 """What each message begins with; what follows is its own, so that each can be looked for in a transcript."""
-FORGED: Final = 0.03
+FORGED: Final = 0.06
 """How often an update comes with a secret that is not the provider's: it is refused, and must never be taken."""
 
 
@@ -99,7 +99,8 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
             chat = number * 1_000_000 + said
             # What is repeated is the same to the letter.
             update = _update(chat, said, dice)
-            given = {"X-Telegram-Bot-Api-Secret-Token": "forged"} if dice.random() < FORGED else headers
+            forged = dice.random() < FORGED
+            given = {"X-Telegram-Bot-Api-Secret-Token": "forged"} if forged else headers
             start, attempts, slowest, status, outcome = history.now, 0, 0.0, 0, Outcome.UNKNOWN
             statuses: list[int] = []
             while outcome is Outcome.UNKNOWN and not stop.now.is_set():
@@ -136,6 +137,7 @@ async def telegram(number: int, hooks: Webhooks, history: History, stop: Stop, d
                     attempts=attempts,
                     before=tuple(statuses[:-1]),
                     slowest=slowest,
+                    unfit=forged,
                 )
             )
 

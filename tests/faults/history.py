@@ -52,6 +52,8 @@ class Operation:
     """What the attempts before the last one were told; 0 if nothing."""
     slowest: float = 0.0
     """The longest that a single attempt waited for an answer that came."""
+    unfit: bool = False
+    """It was sent such that it has to be refused for good, and must never be taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

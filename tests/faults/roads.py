@@ -9,7 +9,7 @@ import contextlib
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiosmtplib
@@ -21,7 +21,7 @@ from tests.faults.customers import LANGUAGES, TEXTS, Pace
 from tests.faults.history import History, Operation, Outcome, Trouble
 from tests.faults.patience import ANSWER_S
 
-UNFIT: Final = 0.03
+UNFIT: Final = 0.05
 """How often something is sent that is refused for good."""
 STAYS: Final = 0.5
 """How often a customer waits for an answer for a while, instead of leaving at once."""
@@ -48,7 +48,8 @@ class _Tried:
     who: str
     text: str
     start: float
-    statuses: list[int]
+    unfit: bool
+    statuses: list[int] = field(default_factory=list)
     slowest: float = 0.0
 
     def done(self, key: str, outcome: Outcome, now: float) -> Operation:
@@ -65,6 +66,7 @@ class _Tried:
             attempts=len(self.statuses),
             before=tuple(self.statuses[:-1]),
             slowest=self.slowest,
+            unfit=self.unfit,
         )
 
 
@@ -117,7 +119,7 @@ class ChatCustomer:
         text = f"{TEXTS[dice.choice(LANGUAGES)]} ({self._who} {id})"
         if unfit:
             text = text.ljust(LONGEST_SAY + 1, ".")
-        tried = _Tried("chat", self._who, text, history.now, [])
+        tried = _Tried("chat", self._who, text, history.now, unfit)
         outcome = Outcome.UNKNOWN
         while outcome is Outcome.UNKNOWN and not self._stop.now.is_set():
             asked = history.now
@@ -191,12 +193,13 @@ async def mail(number: int, roads: Roads, history: History, stop: Stop, dice: ra
         id = f"{number}-{said}@customer.example"
         text = f"{TEXTS[dice.choice(LANGUAGES)]} ({who} {said})"
         # What the mail itself says of its reader counts for nothing; the envelope does.
-        to = f"nobody-{said}@shop.example" if dice.random() < UNFIT else roads.mailbox
+        unfit = dice.random() < UNFIT
+        to = f"nobody-{said}@shop.example" if unfit else roads.mailbox
         raw = (
             f"From: c-{id}\r\nTo: {roads.mailbox}\r\nMessage-ID: <{id}>\r\nSubject: My money\r\n"
             f"Content-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
         )
-        tried = _Tried("mail", who, text, history.now, [])
+        tried = _Tried("mail", who, text, history.now, unfit)
         outcome = Outcome.UNKNOWN
         while outcome is Outcome.UNKNOWN and not stop.now.is_set():
             asked = history.now

@@ -105,6 +105,16 @@ def an_update_with_a_forged_secret_was_taken(story: Story) -> None:
 
 
 @lie("9")
+def an_update_with_a_forged_secret_was_acknowledged(story: Story) -> None:
+    _came_by("webhook", story, unfit=True)
+
+
+@lie("9")
+def a_mail_to_nobody_was_taken_though_its_sender_heard_nothing(story: Story) -> None:
+    _came_by("mail", story, outcome=Outcome.UNKNOWN, status=0, unfit=True)
+
+
+@lie("9")
 def what_the_chat_refused_was_taken(story: Story) -> None:
     _came_by("chat", story, outcome=Outcome.REFUSED, status=400)
 
