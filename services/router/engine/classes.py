@@ -309,9 +309,10 @@ class CapabilityClass:
         return self.memberships.get(queue) or _PLAIN
 
     def membership_for(self, demand: Demand) -> Membership:
-        """What holds for these agents for a demand: in its queue, by its kind of channel."""
-        terms = self.terms.get((demand.queue, demand.kind)) if self.terms else None
-        return terms or self.membership(demand.queue)
+        """What holds for these agents for a demand: in its queue, by its kind of channel where that says otherwise."""
+        if self.terms and (terms := self.terms.get((demand.queue, demand.kind))) is not None:
+            return terms
+        return self.memberships.get(demand.queue) or _PLAIN
 
     def why_not(self, demand: Demand) -> str | None:
         """The first reason why no agent of this class may serve the demand; None if they may."""
@@ -433,10 +434,11 @@ class CapabilityClass:
 
     def rank(self, requirement: Requirement) -> Rank:
         """What these agents serve first, before any order: lower comes first. Who starves is ranked by age alone."""
-        lane = requirement.demand.lane
+        demand = requirement.demand
+        lane = demand.lane
         if lane == STARVING:
             return (lane, 0, 0)
-        return (lane, self.membership_for(requirement.demand).priority, requirement.queue.rank)
+        return (lane, self.membership_for(demand).priority, requirement.queue.rank)
 
     def dated_wants(self) -> list[Requirement]:
         """The requirements by deadlines that this class may serve and somebody waits under."""
