@@ -169,6 +169,13 @@ def agent_doc(agent: Agent) -> Doc:
                 "delay_s": member.delay // 1000,
                 "position": member.position,
                 "channels": list(member.channels),
+                "per_channel": {
+                    terms.channel: {
+                        "priority": terms.priority,
+                        "delay_s": terms.delay // 1000 if terms.delay is not None else None,
+                    }
+                    for terms in member.per_channel
+                },
             }
             for member in agent.memberships
         ],

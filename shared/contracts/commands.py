@@ -89,9 +89,19 @@ class ExtendHours:
 
 
 @record
+class ChannelTerms:
+    """What holds for one agent in one queue for contacts of one kind of channel; None: as for all others there."""
+
+    channel: str
+    priority: int | None = None
+    delay: int | None = None
+
+
+@record
 class Membership:
     """What holds for one agent in one queue. `priority` and `tier`: lower first; `delay` in ms: how long a contact must
-    have been in the queue before this agent may get it, even if idle; no `channels` means all."""
+    have been in the queue before this agent may get it, even if idle; no `channels` means all. `per_channel`: another
+    priority or delay for some kinds, none twice."""
 
     queue: str
     priority: int = 1
@@ -99,6 +109,7 @@ class Membership:
     tier: int = 1
     position: int = 0
     channels: tuple[str, ...] = ()
+    per_channel: tuple[ChannelTerms, ...] = ()
 
 
 @record

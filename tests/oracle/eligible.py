@@ -7,7 +7,7 @@ from services.router.engine.records import Agent, Contact
 from shared.vocabulary import ContactState
 from tests.oracle import asks
 from tests.oracle.deadline import can_wait, has_room_to_spare
-from tests.oracle.moment import Moment, is_member, membership, places, used, working
+from tests.oracle.moment import Moment, is_member, membership, places, terms, used, working
 
 
 def waits_for_an_offer(moment: Moment, contact: Contact) -> bool:
@@ -63,7 +63,7 @@ def could(moment: Moment, contact: Contact, agent: Agent, bypass: frozenset[str]
         and handles(moment, contact, agent)
         and is_named(moment, contact, agent)
         and not is_barred(moment, contact, agent)
-        and waited(moment, contact) >= membership(agent, queue.name).delay
+        and waited(moment, contact) >= terms(agent, contact)[1]
         and is_open_to_tier(moment, contact, agent)
         and not has_excluded_skill(moment, contact, agent)
         and ("skills" in bypass or is_able(moment, contact, agent))

@@ -7,7 +7,7 @@ from services.router.engine.records import Agent, Contact
 from shared.vocabulary import ContactState
 from tests.oracle import asks
 from tests.oracle.eligible import has_excluded_skill, is_able, is_named, is_open_to_tier, preferred_now, waited
-from tests.oracle.moment import Moment, is_member, membership
+from tests.oracle.moment import Moment, is_member, membership, terms
 
 
 def everybody_declined(moment: Moment, contact: Contact) -> bool:
@@ -47,7 +47,7 @@ def _is_asked(moment: Moment, contact: Contact, agent: Agent, wanted: list[str] 
     if wanted is not None and agent.id not in wanted:
         return False
     return (
-        member.delay <= waited(moment, contact)
+        terms(agent, contact)[1] <= waited(moment, contact)
         and is_named(moment, contact, agent)
         and is_open_to_tier(moment, contact, agent)
         and not has_excluded_skill(moment, contact, agent)

@@ -86,6 +86,17 @@ def membership(agent: Agent, queue: str) -> Membership:
     return Membership(queue=queue)
 
 
+def terms(agent: Agent, contact: Contact) -> tuple[int, int]:
+    """The agent's priority and delay (ms) for the contact: by its kind of channel, else as in its queue."""
+    member = membership(agent, contact.queue)
+    priority, delay = member.priority, member.delay
+    for each in member.per_channel:
+        if each.channel == contact.channel:
+            priority = priority if each.priority is None else each.priority
+            delay = delay if each.delay is None else each.delay
+    return priority, delay
+
+
 def working(moment: Moment, agent: Agent) -> list[tuple[str, Contact]]:
     """(channel kind, contact) of what takes the agent's capacity: held or offered, but not parked."""
     return [(kind, moment.contacts[held]) for held, kind in agent.held.items() if held not in agent.parked]

@@ -10,7 +10,7 @@ from services.router.engine.state import Workspace
 from tests.oracle.asks import lane
 from tests.oracle.deadline import can_wait
 from tests.oracle.eligible import eligible, waits_for_an_offer
-from tests.oracle.moment import Moment, membership
+from tests.oracle.moment import Moment, terms
 from tests.oracle.order import first
 from tests.oracle.ranking import best
 
@@ -140,7 +140,7 @@ def _best_for(moment: Moment, agent: Agent) -> Contact | None:
         ahead = lane(moment, contact)
         if ahead == 1:
             return (ahead, 0, 0)
-        return (ahead, membership(agent, contact.queue).priority, moment.queue_of(contact).rank)
+        return (ahead, terms(agent, contact)[0], moment.queue_of(contact).rank)
 
     lowest = min(map(rank, mine))
     return first(moment, [(contact, agent) for contact in mine if rank(contact) == lowest])

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
+from shared.contracts.commands import ChannelTerms
 from shared.contracts.queue_policy import Strategy
 
 Drawn = st.SearchStrategy[dict[str, Any]]
@@ -237,6 +238,16 @@ MEMBERSHIP = some(
         "tier": st.integers(1, 3),
         "position": st.integers(0, 2),
         "channels": subset(KINDS, least=1, most=1),
+        "per_channel": st.sampled_from(
+            [
+                (ChannelTerms(channel="chat", priority=2),),
+                (ChannelTerms(channel="email", delay=5_000),),
+                (
+                    ChannelTerms(channel="chat", priority=1, delay=0),
+                    ChannelTerms(channel="email", priority=3, delay=3_000),
+                ),
+            ]
+        ),
     },
     most=3,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from shared.contracts import commands as cmd
 from shared.vocabulary import AgentId
@@ -39,7 +40,7 @@ def random_profile(dice: random.Random, agent: str, queues: list[str], kinds: li
 
 
 def _membership(dice: random.Random, queue: str, kinds: list[str]) -> cmd.Membership:
-    return cmd.Membership(
+    member = cmd.Membership(
         queue=queue,
         priority=dice.choice((1, 1, 2)),
         delay=dice.choice((0, 0, 0, 500, 3_000)),
@@ -47,6 +48,12 @@ def _membership(dice: random.Random, queue: str, kinds: list[str]) -> cmd.Member
         position=dice.choice((0, 0, 1, 2)),
         channels=tuple(dice.sample(kinds, 1)) if dice.random() < 0.1 else (),
     )
+    # From dice of their own, so that everything else of a world is as it was without them.
+    beside = random.Random(repr(member))
+    if beside.random() < 0.7:
+        return member
+    kind, priority, delay = beside.choice(kinds), beside.choice((None, 1, 3)), beside.choice((None, 0, 2_000))
+    return replace(member, per_channel=(cmd.ChannelTerms(channel=kind, priority=priority, delay=delay),))
 
 
 def is_regular(agent: str) -> bool:

@@ -15,7 +15,7 @@ from services.router.api.bodies import json_body
 from services.router.api.contacts import Cursor, Limit
 from services.router.api.problems import Invalid, UnknownAgent
 from services.router.api.schemas import AgentIn, Member, PageOut, PendingOut, PresenceIn, TokenIn, WrapUpIn
-from shared.contracts.commands import ExtendWrapUp, FinishWrapUp, Membership, PutAgent, SetPresence
+from shared.contracts.commands import ChannelTerms, ExtendWrapUp, FinishWrapUp, Membership, PutAgent, SetPresence
 from shared.contracts.message import Name
 from shared.vocabulary import AgentId, ChannelKind, Presence, Role
 
@@ -150,6 +150,14 @@ def _membership(member: Member) -> Membership:
         tier=member.tier,
         position=member.position,
         channels=member.channels,
+        per_channel=tuple(
+            ChannelTerms(
+                channel=kind,
+                priority=terms.priority,
+                delay=terms.delay_s * 1000 if terms.delay_s is not None else None,
+            )
+            for kind, terms in sorted(member.per_channel.items())
+        ),
     )
 
 

@@ -87,6 +87,13 @@ class Capacity(Strict):
     )
 
 
+class MemberChannel(Strict):
+    """What holds for an agent in one queue for contacts of one kind of channel; what is absent is as in the queue."""
+
+    priority: Annotated[int, Field(ge=1, le=1000)] | None = None
+    delay_s: Annotated[int, Field(ge=0, le=86_400)] | None = None
+
+
 class Member(Strict):
     """What holds for an agent in one queue."""
 
@@ -100,6 +107,11 @@ class Member(Strict):
     )
     position: Annotated[int, Field(ge=0, le=100_000)] = Field(0, description="For `fixed_order`; 0: the agent's own.")
     channels: tuple[KindName, ...] = Field((), max_length=16, description="All kinds if empty.")
+    per_channel: dict[KindName, MemberChannel] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Another priority or delay for contacts of these kinds: `{voice: {priority: 1}}`.",
+    )
 
 
 class AgentIn(Strict):

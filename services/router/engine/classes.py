@@ -7,6 +7,7 @@ with entries that may be stale; what is stale is mended when it comes to the top
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any
 
@@ -27,7 +28,7 @@ from services.router.engine.policy import QueuePolicy, spoken
 from services.router.engine.records import Agent
 from services.router.engine.rooms import Kind, Signature, marked
 from services.router.engine.slo import fit_cost
-from shared.contracts.commands import Membership
+from shared.contracts.commands import ChannelTerms, Membership
 
 Head = tuple[Score, str, int]
 """(score, agent, class number): lower is better."""
@@ -264,6 +265,7 @@ class CapabilityClass:
         "queues",
         "requirements",
         "skills",
+        "terms",
         "there",
         "wants",
     )
@@ -276,6 +278,12 @@ class CapabilityClass:
         self.skills = dict(agent.skills)
         self.queues = frozenset(agent.queues)
         self.memberships: Mapping[str, Membership] = {m.queue: m for m in agent.memberships}
+        self.terms: Mapping[Kind, Membership] = {
+            (member.queue, terms.channel): _by_channel(member, terms)
+            for member in agent.memberships
+            for terms in member.per_channel
+        }
+        """By queue and kind of channel, where other terms hold than in the queue as a whole."""
         self.channels = frozenset(agent.channels)
         self.placed = bool(agent.queues or agent.channels or agent.memberships)
         """Not just anywhere: some queues or kinds of channel only, or as a member of some queue."""
@@ -303,6 +311,12 @@ class CapabilityClass:
         """What holds for these agents in a queue."""
         return self.memberships.get(queue) or _PLAIN
 
+    def membership_for(self, demand: Demand) -> Membership:
+        """What holds for these agents for a demand: in its queue, by its kind of channel where that says otherwise."""
+        if self.terms and (terms := self.terms.get((demand.queue, demand.kind))) is not None:
+            return terms
+        return self.memberships.get(demand.queue) or _PLAIN
+
     def why_not(self, demand: Demand) -> str | None:
         """The first reason why no agent of this class may serve the demand; None if they may."""
         if self.placed or demand.only is not None:
@@ -326,7 +340,7 @@ class CapabilityClass:
             return "queue"
         if self.channels and demand.kind not in self.channels:
             return "channel"
-        member = self.membership(demand.queue)
+        member = self.membership_for(demand)
         if member.channels and demand.kind not in member.channels:
             return "channel"
         if demand.only is not None and (self.agent is None or self.agent not in demand.only):
@@ -423,10 +437,11 @@ class CapabilityClass:
 
     def rank(self, requirement: Requirement) -> Rank:
         """What these agents serve first, before any order: lower comes first. Who starves is ranked by age alone."""
-        lane = requirement.demand.lane
+        demand = requirement.demand
+        lane = demand.lane
         if lane == STARVING:
             return (lane, 0, 0)
-        return (lane, self.membership(requirement.demand.queue).priority, requirement.queue.rank)
+        return (lane, self.membership_for(demand).priority, requirement.queue.rank)
 
     def dated_wants(self) -> list[Requirement]:
         """The requirements by deadlines that this class may serve and somebody waits under."""
@@ -565,6 +580,15 @@ class CapabilityClass:
 def is_able(agent: Agent, demand: Demand) -> bool:
     """Whether this one agent may serve a demand, named or not: as if they were a class of their own."""
     return CapabilityClass(-1, agent, named=True).why_not(demand) is None
+
+
+def _by_channel(member: Membership, terms: ChannelTerms) -> Membership:
+    """A membership as it holds for contacts of one kind of channel."""
+    return replace(
+        member,
+        priority=member.priority if terms.priority is None else terms.priority,
+        delay=member.delay if terms.delay is None else terms.delay,
+    )
 
 
 _PLAIN = Membership(queue="")

@@ -29,7 +29,7 @@ class Delays:
         """Note the agent's delays as they are. Returns the queues that have one that nobody had there yet, or have one
         less."""
         old = self._of_agent.get(agent_id, ())
-        new = tuple((m.queue, m.delay) for m in agent.memberships if m.delay) if agent is not None else ()
+        new = _delays(agent) if agent is not None else ()
         if old == new:
             return []
         self._of_agent[agent_id] = new
@@ -43,3 +43,14 @@ class Delays:
                 if not count[delay]:
                     del count[delay]
         return sorted(changed)
+
+
+def _delays(agent: Agent) -> tuple[tuple[str, int], ...]:
+    """By queue, those of the queue as a whole and those of single kinds of channel. Which kind, is not looked at: that
+    a delay is over changes nothing for a contact of another."""
+    return tuple(
+        (member.queue, delay)
+        for member in agent.memberships
+        for delay in (member.delay, *[terms.delay for terms in member.per_channel])
+        if delay
+    )

@@ -180,7 +180,7 @@ class Registry:
             tuple(sorted(agent.skills.items())),
             tuple(sorted(agent.queues)),
             tuple(sorted(agent.channels)),
-            tuple((m.queue, m.priority, m.delay, m.tier, m.channels) for m in agent.memberships),
+            tuple((m.queue, m.priority, m.delay, m.tier, m.channels, m.per_channel) for m in agent.memberships),
             agent.id if named else None,
         )
         capability = self.classes.get(key)

@@ -78,6 +78,14 @@ def _hire(centre: Centre, agent: AgentSetup, position: int) -> None:
                     tier=member.tier,
                     position=member.position,
                     channels=tuple(member.channels),
+                    per_channel=tuple(
+                        cmd.ChannelTerms(
+                            channel=kind,
+                            priority=terms.priority,
+                            delay=round(terms.delay_s * 1000) if terms.delay_s is not None else None,
+                        )
+                        for kind, terms in sorted(member.per_channel.items())
+                    ),
                 )
                 for member in members
             ),

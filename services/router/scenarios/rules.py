@@ -88,7 +88,7 @@ def _kinds_of(scenario: Scenario) -> set[str]:
             kinds.update(agent.capacity.per_channel, agent.capacity.weights)
         for member in agent.queues:
             if isinstance(member, MemberSetup):
-                kinds.update(member.channels)
+                kinds.update(member.channels, member.per_channel)
     for flow in scenario.setup.workflows:
         skips = [step.skip_if for each in flow.filters for step in each.steps]
         kinds.update(skip.channel_down for skip in skips if skip is not None and skip.channel_down is not None)

@@ -85,6 +85,11 @@ class QueueSetup(_Strict):
     preferred: Preferred = Preferred()
 
 
+class MemberChannelSetup(_Strict):
+    priority: int | None = None
+    delay_s: Seconds | None = None
+
+
 class MemberSetup(_Strict):
     queue: str
     priority: int = 1
@@ -92,6 +97,7 @@ class MemberSetup(_Strict):
     tier: int = 1
     position: int = 0
     channels: list[str] = []
+    per_channel: dict[str, MemberChannelSetup] = {}
 
 
 class CapacitySetup(_Strict):

@@ -92,7 +92,8 @@ def _rules(ws: WorkspaceBook, contact: ContactBook) -> Iterator[tuple[str, int]]
     queue, since = ws.queues[contact.queue], contact.queue_since
     if contact.steps < len(queue["steps"]):
         yield "step", since + queue["steps"][contact.steps]["after_s"] * 1000
-    delays = [m.delay for a in ws.agents.values() for m in a.memberships.values() if m.queue == contact.queue]
+    members = [m for a in ws.agents.values() for m in a.memberships.values() if m.queue == contact.queue]
+    delays = [delay for m in members for delay in (m.delay, *(each.delay or 0 for each in m.per_channel))]
     for delay in delays:
         if delay > contact.delay:
             yield "delay", since + delay

@@ -85,14 +85,23 @@ def why_no_member(contact: ContactBook, agent: AgentBook) -> str | None:
 
 def why_barred(ws: WorkspaceBook, contact: ContactBook, agent: AgentBook, at: int) -> str | None:
     """Why this one agent is out for this one contact: delay, hand-over, declines."""
-    member = agent.memberships.get(contact.queue)
-    if member is not None and max(at - contact.queue_since, contact.delay) < member.delay:
-        return f"waits {member.delay} ms before contacts of {contact.queue}"
+    delay = _delay(contact, agent)
+    if max(at - contact.queue_since, contact.delay) < delay:
+        return f"waits {delay} ms before contacts of {contact.queue}"
     if contact.id in agent.held:
         return "has it already"
     if agent.id == contact.excluded:
         return "handed it on"
     return _why_declined(ws, contact, agent.id, at)
+
+
+def _delay(contact: ContactBook, agent: AgentBook) -> int:
+    """How long a contact of this kind has to be in its queue before the agent gets it (ms)."""
+    member = agent.memberships.get(contact.queue)
+    if member is None:
+        return 0
+    own = next((each.delay for each in member.per_channel if each.channel == contact.channel), None)
+    return member.delay if own is None else own
 
 
 def _why_declined(ws: WorkspaceBook, contact: ContactBook, agent: str, at: int) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 from shared.contracts.commands import (
     AdjustAge,
     AssignContact,
+    ChannelTerms,
     Command,
     PrioritiseContact,
     PutAgent,
@@ -118,7 +119,17 @@ async def test_a_channel_that_is_refused_says_why(api: World, reason: str, statu
 
 async def test_a_profile_may_say_more_of_a_queue_than_its_name(api: World) -> None:
     body = {
-        "queues": ["cards", {"queue": "disputes", "tier": 2, "priority": 3, "delay_s": 10, "channels": ["chat"]}],
+        "queues": [
+            "cards",
+            {
+                "queue": "disputes",
+                "tier": 2,
+                "priority": 3,
+                "delay_s": 10,
+                "channels": ["chat"],
+                "per_channel": {"chat": {"delay_s": 5}, "callback": {"priority": 1}},
+            },
+        ],
         "capacity": {"total": None, "max_contacts": 4, "profiles": {"fraud": 1}},
         "while_on": {"callback": ["email"]},
         "wrap_up_s": 20,
@@ -132,6 +143,10 @@ async def test_a_profile_may_say_more_of_a_queue_than_its_name(api: World) -> No
     assert command.queues == ("cards", "disputes")
     (member,) = command.memberships
     assert (member.queue, member.tier, member.priority, member.delay) == ("disputes", 2, 3, 10_000)
+    assert member.per_channel == (
+        ChannelTerms(channel="callback", priority=1),
+        ChannelTerms(channel="chat", delay=5_000),
+    )
     assert (command.capacity_total, command.max_contacts, command.profiles) == (None, 4, {"fraud": 1})
     assert command.attributes == {"years": -2}
     assert (command.while_on, command.wrap_up, command.reject_pause) == ({"callback": ("email",)}, 20_000, 5_000)
