@@ -48,6 +48,9 @@ from tests.faults.watchers import digest_of
 PARTITION: Final = 2
 BEGAN: Final = 1_700_000_000_000
 ANA, BEN = AgentId("ana"), AgentId("ben")
+OFFER_S: Final = 30
+"""How long an offer stays out, of whatever queue."""
+_TOLD: Final = POLICY | {"queues": [queue | {"offer_timeout_s": OFFER_S} for queue in POLICY["queues"]]}
 
 Fields = dict[str, Any]
 Events = Sequence[ev.Event]
@@ -206,7 +209,7 @@ def sound() -> Story:
 
 
 def _open(story: Story) -> None:
-    story.say(ev.PolicyAdopted(version=1, policy=Policy.model_validate(POLICY).model_dump(mode="json")))
+    story.say(ev.PolicyAdopted(version=1, policy=Policy.model_validate(_TOLD).model_dump(mode="json")))
     for agent in (ANA, BEN):
         story.say(
             ev.AgentProfileSet(
@@ -274,7 +277,7 @@ def offer(story: Story, number: int, contact: str, agent: AgentId) -> ev.OfferMa
         offer=OfferId(f"o{number}"),
         contact=ContactId(contact),
         agent=agent,
-        expires_at=story.next_ms + 30_000,
+        expires_at=story.next_ms + OFFER_S * 1000,
         decision=ev.DecisionRecord(step=0, policy_version=1, strategy="longest_idle", considered=(), excluded={}),
     )
 
