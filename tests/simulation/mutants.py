@@ -21,6 +21,7 @@ from services.router.chain import Chain, Head
 from services.router.engine import (
     admission,
     chains,
+    channel_health,
     channel_transfer,
     consult,
     conversations,
@@ -36,6 +37,7 @@ from services.router.engine import (
     offers,
     outbound,
     outbound_records,
+    passed,
     presence,
     queueing,
     rooms,
@@ -50,6 +52,7 @@ from services.router.engine.due_timers import DueTimers
 from services.router.engine.engine import Engine
 from services.router.engine.index import Index
 from services.router.engine.opening import Opening
+from services.router.engine.policy import QueuePolicy
 from services.router.engine.records import Agent, Contact
 from services.router.engine.rooms import Rooms
 from services.router.engine.undo import Undo
@@ -281,10 +284,10 @@ MUTANTS = (
     ),
     _mutant(
         "the oldest contact is not the first",
-        demand.order_of,
-        "-contact.priority, contact.age_from",
-        "-contact.priority, -contact.age_from",
-        seed=12,
+        demand.age_of,
+        "contact.age_from, contact.number",
+        "-contact.age_from, contact.number",
+        seed=5,
     ),
     _mutant("priority does not count", demand.order_of, "-contact.priority", "0", seed=13),
     _mutant(
@@ -354,7 +357,7 @@ MUTANTS = (
     _mutant("a deadline passes unnoticed", waiting._rules, 'yield "deadline"', 'if False: yield "deadline"', seed=1),
     _mutant("nothing is kept free", Index.spared, "if not requirement.demand.spare:", "if True:", seed=51),
     _mutant(
-        "a pause ends with the other offer", evolve_offers._back_to_waiting, "contact.retry_at)", "retry_at)", seed=270
+        "a pause ends with the other offer", evolve_offers._back_to_waiting, "contact.retry_at)", "retry_at)", seed=201
     ),
     _mutant(
         "a decline is forgotten with its pause",
@@ -399,11 +402,22 @@ MUTANTS = (
         "a station is kept though nobody is there", waiting.leaves_unstaffed, "station.skip_if_none", "False", seed=73
     ),
     _mutant(
-        "a station is left though somebody was asked", waiting.leaves_unstaffed, "not contact.asked", "True", seed=22
+        "a station is left though somebody was asked", waiting.leaves_unstaffed, "not contact.asked", "True", seed=200
     ),
     _mutant("the ramp is ignored", rooms.ramp_limit, "if agent.signed_in_at is None:", "if True:", seed=1),
     _mutant("a break begins the ramp anew", evolve_setup._sign_in_or_out, "presence == Presence.OFFLINE", "True"),
     _mutant("hours that go on replace the others", hours.extended, '*document.get("open_ms", ()), ', "", seed=14),
+    # What counts only after a while, or once.
+    _mutant(
+        "one report takes a channel down", channel_health.state_after, "failures >= rules.down_after", "True", seed=1
+    ),
+    _mutant("a row of reports never ends", channel_health.failures_after, "<= rules.within", ">= 0", seed=34),
+    _mutant(
+        "the first good word brings a channel up", channel_health.state_after, "and rules.up_after", "and False", seed=9
+    ),
+    _mutant("a wish comes back", evolve_waiting._contact_moved, "contact.wish_met or held", "contact.wish_met", seed=5),
+    _mutant("what may come again is passed by", passed.look_again, "not bars(agent)", "False", seed=12),
+    _mutant("all kinds of channel ring alike", QueuePolicy.offer_timeout_of, "get(kind, ", "get(kind[:0], ", seed=1),
     # Outbound messages.
     _mutant(
         "a customer is written to on a channel that is down",
