@@ -231,7 +231,7 @@ MUTANTS = (
         "accepted = presence != Presence.OFFLINE or is_asked_in(",
         seed=6,
     ),
-    _mutant("a wish finds nobody on a break", Rooms.__init__, '"presence" in bypassed', "False", seed=2),
+    _mutant("a wish finds nobody on a break", Rooms.__init__, '"presence" in bypassed', "False", seed=34),
     _mutant(
         "a lost desk keeps its offers",
         presence.lose_lease,
@@ -406,7 +406,7 @@ MUTANTS = (
     ),
     _mutant("the ramp is ignored", rooms.ramp_limit, "if agent.signed_in_at is None:", "if True:", seed=1),
     _mutant("a break begins the ramp anew", evolve_setup._sign_in_or_out, "presence == Presence.OFFLINE", "True"),
-    _mutant("hours that go on replace the others", hours.extended, '*document.get("open_ms", ()), ', "", seed=14),
+    _mutant("hours that go on replace the others", hours.extended, '*document.get("open_ms", ()), ', "", seed=35),
     # What counts only after a while, or once.
     _mutant(
         "one report takes a channel down", channel_health.state_after, "failures >= rules.down_after", "True", seed=1
@@ -433,7 +433,7 @@ MUTANTS = (
         outbound._report_attempt,
         "attempt is outbound.under_way",
         "True",
-        seed=7,
+        seed=51,
     ),
     _mutant(
         "what has ended goes on",
@@ -460,32 +460,32 @@ MUTANTS = (
         consult._ended_by,
         'return _of_contact(workspace, event.contact, "ended")',
         "return ()",
-        seed=84,
+        seed=85,
     ),
     _mutant(
         "a consult goes along with the contact",
         consult._ended_by,
         'return _of_contact(workspace, event.contact, "transferred")',
         "return ()",
-        seed=85,
+        seed=108,
     ),
-    _mutant("who goes home is still asked", consult._ended_by, "return _of_agent(", "return () and (", seed=93),
+    _mutant("who goes home is still asked", consult._ended_by, "return _of_agent(", "return () and (", seed=116),
     _mutant(
-        "anybody may ask about a contact", consult.start_consult, "ctx.held_contact(", "_of_anybody(ctx, ", seed=84
+        "anybody may ask about a contact", consult.start_consult, "ctx.held_contact(", "_of_anybody(ctx, ", seed=101
     ),
     _mutant(
         "a contact is taken to another channel without room",
         channel_transfer.go_on_by,
         "if not ctx.index.rooms.takes_by(",
         "if False and not (",
-        seed=85,
+        seed=130,
     ),
     _mutant(
         "a customer is taken where they must not be written to",
         channel_transfer.go_on_by,
         "if unreachable is not None",
         "if unreachable == 'no_address'",
-        seed=89,
+        seed=101,
     ),
     _mutant(
         "a contact on another channel keeps the old one's room",
@@ -495,15 +495,15 @@ MUTANTS = (
         seed=85,
     ),
     _mutant(
-        "the strict lane is no lane", demand.lane_of, "contact.priority >= queue.strict_priority", "False", seed=85
+        "the strict lane is no lane", demand.lane_of, "contact.priority >= queue.strict_priority", "False", seed=106
     ),
-    _mutant("who starves goes before nobody", demand.lane_of, "contact.starved >= queue.starvation", "False", seed=48),
+    _mutant("who starves goes before nobody", demand.lane_of, "contact.starved >= queue.starvation", "False", seed=31),
     _mutant(
         "what everybody declined waits for its step",
         queueing.exhausted_due,
         "not queue.decline.steps_on",
         "True",
-        seed=30,
+        seed=52,
     ),
 )
 
