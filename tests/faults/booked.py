@@ -16,6 +16,7 @@ from services.router.engine.evolve import evolve
 from services.router.engine.world import World
 from shared.contracts import events as ev
 from shared.times import from_datetime
+from shared.vocabulary import channel_name
 from tests.oracle.eligible import eligible
 from tests.oracle.moment import Moment
 from tests.oracle.rule import first_wrong, left_apart
@@ -72,7 +73,7 @@ class Booked:
             self._offers += 1
             self._hold_against_the_rule(event)
         try:
-            self._ledger.book(WORKSPACE, event, _actor(event), self._at)
+            self._ledger.book(WORKSPACE, event, self._actor(event), self._at)
         except Violation as violation:
             self._find(violation.invariant, f"event {event_id}: {violation}")
         except (KeyError, ValueError, IndexError) as error:
@@ -139,7 +140,12 @@ class Booked:
             if pairs:
                 self._find("8", f"after {self._offers} offers an entry leaves {pairs[:3]} apart")
 
-
-def _actor(event: Any) -> str:
-    """Who may have asked: the feed does not say it. That answers and events belong together, the checker sees."""
-    return f"agent:{event.agent}" if isinstance(event, _BY_AGENT) else "supervisor:?"
+    def _actor(self, event: Any) -> str:
+        """Who may have asked: the feed does not say it. That answers and events belong together, the checker sees."""
+        if isinstance(event, ev.ChannelHealthChanged):
+            # Adapters alone report in a run. What is due comes by itself, unless somebody says it in that very moment.
+            name = channel_name(event.channel, event.account)
+            known = self.book.health.get(name)
+            up = known.up_at(self.book.channels[name]["health"]) if known is not None else None
+            return "" if up is not None and up <= self._at and event.reported is None else "adapter:?"
+        return f"agent:{event.agent}" if isinstance(event, _BY_AGENT) else "supervisor:?"

@@ -239,7 +239,7 @@ def test_policy_is_refused_by_the_name_of_the_field(path: str, value: Any) -> No
         "queues.1.offer_timeout",
         "queues.1.decline.maximum",
         "lease.grace",
-        "channels.1.health",
+        "channels.1.healthy",
     ],
 )
 def test_typo_in_a_policy_is_named(path: str) -> None:

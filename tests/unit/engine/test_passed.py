@@ -28,6 +28,7 @@ def who_declined_everything(*, checked: bool = True, **rules: Any) -> Centre:
     return centre
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("rules", [{}, SLO], ids=["priority", "slo"])
 def test_work_done_does_not_grow_with_what_they_declined(
     rules: dict[str, Any], monkeypatch: pytest.MonkeyPatch
