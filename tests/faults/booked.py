@@ -16,7 +16,7 @@ from services.router.engine.evolve import evolve
 from services.router.engine.world import World
 from shared.contracts import events as ev
 from shared.times import from_datetime
-from shared.vocabulary import channel_name
+from shared.vocabulary import ChannelHealth, channel_name
 from tests.oracle.eligible import eligible
 from tests.oracle.moment import Moment
 from tests.oracle.rule import first_wrong, left_apart
@@ -143,9 +143,11 @@ class Booked:
     def _actor(self, event: Any) -> str:
         """Who may have asked: the feed does not say it. That answers and events belong together, the checker sees."""
         if isinstance(event, ev.ChannelHealthChanged):
-            # Adapters alone report in a run. What is due comes by itself, unless somebody says it in that very moment.
+            # Adapters alone report in a run. What is due comes by itself, but a report of down may be before it.
             name = channel_name(event.channel, event.account)
             known = self.book.health.get(name)
             up = known.up_at(self.book.channels[name]["health"]) if known is not None else None
-            return "" if up is not None and up <= self._at and event.reported is None else "adapter:?"
+            is_due = up is not None and up <= self._at
+            by_itself = is_due and event.reported is None and event.state is not ChannelHealth.DOWN
+            return "" if by_itself else "adapter:?"
         return f"agent:{event.agent}" if isinstance(event, _BY_AGENT) else "supervisor:?"
