@@ -18,7 +18,7 @@ from shared.contracts.message import InboundMessage
 from shared.intake import normal_address
 from shared.metrics import ProcessMetrics
 from shared.settings import Settings
-from shared.vocabulary import ChannelKind
+from shared.vocabulary import ChannelKind, channel_name
 
 _MOST_BUCKETS: Final = 10_000
 
@@ -157,7 +157,7 @@ def source_of(workspace: str, message: InboundMessage) -> Source:
 
 def account_of(workspace: str, channel: ChannelKind, account: str | None) -> str:
     """An account's name among those of all workspaces."""
-    return f"{workspace}/{channel.value}:{account or ''}"
+    return f"{workspace}/{channel_name(channel, account or '')}"
 
 
 def _key(source: Source) -> str:

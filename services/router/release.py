@@ -39,6 +39,16 @@ class Release:
     tzdata: str
     compiled: bool
 
+    def outdated_by(self, contracts: int, of: str) -> str | None:
+        """Why this release may take what is in a journal for something else, or for nothing, in words; None if it
+        understands all of it. `contracts`: the highest that were ever said there, by release `of`."""
+        if contracts <= self.contracts:
+            return None
+        return (
+            f"its journal holds contracts {contracts} (release {of}), this release {self.switchdesk} understands "
+            f"contracts {self.contracts}"
+        )
+
 
 @cache
 def this_release() -> Release:

@@ -195,15 +195,9 @@ class Replica:
 
     @property
     def outdated(self) -> str | None:
-        """Why this replica must not lead, in words: the journal may hold what this release takes for something else, or
-        for nothing. None if it understands all of it."""
-        state = self.engine.state
-        if state.contracts <= self.release.contracts:
-            return None
-        return (
-            f"its journal holds contracts {state.contracts} (release {state.contracts_of}), this release "
-            f"{self.release.switchdesk} understands contracts {self.release.contracts}: it does not lead"
-        )
+        """Why this replica must not lead, in words; None if it may."""
+        why = self.release.outdated_by(self.engine.state.contracts, self.engine.state.contracts_of)
+        return None if why is None else f"{why}: it does not lead"
 
     @property
     def unread_s(self) -> float:

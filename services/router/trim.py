@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from services.router import snapshot
 from services.router.chain import Chain, Head, TooNew, decode_entry, hash_of
 from services.router.engine.engine import Engine
 from services.router.past import fold
-from services.router.reading import reading
+from services.router.reading import owning, reading
 from services.router.recovery import engine_of
-from services.router.release import CONTRACTS, SWITCHDESK
-from shared.log.content_table import MemoryContentTable
+from services.router.release import this_release
 from shared.log.kafka import KafkaLog
-from shared.log.port import JournalRecord, Log, LogCorrupt, LogUnavailable, Snapshot, UnknownWorkspace
-from shared.log.sqlite import SqliteLog
-from shared.log.sqlite_file import FILE_NAME
-from shared.process import sqlite_directory
+from shared.log.port import JournalRecord, Log, LogCorrupt, Snapshot, UnknownWorkspace
 
 BATCH = 500
 NAMED = 5
@@ -63,7 +57,7 @@ async def trim(address: str, target: str, *, dry_run: bool) -> list[str]:
 
     Raises `CannotTrim` and other ValueErrors, `LogCorrupt`, `LogLocked`, `LogUnavailable`, `Diverged`.
     """
-    async with reading(address) if dry_run else _owning(address) as log:
+    async with reading(address) if dry_run else owning(address) as log:
         found = await examined(log, _partition(log, target))
         if not target.isdecimal() and target not in found.workspaces:
             raise CannotTrim(f"partition {found.partition} knows no workspace {target!r}")
@@ -108,12 +102,9 @@ async def examined(log: Log, partition: int) -> Trim:
             _check(older if record.offset == older.offset else newest, chain, engine)
     if seen != 2:
         raise LogCorrupt(f"the journal ends at offset {end}, its newest snapshot is of offset {newest.offset}")
-    if engine.state.contracts > CONTRACTS:
-        raise TooNew(
-            f"partition {partition}: its journal holds contracts {engine.state.contracts} (release "
-            f"{engine.state.contracts_of}), this release {SWITCHDESK} understands contracts {CONTRACTS}: it trims "
-            "nothing"
-        )
+    too_new = this_release().outdated_by(engine.state.contracts, engine.state.contracts_of)
+    if too_new is not None:
+        raise TooNew(f"partition {partition}: {too_new}: it trims nothing")
     workspaces = tuple(sorted(engine.state.workspaces))
     return Trim(partition, workspaces, older.offset, older.seq, newest.seq, records, size)
 
@@ -170,21 +161,3 @@ def _partition(log: Log, target: str) -> int:
         return log.placement.partition_of(target) if isinstance(log, KafkaLog) else 0
     except UnknownWorkspace:
         raise CannotTrim(f"there is no workspace {target!r}") from None
-
-
-@asynccontextmanager
-async def _owning(address: str) -> AsyncIterator[Log]:
-    """The log at an address, to change it."""
-    log: Log
-    if address.startswith("kafka:"):
-        log = KafkaLog(address, table=MemoryContentTable())
-    else:
-        directory = sqlite_directory(address) if address.startswith("sqlite:") else Path(address)
-        if not (directory / FILE_NAME).exists():
-            raise LogUnavailable(f"there is no log in {directory}")
-        log = SqliteLog(directory)
-    await log.open()
-    try:
-        yield log
-    finally:
-        await log.close()

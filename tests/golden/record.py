@@ -29,7 +29,7 @@ from services.router.snapshot import FORMAT, state_hash
 from shared.clock import SystemClock
 from shared.contracts import commands as cmd
 from shared.log.memory import MemoryLog, MemoryStore
-from shared.log.port import InputRecord
+from shared.log.port import InputRecord, Snapshot
 from shared.vocabulary import AgentId, AutoClass, Delivery, Role
 from tests.builders import (
     ADAPTER,
@@ -53,6 +53,19 @@ from tests.journaled import store_of
 FOLDER: Final = Path(__file__).parent
 JOURNAL: Final = FOLDER / "journal.jsonl"
 FOLDED: Final = FOLDER / "folded.json"
+
+
+def kept(file: Path) -> Snapshot:
+    """The snapshot in a `folded.json`, as a log would hand it out."""
+    told = json.loads(file.read_text())
+    return Snapshot(
+        partition=0,
+        seq=told["seq"],
+        hash=told["head"],
+        offset=told["offset"],
+        format=told["format"],
+        data=base64.b64decode(told["snapshot"]),
+    )
 
 
 class Silent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import zlib
@@ -18,21 +17,9 @@ from services.router.recovery import engine_of
 from services.router.snapshot import FORMAT, state_hash
 from shared.log.memory import MemoryLog, MemoryStore
 from shared.log.port import JournalRecord, Snapshot
-from tests.golden.record import FOLDED, folded, recorded
+from tests.golden.record import FOLDED, folded, kept, recorded
 
 TOLD: dict[str, Any] = json.loads(FOLDED.read_text())
-
-
-def kept() -> Snapshot:
-    """The recorded snapshot, as a log would hand it out."""
-    return Snapshot(
-        partition=0,
-        seq=TOLD["seq"],
-        hash=TOLD["head"],
-        offset=TOLD["offset"],
-        format=TOLD["format"],
-        data=base64.b64decode(TOLD["snapshot"]),
-    )
 
 
 async def with_snapshot(saved: Snapshot) -> MemoryStore:
@@ -51,17 +38,17 @@ async def test_the_recorded_journal_folds_to_the_recorded_state() -> None:
     assert replica.void_records == 0
     if TOLD["format"] == FORMAT:
         # Before the hashes, because it says where the two differ.
-        assert facts(replica.snapshot().data) == facts(kept().data)
+        assert facts(replica.snapshot().data) == facts(kept(FOLDED).data)
         assert state_hash(replica.engine.state) == TOLD["state_hash"]
 
 
 async def test_the_recorded_snapshot_is_read_or_passed_over_with_words(caplog: pytest.LogCaptureFixture) -> None:
     whole = await folded(recorded())
-    quick = await folded(await with_snapshot(kept()))
+    quick = await folded(await with_snapshot(kept(FOLDED)))
     assert state_hash(quick.engine.state) == state_hash(whole.engine.state)
     if TOLD["format"] == FORMAT:
         assert quick.snapshot_seq == TOLD["seq"]
-        assert state_hash(engine_of(kept().data).state) == TOLD["state_hash"]
+        assert state_hash(engine_of(kept(FOLDED).data).state) == TOLD["state_hash"]
     else:
         assert quick.snapshot_seq == 0
         assert "a snapshot of another format is passed over" in caplog.messages
@@ -69,7 +56,7 @@ async def test_the_recorded_snapshot_is_read_or_passed_over_with_words(caplog: p
 
 async def test_a_snapshot_of_another_format_is_passed_over_with_words(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    replica = await folded(await with_snapshot(replace(kept(), format=FORMAT + 1)))
+    replica = await folded(await with_snapshot(replace(kept(FOLDED), format=FORMAT + 1)))
     assert (replica.head.seq, replica.snapshot_seq) == (TOLD["seq"], 0)
     assert "a snapshot of another format is passed over" in caplog.messages
 
@@ -79,5 +66,5 @@ def test_the_recording_tells_enough_to_be_worth_keeping() -> None:
     entries = [decode_entry(record, hash_of(record.data)) for record in records]
     kinds = {type(event).__name__ for entry in entries for made in entry.decisions for event in made.events}
     assert len(kinds) >= 45
-    state = snapshot.load(kept().data) if TOLD["format"] == FORMAT else None
+    state = snapshot.load(kept(FOLDED).data) if TOLD["format"] == FORMAT else None
     assert state is None or len(state.workspaces["w"].contacts) >= 5

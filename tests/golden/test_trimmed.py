@@ -8,16 +8,13 @@ well, and a folder for the new one is added.
 
 from __future__ import annotations
 
-import base64
-import json
 from pathlib import Path
 
 import pytest
 
 from services.router.snapshot import FORMAT, state_hash
 from shared.log.memory import MemoryLog, MemoryStore
-from shared.log.port import Snapshot
-from tests.golden.record import folded
+from tests.golden.record import folded, kept
 
 FOLDERS = sorted(Path(__file__).parent.glob("snapshot-*"))
 
@@ -30,22 +27,9 @@ def store_of(folder: Path) -> MemoryStore:
     return store
 
 
-def snapshot_of(folder: Path) -> Snapshot:
-    """The recorded snapshot."""
-    told = json.loads((folder / "folded.json").read_text())
-    return Snapshot(
-        partition=0,
-        seq=told["seq"],
-        hash=told["head"],
-        offset=told["offset"],
-        format=told["format"],
-        data=base64.b64decode(told["snapshot"]),
-    )
-
-
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.name))
 async def test_a_trimmed_journal_begins_at_its_snapshot_in_every_later_release(folder: Path) -> None:
-    whole, store, saved = await folded(store_of(folder)), store_of(folder), snapshot_of(folder)
+    whole, store, saved = await folded(store_of(folder)), store_of(folder), kept(folder / "folded.json")
     await MemoryLog(store).snapshots.save(saved)
     await MemoryLog(store).journal.trim(0, saved.offset)
     quick = await folded(store)

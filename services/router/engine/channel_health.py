@@ -18,16 +18,16 @@ def report_channel_health(ctx: Context, command: cmd.ReportChannelHealth) -> lis
     if channel is None:
         raise Refused("unknown_channel", f"there is no channel {name!r}", "channel")
     rules = ctx.workspace.policy.channels[name].health
-    at_once = ctx.actor.role is Role.OPERATOR
-    failures = failures_after(channel, rules, command.state, ctx.now)
-    state = command.state if at_once else state_after(channel, rules, command.state, failures)
-    pending = state is not command.state
-    if at_once:
-        failures = 0
+    if ctx.actor.role is Role.OPERATOR:
+        state, failures = command.state, 0
+    else:
+        failures = failures_after(channel, rules, command.state, ctx.now)
+        state = state_after(channel, rules, command.state, failures)
+    reported = command.state if state is not command.state else None
     # In a row of reports each counts, be it the same as the one before.
     is_row = command.state is ChannelHealth.DOWN and channel.state is not ChannelHealth.DOWN
     known = (channel.state, channel.evidence, channel.reported, channel.failures)
-    if not is_row and known == (state, command.evidence, command.state if pending else None, failures):
+    if not is_row and known == (state, command.evidence, reported, failures):
         return [ev.CommandNoted(reason="unchanged", subject=name)]
     return [
         ev.ChannelHealthChanged(
@@ -35,7 +35,7 @@ def report_channel_health(ctx: Context, command: cmd.ReportChannelHealth) -> lis
             account=command.account,
             state=state,
             evidence=command.evidence,
-            reported=command.state if pending else None,
+            reported=reported,
             failures=failures,
         )
     ]

@@ -246,15 +246,21 @@ async def test_what_is_due_comes_in_entries_of_bounded_size_before_any_input() -
     assert kinds(happened) == ["ContactCreated"] * 9 + ["OfferExpired"] * 9 + ["ContactCreated"]
 
 
-async def test_messages_stay_in_the_log_while_too_many_contacts_are_open_and_commands_go_on() -> None:
-    store = MemoryStore()
+async def flooded(store: MemoryStore, max_open: int) -> Desk:
+    """Sixty customers have written to a leader with that bound, and it had ten turns."""
     open_for_work(store)
-    desk = await Desk(store, settings=replace(SETTINGS, max_open=40, max_inputs=10)).start()
+    desk = await Desk(store, settings=replace(SETTINGS, max_open=max_open, max_inputs=10)).start()
     await desk.work()
     for number in range(60):
         put(store, message(f"c{number}", thread=f"t{number}"), by=ADAPTER)
     for _ in range(10):
         await desk.replica.step()
+    return desk
+
+
+async def test_messages_stay_in_the_log_while_too_many_contacts_are_open_and_commands_go_on() -> None:
+    store = MemoryStore()
+    desk = await flooded(store, max_open=40)
     assert list(desk.states()) == [f"c{number}" for number in range(40)], "the oldest first"
     assert desk.replica.positions.inbound == 40
     assert desk.replica.holds_messages
@@ -279,14 +285,7 @@ async def test_messages_stay_in_the_log_while_too_many_contacts_are_open_and_com
 
 
 async def test_what_one_turn_brings_in_may_pass_the_bound_and_no_more() -> None:
-    store = MemoryStore()
-    open_for_work(store)
-    desk = await Desk(store, settings=replace(SETTINGS, max_open=25, max_inputs=10)).start()
-    await desk.work()
-    for number in range(60):
-        put(store, message(f"c{number}", thread=f"t{number}"), by=ADAPTER)
-    for _ in range(10):
-        await desk.replica.step()
+    desk = await flooded(MemoryStore(), max_open=25)
     assert len(desk.states()) == 30
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,8 +195,9 @@ async def test_what_is_not_there_is_not_trimmed(tmp_path: Path, target: str) -> 
 # When not
 
 
-async def desk_with_two() -> tuple[Desk, MemoryLog]:
+async def desk_with_two(**release: Any) -> tuple[Desk, MemoryLog]:
     desk = Desk()
+    desk.replica.release = replace(desk.replica.release, **release)
     open_for_work(desk.store)
     await desk.start()
     await desk.work()
@@ -280,18 +282,9 @@ async def test_a_journal_that_ends_before_its_snapshot_is_none_to_trim() -> None
 
 
 async def test_an_older_release_trims_nothing() -> None:
-    desk = Desk()
-    desk.replica.release = replace(desk.replica.release, contracts=CONTRACTS + 1, switchdesk="0.9")
-    open_for_work(desk.store)
-    await desk.start()
-    await desk.work()
-    for number in range(2):
-        await desk.replica.save_snapshot()
-        put(desk.store, message(f"c{number}"), by=ADAPTER)
-        await desk.work()
-    await desk.replica.save_snapshot()
+    _, log = await desk_with_two(contracts=CONTRACTS + 1, switchdesk="0.9")
     with pytest.raises(TooNew, match=r"release 0\.9.*it trims nothing"):
-        await examined(MemoryLog(desk.store), 0)
+        await examined(log, 0)
 
 
 # What is told afterwards
